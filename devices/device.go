@@ -1,0 +1,109 @@
+package devices
+
+import (
+	"time"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// ID names a device in this TAM: a UUID in its text form, given at first contact.
+type ID string
+
+// State is where a device stands with the operators.
+type State string
+
+// The states of a device. Only an accepted one is offered anything.
+const (
+	Pending     State = "pending"
+	Accepted    State = "accepted"
+	Quarantined State = "quarantined"
+	Rejected    State = "rejected"
+	Retired     State = "retired"
+)
+
+// Device is one piece of hardware, known by its ueid (RFC 9711 section 4.2.1).
+type Device struct {
+	ID          ID
+	UEID        []byte
+	Name        string
+	State       State
+	StateReason string
+	OEMID       []byte // encoded claim value
+	HWModel     []byte
+	HWVersion   string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Agent is a TEEP Agent on a device, known by its message key.
+type Agent struct {
+	Key       *cosekit.PublicKey
+	Device    ID
+	Numbering teep.Numbering
+	// ReportKey signs the agent's SUIT_Reports; nil until one was seen under a
+	// valid TEEP signature, then pinned.
+	ReportKey  *cosekit.PublicKey
+	Extensions []uint32
+	CreatedAt  time.Time
+	LastSeen   time.Time
+	// AttestedAt is when evidence was last affirmed and bound; zero for never.
+	AttestedAt time.Time
+	// HoldUntil is the end of a back-off, HoldReason what caused it.
+	HoldUntil  time.Time
+	HoldReason string
+}
+
+// InventoryItem is what a device last said, under a valid signature, to hold.
+type InventoryItem struct {
+	Component suit.ComponentID
+	Digest    suit.Digest // zero where the agent gave none
+	Since     time.Time
+}
+
+// ComponentState is how far an update of a component has come on a device.
+type ComponentState string
+
+// The states of a component. Confirmed is the attester's word, not the agent's.
+const (
+	Offered   ComponentState = "offered"
+	Claimed   ComponentState = "claimed"
+	Confirmed ComponentState = "confirmed"
+	Failed    ComponentState = "failed"
+)
+
+// ComponentStatus is the last manifest offered to a device for a component.
+type ComponentStatus struct {
+	Device     ID
+	Component  suit.ComponentID // manifest component id
+	Manifest   suit.Digest
+	Sequence   uint64
+	State      ComponentState
+	Reason     string    // of a failure, in words
+	Attempts   int       // offers of this manifest so far
+	RetryAfter time.Time // the planner holds the manifest back until then
+	Since      time.Time // when State was entered
+}
+
+// Requirement says that a device must have a component.
+type Requirement struct {
+	Device    ID
+	Component suit.ComponentID
+	CreatedAt time.Time
+}
+
+// Appraisal is one stored attestation of an agent. Rows are added, never changed.
+type Appraisal struct {
+	Device    ID
+	Agent     cosekit.Thumbprint
+	At        time.Time
+	Accepted  bool
+	Reason    string // why it was not accepted, in words
+	Status    int8   // AR4SI tier
+	Vector    []byte // JSON
+	Verifier  string
+	Evidence  []byte // raw, size-capped
+	Format    string
+	Challenge []byte
+}

@@ -1,0 +1,2 @@
+// Package devices holds the nouns of a fleet: Device, Agent, inventory and component state.
+package devices

@@ -1,0 +1,2 @@
+// Package suit encodes, decodes, signs and verifies SUIT manifests.
+package suit

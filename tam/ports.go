@@ -1,0 +1,191 @@
+package tam
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// Faults that every Store tells apart; test with errors.Is.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
+	// ErrSpent: the token was spent before.
+	ErrSpent = errors.New("token already spent")
+	// ErrUnavailable: the store cannot do its work now; nothing was changed.
+	ErrUnavailable = errors.New("store unavailable")
+)
+
+// Store keeps everything that a TAM must not forget. What Update has acknowledged
+// survives the death of the process and the loss of power.
+type Store interface {
+	// View runs fn on a consistent snapshot.
+	View(ctx context.Context, fn func(Reader) error) error
+	// Update runs fn in one transaction: all of it is kept, or nothing where fn
+	// or the commit fails. fn may run more than once, so it has no other effect.
+	Update(ctx context.Context, fn func(Tx) error) error
+}
+
+// Reader is what a snapshot answers. A missing row is ErrNotFound, an empty list is not.
+type Reader interface {
+	DeviceReader
+	StatusReader
+	ManifestReader
+	AnchorReader
+	SessionReader
+	audit.Reader
+}
+
+// Tx is a transaction: it reads its own writes.
+type Tx interface {
+	Reader
+	DeviceWriter
+	StatusWriter
+	ManifestWriter
+	AnchorWriter
+	SessionWriter
+	audit.Log
+}
+
+// Page asks for the rows behind a cursor, in the order of their keys.
+type Page struct {
+	After string // cursor: the key of the last row seen, empty for the start
+	Limit int    // 1..1000
+}
+
+// DeviceReader finds devices and their agents.
+type DeviceReader interface {
+	Device(id devices.ID) (devices.Device, error)
+	DeviceByUEID(ueid []byte) (devices.Device, error)
+	// Devices lists by ascending id; an empty state means all.
+	Devices(state devices.State, page Page) ([]devices.Device, error)
+	Agent(key cosekit.Thumbprint) (devices.Agent, error)
+	AgentsOf(id devices.ID) ([]devices.Agent, error)
+}
+
+// DeviceWriter creates or replaces by key.
+type DeviceWriter interface {
+	// PutDevice returns ErrExists for the ueid of another device.
+	PutDevice(d devices.Device) error
+	PutAgent(a devices.Agent) error
+}
+
+// StatusReader tells what a device holds, should hold and was offered.
+type StatusReader interface {
+	Inventory(id devices.ID) ([]devices.InventoryItem, error)
+	ComponentStatuses(id devices.ID) ([]devices.ComponentStatus, error)
+	Requirements(id devices.ID) ([]devices.Requirement, error)
+	// Appraisals returns the newest first.
+	Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error)
+}
+
+// StatusWriter changes the same.
+type StatusWriter interface {
+	ReplaceInventory(id devices.ID, items []devices.InventoryItem) error
+	PutComponentStatus(s devices.ComponentStatus) error // keyed by device and component
+	PutRequirement(r devices.Requirement) error
+	AddAppraisal(a devices.Appraisal) error
+}
+
+// Manifest is an envelope that the TAM accepted for its devices, as far as plans
+// and people need it; Envelope returns the bytes.
+type Manifest struct {
+	Digest      suit.Digest      // of the manifest, as its authentication wrapper has it
+	Component   suit.ComponentID // manifest-component-id
+	Sequence    uint64
+	Signer      cosekit.Thumbprint
+	Targets     []Target // what it installs
+	Size        int64    // of the envelope, in bytes
+	PublishedAt time.Time
+	PublishedBy string
+}
+
+// Target is a component that a manifest installs, and the image it must have then.
+type Target struct {
+	Component   suit.ComponentID
+	ImageDigest suit.Digest
+	ImageSize   uint64
+	URI         string // empty for an integrated payload
+}
+
+// ManifestReader finds manifests.
+type ManifestReader interface {
+	Manifest(digest suit.Digest) (Manifest, error)
+	Envelope(digest suit.Digest) ([]byte, error)
+	// ManifestsFor lists those whose manifest component id, or one of whose
+	// targets, is the component: highest sequence number first.
+	ManifestsFor(component suit.ComponentID, limit int) ([]Manifest, error)
+	// Manifests lists by ascending digest (Page.After: its hexadecimal digits).
+	Manifests(page Page) ([]Manifest, error)
+}
+
+// ManifestWriter adds manifests; they never change.
+type ManifestWriter interface {
+	// AddManifest returns ErrExists for a known digest, and for a sequence number
+	// that the manifest component id already has.
+	AddManifest(m Manifest, envelope []byte) error
+}
+
+// AnchorReader finds the keys that the TAM itself trusts: publishers (tc-signer)
+// and device attestation keys (attester).
+type AnchorReader interface {
+	Anchor(key cosekit.Thumbprint) (anchor.Anchor, error)
+	Anchors(purpose anchor.Purpose) ([]anchor.Anchor, error)
+}
+
+// AnchorWriter adds them.
+type AnchorWriter interface {
+	AddAnchor(a anchor.Anchor) error // ErrExists for a known key
+}
+
+// Outstanding is an Update that was sent and not yet answered.
+type Outstanding struct {
+	Agent     cosekit.Thumbprint
+	Device    devices.ID
+	Token     []byte
+	Manifests []suit.Digest
+	SentAt    time.Time
+	ExpiresAt time.Time
+}
+
+// TokenKey is a MAC key of the tokens. All replicas share them.
+type TokenKey struct {
+	ID        uint8
+	Secret    []byte // 32 bytes
+	CreatedAt time.Time
+}
+
+// SessionReader reads what sessions leave behind.
+type SessionReader interface {
+	// Outstanding is looked up by agent and token together, never by token alone.
+	Outstanding(agent cosekit.Thumbprint, token []byte) (Outstanding, error)
+	TokenKeys() ([]TokenKey, error)
+}
+
+// SessionWriter changes it.
+type SessionWriter interface {
+	// Spend marks a token as used until its MAC expires; a second time is ErrSpent.
+	Spend(token []byte, until time.Time) error
+	// PutOutstanding adds one and drops the agent's oldest beyond keep.
+	PutOutstanding(o Outstanding, keep int) error
+	DeleteOutstanding(agent cosekit.Thumbprint, token []byte) error
+	// DeleteExpired drops spent marks and outstanding Updates that ended before
+	// now, at most limit of each.
+	DeleteExpired(now time.Time, limit int) (deleted int, err error)
+	AddTokenKey(k TokenKey) error // ErrExists for a known id
+}
+
+// Payloads keeps payload files under their SHA-256 digest.
+type Payloads interface {
+	// Put streams r into the store. It fails, keeping nothing, beyond limit bytes.
+	Put(ctx context.Context, r io.Reader, limit int64) (suit.Digest, int64, error)
+	// Open returns ErrNotFound for an unknown digest.
+	Open(ctx context.Context, digest suit.Digest) (io.ReadSeekCloser, int64, error)
+}

@@ -1,0 +1,2 @@
+// Package teep encodes, decodes, signs and verifies TEEP messages.
+package teep
