@@ -1,0 +1,15 @@
+// Package processor executes SUIT manifests: it checks what a manifest asks for,
+// fetches and verifies images, and switches the device to them in one step
+// (draft-ietf-suit-manifest-37 section 6).
+//
+// Implement [Host] for the device, make a [Processor] with [New] and call
+// [Processor.Update] with a manifest that package suit has authenticated. Payloads
+// come through a [Fetcher]; [HTTPFetcher] is the one for networks. The answer is an
+// [Outcome] with a SUIT_Report for the sender, and a [*Failure] where the procedure
+// did not succeed. A failed procedure leaves the device as it was.
+//
+// Out of scope: authentication (package suit), signing reports, and for now
+// dependencies, more than one sequence level (try-each, run-sequence), copy, swap,
+// invoke and unlink. A manifest that needs one of them is refused before anything
+// runs.
+package processor

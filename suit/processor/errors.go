@@ -1,0 +1,25 @@
+package processor
+
+import "errors"
+
+// Why a procedure fails; test with errors.Is on the error of a procedure.
+var (
+	// ErrNoImage: the component has no image. Hosts return it from Open.
+	ErrNoImage = errors.New("component has no image")
+
+	ErrVersion              = errors.New("manifest version not supported")
+	ErrRollback             = errors.New("sequence number is lower than the installed one")
+	ErrUnauthorized         = errors.New("signer has no right to the component")
+	ErrUnsupportedCommand   = errors.New("command not supported")
+	ErrUnsupportedParameter = errors.New("parameter not supported")
+	ErrUnsupportedComponent = errors.New("component not supported")
+	ErrUnsupportedElement   = errors.New("manifest element not supported")
+	ErrSevered              = errors.New("section was severed and did not come with the envelope")
+	ErrLimit                = errors.New("limit exceeded")
+	ErrMissingParameter     = errors.New("parameter not set")
+	ErrMismatch             = errors.New("condition not met")
+	ErrAbort                = errors.New("manifest asks to abort")
+	ErrUnchecked            = errors.New("image was written but never checked")
+	ErrURI                  = errors.New("cannot fetch from this URI")
+	ErrFetch                = errors.New("fetch failed")
+)
