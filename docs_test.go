@@ -1,0 +1,89 @@
+package tamarack
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestDocumentCommands runs every ```sh block of a document, in order, in one
+// shell, in a copy of the repository. A block marked ```sh serve runs beside the
+// others until the document ends; the next block starts when it prints "ready".
+// It needs the go tool and a minute, so it runs where TAMARACK_CI is set.
+func TestDocumentCommands(t *testing.T) {
+	if os.Getenv("TAMARACK_CI") == "" {
+		t.Skip("set TAMARACK_CI=1 to run the commands of the documents")
+	}
+	for _, doc := range []string{"docs/quickstart.md"} {
+		t.Run(doc, func(t *testing.T) {
+			text, err := os.ReadFile(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			blocks := shellBlocks(string(text))
+			if len(blocks) == 0 {
+				t.Fatal("no commands found")
+			}
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
+				t.Fatal(err)
+			}
+			runBlocks(t, dir, blocks)
+		})
+	}
+}
+
+type block struct {
+	line     int
+	commands string
+	serve    bool
+}
+
+func shellBlocks(text string) []block {
+	var blocks []block
+	var current *block
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case current == nil && (line == "```sh" || line == "```sh serve"):
+			current = &block{line: i + 2, serve: line == "```sh serve"}
+		case current != nil && line == "```":
+			blocks = append(blocks, *current)
+			current = nil
+		case current != nil:
+			current.commands += line + "\n"
+		}
+	}
+	return blocks
+}
+
+// runBlocks joins the blocks into one script, so that cd and export carry over
+// from block to block as they do for a reader.
+func runBlocks(t *testing.T, dir string, blocks []block) {
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n")
+	for i, b := range blocks {
+		if !b.serve {
+			fmt.Fprintf(&script, "echo '-- line %d'\n%s", b.line, b.commands)
+			continue
+		}
+		fifo := filepath.Join(dir, fmt.Sprintf("serve-%d", i))
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&script, "( exec %s ) >'%s' 2>&1 &\n", strings.TrimSpace(b.commands), fifo)
+		fmt.Fprintf(&script, "exec %d<'%s'\n", 20+i, fifo)
+		fmt.Fprintf(&script, "while read -r -u %d said; do echo \"$said\"; case $said in *ready*) break;; esac; done\n", 20+i)
+		fmt.Fprintf(&script, "cat <&%d &\n", 20+i)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	t.Logf("\n%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
