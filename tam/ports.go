@@ -75,6 +75,9 @@ type DeviceWriter interface {
 	// PutDevice returns ErrExists for the ueid of another device.
 	PutDevice(d devices.Device) error
 	PutAgent(a devices.Agent) error
+	// DeleteAgent removes an agent and its outstanding Updates. Its device and its
+	// appraisals stay.
+	DeleteAgent(key cosekit.Thumbprint) error
 }
 
 // StatusReader tells what a device holds, should hold and was offered.
@@ -166,7 +169,10 @@ type TokenKey struct {
 type SessionReader interface {
 	// Outstanding is looked up by agent and token together, never by token alone.
 	Outstanding(agent cosekit.Thumbprint, token []byte) (Outstanding, error)
+	// TokenKeys lists by ascending creation time.
 	TokenKeys() ([]TokenKey, error)
+	// Spent reports whether a token was spent and its mark not yet dropped.
+	Spent(token []byte) (bool, error)
 }
 
 // SessionWriter changes it.
@@ -180,6 +186,7 @@ type SessionWriter interface {
 	// now, at most limit of each.
 	DeleteExpired(now time.Time, limit int) (deleted int, err error)
 	AddTokenKey(k TokenKey) error // ErrExists for a known id
+	DeleteTokenKey(id uint8) error
 }
 
 // Payloads keeps payload files under their SHA-256 digest.
