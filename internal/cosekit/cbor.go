@@ -31,6 +31,7 @@ func init() {
 	var err error
 	enc := cbor.CoreDetEncOptions()
 	enc.TimeTag = cbor.EncTagNone
+	enc.NilContainers = cbor.NilContainerAsEmpty
 	if encMode, err = enc.EncMode(); err != nil {
 		panic(err)
 	}
@@ -42,13 +43,15 @@ func init() {
 		MaxMapPairs:      MaxElements,
 		IntDec:           cbor.IntDecConvertSignedOrFail,
 		UTF8:             cbor.UTF8RejectInvalid,
+		BignumTag:        cbor.BignumTagForbidden,
 	}.DecMode()
 	if err != nil {
 		panic(err)
 	}
 }
 
-// Marshal encodes v deterministically (RFC 8949 section 4.2.1).
+// Marshal encodes v deterministically (RFC 8949 section 4.2.1). A nil slice or
+// map is an empty one, not null.
 func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
 
 // MustMarshal is Marshal for values that cannot fail to encode.
@@ -78,24 +81,21 @@ func UnmarshalValid(data []byte, v any) error {
 }
 
 // Validate checks that data is exactly one well-formed item within the caps: no
-// indefinite lengths, no duplicate or non-preferred map keys (a longer encoding
-// could hide a duplicate), valid UTF-8, nothing behind it. It looks at every
-// level, also those that a decoder would skip. The content of byte strings is
-// not looked into.
+// indefinite lengths, no duplicate map keys nor keys that could hide one (longer
+// encodings than needed, floats, maps), valid UTF-8, nothing behind it. It looks
+// at every level, also those that a decoder would skip. The content of byte
+// strings is not looked into.
 func Validate(data []byte) error {
 	n, err := skipItem(data, 0, false)
 	if err != nil {
 		return err
 	}
-	if n != len(data) {
-		return fmt.Errorf("%w: %d bytes behind the end of the item", ErrMalformed, len(data)-n)
-	}
-	return nil
+	return nothingLeft(data[n:])
 }
 
 // head is the first part of an item: its major type, argument and size in bytes.
 type head struct {
-	major     byte
+	major     MajorType
 	info      byte
 	arg       uint64
 	size      int
@@ -106,7 +106,7 @@ func readHead(b []byte) (head, error) {
 	if len(b) == 0 {
 		return head{}, fmt.Errorf("%w: truncated", ErrMalformed)
 	}
-	h := head{major: b[0] >> 5, info: b[0] & 0x1f, size: 1, preferred: true}
+	h := head{major: MajorType(b[0] >> 5), info: b[0] & 0x1f, size: 1, preferred: true}
 	switch {
 	case h.info < 24:
 		h.arg = uint64(h.info)
@@ -123,11 +123,18 @@ func readHead(b []byte) (head, error) {
 	h.arg = binary.BigEndian.Uint64(wide[:])
 	h.size = 1 + width
 	smallest := [...]uint64{24, 1 << 8, 1 << 16, 1 << 32}[h.info-24]
-	h.preferred = h.arg >= smallest || h.major == 7
+	h.preferred = h.arg >= smallest || h.major == MajorSimple
 	return h, nil
 }
 
-// skipItem returns the length of the first item in b.
+// ambiguous reports whether the same value has other encodings: a longer head, a
+// float of another width, a map in another order.
+func (h head) ambiguous() bool {
+	return !h.preferred || h.major == MajorMap || h.major == MajorSimple && h.info > 24
+}
+
+// skipItem returns the length of the first item in b. Inside a map key nothing
+// ambiguous may stand.
 func skipItem(b []byte, depth int, key bool) (int, error) {
 	if depth > MaxDepth {
 		return 0, fmt.Errorf("%w: nested deeper than %d", ErrMalformed, MaxDepth)
@@ -136,26 +143,26 @@ func skipItem(b []byte, depth int, key bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if key && !h.preferred {
-		return 0, fmt.Errorf("%w: map key in a longer encoding than needed", ErrMalformed)
+	if key && h.ambiguous() {
+		return 0, fmt.Errorf("%w: map key that could hide a duplicate", ErrMalformed)
 	}
 	switch h.major {
-	case 0, 1:
+	case MajorUint, MajorNegative:
 		return h.size, nil
-	case 2, 3:
+	case MajorBytes, MajorText:
 		if h.arg > uint64(len(b)-h.size) {
 			return 0, fmt.Errorf("%w: truncated string", ErrMalformed)
 		}
 		end := h.size + int(h.arg)
-		if h.major == 3 && !utf8.Valid(b[h.size:end]) {
+		if h.major == MajorText && !utf8.Valid(b[h.size:end]) {
 			return 0, fmt.Errorf("%w: text that is not UTF-8", ErrMalformed)
 		}
 		return end, nil
-	case 4:
+	case MajorArray:
 		return skipArray(b, h, depth, key)
-	case 5:
+	case MajorMap:
 		return skipMap(b, h, depth, key)
-	case 6:
+	case MajorTag:
 		n, err := skipItem(b[h.size:], depth+1, key)
 		return h.size + n, err
 	default:
@@ -186,7 +193,7 @@ func skipMap(b []byte, h head, depth int, key bool) (int, error) {
 		return 0, fmt.Errorf("%w: map of more than %d pairs", ErrMalformed, MaxElements)
 	}
 	pos := h.size
-	seen := newKeySet(int(min(h.arg, uint64(len(b)))))
+	var seen keySet
 	for range h.arg {
 		n, err := skipItem(b[pos:], depth+1, true)
 		if err != nil {
@@ -205,20 +212,14 @@ func skipMap(b []byte, h head, depth int, key bool) (int, error) {
 }
 
 // keySet finds duplicates: by comparison while a map is small, as nearly all are.
+// It lives on the stack, for a message can hold very many maps.
 type keySet struct {
-	few  [12][]byte
+	few  [8][]byte
 	n    int
 	many map[string]struct{}
 }
 
-func newKeySet(pairs int) *keySet {
-	s := &keySet{}
-	if pairs > len(s.few) {
-		s.many = make(map[string]struct{})
-	}
-	return s
-}
-
+// add reports whether the key is new.
 func (s *keySet) add(key []byte) bool {
 	if s.many != nil {
 		_, dup := s.many[string(key)]
@@ -230,7 +231,14 @@ func (s *keySet) add(key []byte) bool {
 			return false
 		}
 	}
-	s.few[s.n] = key
-	s.n++
+	if s.n < len(s.few) {
+		s.few[s.n] = key
+		s.n++
+		return true
+	}
+	s.many = map[string]struct{}{string(key): {}}
+	for _, k := range s.few {
+		s.many[string(k)] = struct{}{}
+	}
 	return true
 }

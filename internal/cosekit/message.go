@@ -83,7 +83,7 @@ func untag(data []byte) (tag uint64, content []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if h.major != 6 {
+	if h.major != MajorTag {
 		return 0, data, nil
 	}
 	if h.arg != TagSign1 && h.arg != TagSign {
