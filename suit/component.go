@@ -15,7 +15,7 @@ type ComponentID [][]byte
 
 // Key returns the deterministic encoding as a string, for use as a map key and in
 // a store's index.
-func (c ComponentID) Key() string { return string(cosekit.MustMarshal(c.segments())) }
+func (c ComponentID) Key() string { return string(cosekit.MustMarshal(c)) }
 
 // ComponentIDFromKey undoes Key.
 func ComponentIDFromKey(key string) (ComponentID, error) {
@@ -103,29 +103,20 @@ func (c *ComponentID) UnmarshalText(text []byte) error {
 }
 
 // MarshalCBOR encodes the array of byte strings; a nil identifier is the empty array.
-func (c ComponentID) MarshalCBOR() ([]byte, error) { return cosekit.Marshal(c.segments()) }
+func (c ComponentID) MarshalCBOR() ([]byte, error) { return cosekit.Marshal([][]byte(c)) }
 
 // UnmarshalCBOR decodes an array of byte strings and nothing else.
 func (c *ComponentID) UnmarshalCBOR(data []byte) error {
-	var segments [][]byte
-	if err := cosekit.UnmarshalValid(data, &segments); err != nil {
-		return err
+	items, err := cosekit.Elements(data)
+	if err != nil {
+		return fmt.Errorf("component id: %w", err)
 	}
-	if segments == nil {
-		return fmt.Errorf("%w: component id is not an array", cosekit.ErrMalformed)
-	}
-	for i, s := range segments {
-		if s == nil {
-			return fmt.Errorf("%w: component id segment %d is not a byte string", cosekit.ErrMalformed, i)
+	out := make(ComponentID, len(items))
+	for i, item := range items {
+		if out[i], err = cosekit.Bytes(item); err != nil {
+			return fmt.Errorf("component id: segment %d: %w", i, err)
 		}
 	}
-	*c = segments
+	*c = out
 	return nil
-}
-
-func (c ComponentID) segments() [][]byte {
-	if c == nil {
-		return [][]byte{}
-	}
-	return c
 }

@@ -100,28 +100,43 @@ func (d Digest) String() string {
 
 // MarshalCBOR encodes [algorithm, bytes].
 func (d Digest) MarshalCBOR() ([]byte, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
 	return cosekit.Marshal([]any{int64(d.Algorithm), d.Bytes})
 }
 
 // UnmarshalCBOR decodes [algorithm, bytes, *extension]; extensions are ignored.
 func (d *Digest) UnmarshalCBOR(data []byte) error {
-	var parts []cosekit.RawMessage
-	if err := cosekit.UnmarshalValid(data, &parts); err != nil {
+	items, err := cosekit.Elements(data)
+	if err != nil {
+		return fmt.Errorf("digest: %w", err)
+	}
+	if len(items) < 2 {
+		return fmt.Errorf("%w: digest of %d elements, want 2", cosekit.ErrMalformed, len(items))
+	}
+	algorithm, err := cosekit.Int(items[0])
+	if err != nil {
+		return fmt.Errorf("digest: algorithm: %w", err)
+	}
+	sum, err := cosekit.Bytes(items[1])
+	if err != nil {
+		return fmt.Errorf("digest: %w", err)
+	}
+	out := Digest{DigestAlgorithm(algorithm), sum}
+	if err := out.check(); err != nil {
 		return err
-	}
-	if len(parts) < 2 {
-		return fmt.Errorf("%w: digest of %d elements, want 2", cosekit.ErrMalformed, len(parts))
-	}
-	var out Digest
-	if err := cosekit.UnmarshalValid(parts[0], &out.Algorithm); err != nil {
-		return err
-	}
-	if err := cosekit.UnmarshalValid(parts[1], &out.Bytes); err != nil {
-		return err
-	}
-	if h, known := out.Algorithm.New(); known && len(out.Bytes) != h.Size() {
-		return fmt.Errorf("%w: %s digest of %d bytes", cosekit.ErrMalformed, out.Algorithm, len(out.Bytes))
 	}
 	*d = out
+	return nil
+}
+
+// check refuses a digest of another length than its algorithm has. An algorithm
+// that is not known here may have any, but not none.
+func (d Digest) check() error {
+	h, known := d.Algorithm.New()
+	if known && len(d.Bytes) != h.Size() || len(d.Bytes) == 0 {
+		return fmt.Errorf("%w: %s digest of %d bytes", cosekit.ErrMalformed, d.Algorithm, len(d.Bytes))
+	}
 	return nil
 }

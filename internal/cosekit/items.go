@@ -1,7 +1,6 @@
 package cosekit
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 )
@@ -11,7 +10,7 @@ import (
 // every type, an array of small integers for a byte string, and a tagged integer
 // for a bare one. Use these wherever the difference could matter, which is wherever
 // the bytes come from somebody else. Like [UnmarshalValid] they are for parts of
-// what [Validate] has seen; what they return are parts of item, not copies.
+// what [Validate] has seen. Elements and Pairs return parts of item, not copies.
 
 // MajorType is the kind of a data item (RFC 8949 section 3.1).
 type MajorType byte
@@ -43,20 +42,20 @@ func Major(item []byte) MajorType {
 	return MajorType(item[0] >> 5)
 }
 
-// Items splits an array into its elements. What stands in front of the first one
+// Elements splits an array into its elements. What stands in front of the first one
 // is the head of the array.
-func Items(item []byte) ([]RawMessage, error) {
+func Elements(item []byte) ([]RawMessage, error) {
 	rest, n, err := open(item, MajorArray)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]RawMessage, n)
-	for i := range items {
-		if items[i], rest, err = cut(rest); err != nil {
+	elements := make([]RawMessage, n)
+	for i := range elements {
+		if elements[i], rest, err = cut(rest); err != nil {
 			return nil, err
 		}
 	}
-	return items, nothingLeft(rest)
+	return elements, nothingLeft(rest)
 }
 
 // Pair is one entry of a map, encoded.
@@ -82,8 +81,14 @@ func Pairs(item []byte) ([]Pair, error) {
 	return pairs, nothingLeft(rest)
 }
 
-// ByteString returns the content of a byte string.
-func ByteString(item []byte) ([]byte, error) { return content(item, MajorBytes) }
+// Bytes returns a copy of the content of a byte string, never nil.
+func Bytes(item []byte) ([]byte, error) {
+	b, err := content(item, MajorBytes)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, b...), nil
+}
 
 // Text reads a text string.
 func Text(item []byte) (string, error) {
@@ -124,32 +129,6 @@ func Bool(item []byte) (bool, error) {
 		return item[0] == 0xf5, nil
 	}
 	return false, fmt.Errorf("%w: neither true nor false", ErrMalformed)
-}
-
-// Untag returns the number and the content of a tagged item, or false for another.
-func Untag(item []byte) (number uint64, content []byte, tagged bool) {
-	h, err := readHead(item)
-	if err != nil || h.major != MajorTag {
-		return 0, item, false
-	}
-	return h.arg, item[h.size:], true
-}
-
-// AppendByteStringHead appends the head of a byte string of n bytes, which must
-// not be negative.
-func AppendByteStringHead(b []byte, n int) []byte {
-	const major = byte(MajorBytes) << 5
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n < 1<<8:
-		return append(b, major|24, byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case uint64(n) < 1<<32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	}
-	return binary.BigEndian.AppendUint64(append(b, major|27), uint64(n))
 }
 
 // content returns what stands behind the head of a string.
