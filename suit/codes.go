@@ -1,0 +1,218 @@
+package suit
+
+import "fmt"
+
+// CommandCode is a condition or a directive (draft-ietf-suit-manifest-37 sections
+// 8.4.9 and 8.4.10, draft-ietf-suit-trust-domains,
+// draft-ietf-suit-update-management).
+type CommandCode int64
+
+// The commands of the SUIT family.
+const (
+	ConditionVendorIdentifier    CommandCode = 1
+	ConditionClassIdentifier     CommandCode = 2
+	ConditionImageMatch          CommandCode = 3
+	ConditionUseBefore           CommandCode = 4
+	ConditionComponentSlot       CommandCode = 5
+	ConditionCheckContent        CommandCode = 6
+	ConditionDependencyIntegrity CommandCode = 7
+	ConditionIsDependency        CommandCode = 8
+	DirectiveProcessDependency   CommandCode = 11
+	DirectiveSetComponentIndex   CommandCode = 12
+	ConditionAbort               CommandCode = 14
+	DirectiveTryEach             CommandCode = 15
+	DirectiveWrite               CommandCode = 18
+	DirectiveSetParameters       CommandCode = 19
+	DirectiveOverrideParameters  CommandCode = 20
+	DirectiveFetch               CommandCode = 21
+	DirectiveCopy                CommandCode = 22
+	DirectiveInvoke              CommandCode = 23
+	ConditionDeviceIdentifier    CommandCode = 24
+	ConditionImageNotMatch       CommandCode = 25
+	ConditionMinimumBattery      CommandCode = 26
+	ConditionUpdateAuthorized    CommandCode = 27
+	ConditionVersion             CommandCode = 28
+	DirectiveWait                CommandCode = 29
+	DirectiveSwap                CommandCode = 31
+	DirectiveRunSequence         CommandCode = 32
+	DirectiveUnlink              CommandCode = 33
+	DirectiveOverrideMultiple    CommandCode = 34
+	DirectiveCopyParams          CommandCode = 35
+)
+
+// lastCustom is the highest code of the private range. The IANA text starts it at
+// -256, the prose below it; -256 itself is used by nobody who reads both.
+const lastCustom = -257
+
+// IsCustom reports whether the code is in the private range.
+func (c CommandCode) IsCustom() bool { return c <= lastCustom }
+
+// IsCondition reports whether the code is a registered condition. The failure of a
+// condition ends its sequence, that of a directive aborts the procedure.
+func (c CommandCode) IsCondition() bool { return commands[c].condition }
+
+// String returns the registered name without its prefix, "image-match", or "command 99".
+func (c CommandCode) String() string {
+	if info, ok := commands[c]; ok {
+		return info.name
+	}
+	return fmt.Sprintf("command %d", int64(c))
+}
+
+// commandInfo is one row of the registry.
+type commandInfo struct {
+	name      string
+	condition bool
+	decode    func(raw []byte, depth int) (Argument, error)
+}
+
+func condition(name string) commandInfo { return commandInfo{name, true, decodePolicy} }
+
+func directive(name string, decode func([]byte, int) (Argument, error)) commandInfo {
+	return commandInfo{name, false, decode}
+}
+
+// commands is filled in init because the arguments of try-each and run-sequence
+// hold commands again.
+var commands map[CommandCode]commandInfo
+
+func init() {
+	commands = map[CommandCode]commandInfo{
+		ConditionVendorIdentifier:    condition("vendor-identifier"),
+		ConditionClassIdentifier:     condition("class-identifier"),
+		ConditionImageMatch:          condition("image-match"),
+		ConditionUseBefore:           condition("use-before"),
+		ConditionComponentSlot:       condition("component-slot"),
+		ConditionCheckContent:        condition("check-content"),
+		ConditionDependencyIntegrity: condition("dependency-integrity"),
+		ConditionIsDependency:        condition("is-dependency"),
+		ConditionAbort:               condition("abort"),
+		ConditionDeviceIdentifier:    condition("device-identifier"),
+		ConditionImageNotMatch:       condition("image-not-match"),
+		ConditionMinimumBattery:      condition("minimum-battery"),
+		ConditionUpdateAuthorized:    condition("update-authorized"),
+		ConditionVersion:             condition("version"),
+		DirectiveProcessDependency:   directive("process-dependency", decodePolicy),
+		DirectiveSetComponentIndex:   directive("set-component-index", decodeIndex),
+		DirectiveTryEach:             directive("try-each", decodeAlternatives),
+		DirectiveWrite:               directive("write", decodePolicy),
+		DirectiveSetParameters:       directive("set-parameters", decodeParametersArgument),
+		DirectiveOverrideParameters:  directive("override-parameters", decodeParametersArgument),
+		DirectiveFetch:               directive("fetch", decodePolicy),
+		DirectiveCopy:                directive("copy", decodePolicy),
+		DirectiveInvoke:              directive("invoke", decodePolicy),
+		DirectiveWait:                directive("wait", decodePolicy),
+		DirectiveSwap:                directive("swap", decodePolicy),
+		DirectiveRunSequence:         directive("run-sequence", decodeNested),
+		DirectiveUnlink:              directive("unlink", decodePolicy),
+		DirectiveOverrideMultiple:    directive("override-multiple", decodeRaw),
+		DirectiveCopyParams:          directive("copy-params", decodeRaw),
+	}
+}
+
+// ParameterCode is the label of a parameter (draft-ietf-suit-manifest-37 section
+// 8.4.8 and its sister drafts).
+type ParameterCode int64
+
+// The parameters of the SUIT family.
+const (
+	ParameterVendorID          ParameterCode = 1
+	ParameterClassID           ParameterCode = 2
+	ParameterImageDigest       ParameterCode = 3
+	ParameterUseBefore         ParameterCode = 4
+	ParameterComponentSlot     ParameterCode = 5
+	ParameterStrictOrder       ParameterCode = 12
+	ParameterSoftFailure       ParameterCode = 13
+	ParameterImageSize         ParameterCode = 14
+	ParameterContent           ParameterCode = 18
+	ParameterEncryptionInfo    ParameterCode = 19
+	ParameterURI               ParameterCode = 21
+	ParameterSourceComponent   ParameterCode = 22
+	ParameterInvokeArgs        ParameterCode = 23
+	ParameterDeviceID          ParameterCode = 24
+	ParameterFetchArguments    ParameterCode = 25
+	ParameterMinimumBattery    ParameterCode = 26
+	ParameterUpdatePriority    ParameterCode = 27
+	ParameterVersion           ParameterCode = 28
+	ParameterWaitInfo          ParameterCode = 29
+	ParameterComponentMetadata ParameterCode = 30
+)
+
+var parameterNames = map[ParameterCode]string{
+	ParameterVendorID:          "vendor-id",
+	ParameterClassID:           "class-id",
+	ParameterImageDigest:       "image-digest",
+	ParameterUseBefore:         "use-before",
+	ParameterComponentSlot:     "component-slot",
+	ParameterStrictOrder:       "strict-order",
+	ParameterSoftFailure:       "soft-failure",
+	ParameterImageSize:         "image-size",
+	ParameterContent:           "content",
+	ParameterEncryptionInfo:    "encryption-info",
+	ParameterURI:               "uri",
+	ParameterSourceComponent:   "source-component",
+	ParameterInvokeArgs:        "invoke-args",
+	ParameterDeviceID:          "device-id",
+	ParameterFetchArguments:    "fetch-arguments",
+	ParameterMinimumBattery:    "minimum-battery",
+	ParameterUpdatePriority:    "update-priority",
+	ParameterVersion:           "version",
+	ParameterWaitInfo:          "wait-info",
+	ParameterComponentMetadata: "component-metadata",
+}
+
+// String returns the registered name without its prefix, "image-digest", or "parameter 99".
+func (c ParameterCode) String() string {
+	if name, ok := parameterNames[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("parameter %d", int64(c))
+}
+
+// Section is the manifest key of a command sequence
+// (draft-ietf-suit-manifest-37 section 8.4.6, draft-ietf-suit-trust-domains).
+type Section int64
+
+// The command sequences of a manifest. SectionShared is the key of the common
+// element; a SUIT_Record names it for a fault in the shared sequence, which has no
+// key of its own in the manifest.
+const (
+	SectionShared                Section = 3
+	SectionValidate              Section = 7
+	SectionLoad                  Section = 8
+	SectionInvoke                Section = 9
+	SectionDependencyResolution  Section = 15
+	SectionPayloadFetch          Section = 16
+	SectionCandidateVerification Section = 18
+	SectionInstall               Section = 20
+	SectionUninstall             Section = 24
+)
+
+var sections = map[Section]struct {
+	name      string
+	severable bool
+}{
+	SectionValidate:              {"validate", false},
+	SectionLoad:                  {"load", false},
+	SectionInvoke:                {"invoke", false},
+	SectionDependencyResolution:  {"dependency-resolution", true},
+	SectionPayloadFetch:          {"payload-fetch", true},
+	SectionCandidateVerification: {"candidate-verification", true},
+	SectionInstall:               {"install", true},
+	SectionUninstall:             {"uninstall", false},
+}
+
+// IsSeverable reports whether the manifest may hold a digest in place of the
+// section (section 8.6).
+func (s Section) IsSeverable() bool { return sections[s].severable }
+
+// String returns the registered name without its prefix, "install", or "section 99".
+func (s Section) String() string {
+	if s == SectionShared {
+		return "shared-sequence"
+	}
+	if info, ok := sections[s]; ok {
+		return info.name
+	}
+	return fmt.Sprintf("section %d", int64(s))
+}

@@ -1,0 +1,55 @@
+package suit
+
+// Sequence is a SUIT_Command_Sequence (draft-ietf-suit-manifest-37 section 8.4.6).
+type Sequence struct {
+	Commands []Command
+}
+
+// Command is a condition or a directive with its argument.
+type Command struct {
+	Code CommandCode
+	// Offset is where the command begins in its encoded sequence, in bytes, as a
+	// SUIT_Record reports it. Decoding sets it, encoding ignores it.
+	Offset   int
+	Argument Argument
+}
+
+// Argument is what follows a command in its sequence: [Policy], [Index], [IndexList],
+// [AllComponents], *[Parameters], *[Alternatives], *[Sequence] or [Raw].
+type Argument interface {
+	encode(depth int) (any, error)
+}
+
+// Policy is a SUIT_Rep_Policy: hints about what to report (section 8.4.7).
+type Policy uint64
+
+// The bits of a reporting policy.
+const (
+	RecordOnSuccess  Policy = 1 << 0
+	RecordOnFailure  Policy = 1 << 1
+	SysinfoOnSuccess Policy = 1 << 2
+	SysinfoOnFailure Policy = 1 << 3
+
+	// ReportAll asks for everything, as the examples of the drafts do.
+	ReportAll = RecordOnSuccess | RecordOnFailure | SysinfoOnSuccess | SysinfoOnFailure
+)
+
+// Index is the argument of set-component-index that selects one component.
+type Index uint64
+
+// IndexList selects several components, for each of which the commands that follow are run.
+type IndexList []uint64
+
+// AllComponents selects every component (index true).
+type AllComponents struct{}
+
+// Alternatives is the argument of try-each (section 8.4.10.2).
+type Alternatives struct {
+	Sequences []Sequence
+	// Optional says that a nil ends the list: where every sequence fails, nothing
+	// is done and try-each succeeds.
+	Optional bool
+}
+
+// Raw is the encoded argument of a command that this package does not know.
+type Raw []byte

@@ -1,0 +1,203 @@
+package suit
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+var cborNull = []byte{0xf6}
+
+// decodeSequence reads a sequence that cosekit.Validate has seen. depth counts the
+// sequences around it.
+func decodeSequence(raw []byte, depth int) (Sequence, error) {
+	if depth > MaxSequenceDepth {
+		return Sequence{}, overLimit("sequences nested deeper than %d", MaxSequenceDepth)
+	}
+	items, err := cosekit.Elements(raw)
+	if err != nil {
+		return Sequence{}, err
+	}
+	switch {
+	case len(items) == 0:
+		return Sequence{}, malformed("empty command sequence")
+	case len(items)%2 != 0:
+		return Sequence{}, malformed("the last command has no argument")
+	case len(items) > 2*MaxCommands:
+		return Sequence{}, overLimit("%d commands, at most %d", len(items)/2, MaxCommands)
+	}
+	offset := len(raw)
+	for _, item := range items {
+		offset -= len(item)
+	}
+	seq := Sequence{Commands: make([]Command, 0, len(items)/2)}
+	for i := 0; i < len(items); i += 2 {
+		cmd, err := decodeCommand(items[i], items[i+1], depth)
+		if err != nil {
+			return Sequence{}, at(fmt.Sprintf("[%d]", i/2), err)
+		}
+		cmd.Offset = offset
+		offset += len(items[i]) + len(items[i+1])
+		seq.Commands = append(seq.Commands, cmd)
+	}
+	return seq, nil
+}
+
+func decodeCommand(code, argument []byte, depth int) (Command, error) {
+	n, err := cosekit.Int(code)
+	if err != nil {
+		return Command{}, err
+	}
+	if n == 0 {
+		return Command{}, malformed("command 0 is reserved")
+	}
+	cmd := Command{Code: CommandCode(n)}
+	decode := decodeRaw
+	if info, known := commands[cmd.Code]; known {
+		decode = info.decode
+	}
+	cmd.Argument, err = decode(argument, depth)
+	return cmd, at(cmd.Code.String(), err)
+}
+
+// decodeWrappedSequence reads a bstr .cbor SUIT_Command_Sequence.
+func decodeWrappedSequence(raw []byte, depth int) (Sequence, error) {
+	inner, err := decodeWrapped(raw)
+	if err != nil {
+		return Sequence{}, err
+	}
+	return decodeSequence(inner, depth)
+}
+
+func decodePolicy(raw []byte, _ int) (Argument, error) {
+	bits, err := cosekit.Uint(raw)
+	return Policy(bits), err
+}
+
+func decodeRaw(raw []byte, _ int) (Argument, error) { return Raw(bytes.Clone(raw)), nil }
+
+func decodeParametersArgument(raw []byte, _ int) (Argument, error) {
+	p, err := decodeParameters(raw, true)
+	if err == nil && p.empty() {
+		err = malformed("no parameters")
+	}
+	return &p, err
+}
+
+func decodeNested(raw []byte, depth int) (Argument, error) {
+	seq, err := decodeWrappedSequence(raw, depth+1)
+	return &seq, err
+}
+
+func decodeIndex(raw []byte, _ int) (Argument, error) {
+	if cosekit.Major(raw) == cosekit.MajorArray {
+		items, err := cosekit.Elements(raw)
+		if err != nil {
+			return nil, err
+		}
+		return decodeIndexList(items)
+	}
+	if all, err := cosekit.Bool(raw); err == nil && all {
+		return AllComponents{}, nil
+	}
+	i, err := cosekit.Uint(raw)
+	if err != nil {
+		return nil, malformed("want an index, a list of them or true")
+	}
+	return Index(i), nil
+}
+
+func decodeIndexList(items []cosekit.RawMessage) (Argument, error) {
+	if len(items) == 0 {
+		return nil, malformed("empty list of component indices")
+	}
+	if len(items) > MaxComponents {
+		return nil, overLimit("%d component indices, at most %d", len(items), MaxComponents)
+	}
+	list := make(IndexList, len(items))
+	for i, item := range items {
+		var err error
+		if list[i], err = cosekit.Uint(item); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func decodeAlternatives(raw []byte, depth int) (Argument, error) {
+	items, err := cosekit.Elements(raw)
+	if err != nil {
+		return nil, err
+	}
+	alt := &Alternatives{}
+	if n := len(items); n > 0 && bytes.Equal(items[n-1], cborNull) {
+		alt.Optional = true
+		items = items[:n-1]
+	}
+	if len(items) < 2 {
+		return nil, malformed("%d alternatives, want two or more", len(items))
+	}
+	for i, item := range items {
+		seq, err := decodeWrappedSequence(item, depth+1)
+		if err != nil {
+			return nil, at(fmt.Sprintf("[%d]", i), err)
+		}
+		alt.Sequences = append(alt.Sequences, seq)
+	}
+	return alt, nil
+}
+
+// encodeSequence returns the encoded array. It refuses what decodeSequence would.
+func encodeSequence(seq *Sequence, depth int) ([]byte, error) {
+	if depth > MaxSequenceDepth {
+		return nil, overLimit("sequences nested deeper than %d", MaxSequenceDepth)
+	}
+	if len(seq.Commands) > MaxCommands {
+		return nil, overLimit("%d commands, at most %d", len(seq.Commands), MaxCommands)
+	}
+	items := make([]any, 0, 2*len(seq.Commands))
+	for i, cmd := range seq.Commands {
+		if cmd.Argument == nil {
+			return nil, at(fmt.Sprintf("[%d].%s", i, cmd.Code), malformed("no argument"))
+		}
+		argument, err := cmd.Argument.encode(depth)
+		if err != nil {
+			return nil, at(fmt.Sprintf("[%d]", i), at(cmd.Code.String(), err))
+		}
+		items = append(items, int64(cmd.Code), argument)
+	}
+	return cosekit.Marshal(items)
+}
+
+func (p Policy) encode(int) (any, error) { return uint64(p), nil }
+
+func (i Index) encode(int) (any, error) { return uint64(i), nil }
+
+func (l IndexList) encode(int) (any, error) { return []uint64(l), nil }
+
+func (AllComponents) encode(int) (any, error) { return true, nil }
+
+func (p *Parameters) encode(int) (any, error) { return encodeParameters(p) }
+
+func (r Raw) encode(int) (any, error) { return cosekit.RawMessage(r), nil }
+
+func (s *Sequence) encode(depth int) (any, error) {
+	raw, err := encodeSequence(s, depth+1)
+	return raw, err
+}
+
+func (a *Alternatives) encode(depth int) (any, error) {
+	list := make([]any, 0, len(a.Sequences)+1)
+	for i := range a.Sequences {
+		raw, err := encodeSequence(&a.Sequences[i], depth+1)
+		if err != nil {
+			return nil, at(fmt.Sprintf("[%d]", i), err)
+		}
+		list = append(list, raw)
+	}
+	if a.Optional {
+		list = append(list, nil)
+	}
+	return list, nil
+}

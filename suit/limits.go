@@ -1,0 +1,16 @@
+package suit
+
+// Caps of this package, beyond which [ErrLimit] is returned. The drafts give none;
+// these leave room above every published example and keep the work that an
+// unauthenticated envelope can cause small. A processor may be stricter. The size
+// of a whole envelope is for its reader to bound.
+const (
+	MaxManifestSize    = 1 << 20  // bytes of an encoded manifest or severed element
+	MaxComponents      = 256      // components of one manifest
+	MaxCommands        = 1024     // commands of one sequence
+	MaxSequenceDepth   = 8        // sequences inside sequences (try-each, run-sequence)
+	MaxParameterSize   = 64 << 10 // bytes of one encoded parameter
+	MaxURILength       = 2048     // bytes of a URI
+	MaxAuthBlocks      = 8        // authentication blocks of one envelope
+	MaxBlockSignatures = 8        // signatures of one COSE_Sign
+)
