@@ -151,11 +151,11 @@ func encodeTextFields(fields map[int64]*string, other map[int64]cosekit.RawMessa
 		if _, known := fields[key]; known {
 			return nil, malformed("a known element %d among the others", key)
 		}
-		out[itemKey(cosekit.MustMarshal(key))] = raw
+		out[intKey(key)] = raw
 	}
 	for key, s := range fields {
 		if *s != "" {
-			out[itemKey(cosekit.MustMarshal(key))] = *s
+			out[intKey(key)] = *s
 		}
 	}
 	return out, nil

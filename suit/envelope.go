@@ -1,0 +1,296 @@
+package suit
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// The media types of SUIT (draft-ietf-suit-manifest-37 section 11.9,
+// draft-ietf-suit-report-18 section 8).
+const (
+	MediaTypeEnvelope = "application/suit-envelope+cose"
+	MediaTypeReport   = "application/suit-report+cose"
+)
+
+// Keys of a SUIT_Envelope; those of severed elements are the ones of the manifest.
+const (
+	keyAuthentication = 2
+	keyManifest       = 3
+)
+
+// envelopeTag is the head of tag 107 (section 8.2).
+var envelopeTag = []byte{0xd8, 0x6b}
+
+// Envelope is a SUIT_Envelope (draft-ietf-suit-manifest-37 section 8.2). Nothing in
+// it is authenticated: [Envelope.Verify] gives its content to those who act on it.
+// An Envelope does not change once it is made.
+type Envelope struct {
+	tagged bool
+	// digest is the SUIT_Digest that the blocks sign, signed its encoding.
+	digest Digest
+	signed []byte
+	blocks [][]byte
+	// manifest, elements and integrated are the contents of byte strings, as they came.
+	manifest   []byte
+	elements   map[int64][]byte
+	integrated map[string][]byte
+}
+
+// Decode reads an envelope, tagged 107 or not. It looks at the envelope and its
+// authentication wrapper only; the manifest inside stays closed.
+func Decode(data []byte) (*Envelope, error) {
+	content, tagged := bytes.CutPrefix(data, envelopeTag)
+	e := &Envelope{tagged: tagged, elements: map[int64][]byte{}, integrated: map[string][]byte{}}
+	if err := e.decode(content); err != nil {
+		return nil, at("envelope", err)
+	}
+	return e, nil
+}
+
+func (e *Envelope) decode(content []byte) error {
+	if err := cosekit.Validate(content); err != nil {
+		return err
+	}
+	// Deterministic order puts the authentication wrapper before the manifest, as
+	// section 8.3 demands.
+	if err := decodeMap(content, true, e.decodeElement); err != nil {
+		return err
+	}
+	switch {
+	case e.signed == nil:
+		return at("authentication-wrapper", malformed("missing"))
+	case e.manifest == nil:
+		return at("manifest", malformed("missing"))
+	}
+	return nil
+}
+
+func (e *Envelope) decodeElement(key, value []byte) error {
+	if cosekit.Major(key) == cosekit.MajorText {
+		name, err := cosekit.Text(key)
+		if err != nil {
+			return err
+		}
+		payload, err := cosekit.Bytes(value)
+		if err == nil {
+			e.integrated[name] = payload
+		}
+		return at(fmt.Sprintf("integrated payload %q", name), err)
+	}
+	n, err := cosekit.Int(key)
+	if err != nil {
+		return malformed("map key that is neither an integer nor text")
+	}
+	content, err := cosekit.Bytes(value)
+	if err != nil {
+		return at(envelopeStep(n), err)
+	}
+	switch n {
+	case keyAuthentication:
+		err = e.decodeAuthentication(content)
+	case keyManifest:
+		e.manifest = content
+		err = checkSize(content)
+	default:
+		e.elements[n] = content
+		err = checkSize(content)
+	}
+	return at(envelopeStep(n), err)
+}
+
+func envelopeStep(key int64) string {
+	switch key {
+	case keyAuthentication:
+		return "authentication-wrapper"
+	case keyManifest:
+		return "manifest"
+	}
+	return manifestStep(key)
+}
+
+func checkSize(element []byte) error {
+	if len(element) > MaxManifestSize {
+		return overLimit("%d bytes, at most %d", len(element), MaxManifestSize)
+	}
+	return nil
+}
+
+// decodeAuthentication reads a SUIT_Authentication (section 8.3).
+func (e *Envelope) decodeAuthentication(raw []byte) error {
+	if err := cosekit.Validate(raw); err != nil {
+		return err
+	}
+	items, err := cosekit.Elements(raw)
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return malformed("no digest")
+	}
+	if len(items) > 1+MaxAuthBlocks {
+		return overLimit("%d authentication blocks, at most %d", len(items)-1, MaxAuthBlocks)
+	}
+	if e.signed, err = decodeWrapped(items[0]); err != nil {
+		return at("digest", err)
+	}
+	if e.digest, err = decodeDigest(e.signed); err != nil {
+		return at("digest", err)
+	}
+	for i, item := range items[1:] {
+		block, err := cosekit.Bytes(item)
+		if err != nil {
+			return at(fmt.Sprintf("[%d]", i+1), err)
+		}
+		e.blocks = append(e.blocks, block)
+	}
+	return nil
+}
+
+// Encode returns the deterministic encoding, tagged 107 as files and fetched
+// dependencies are, or bare as in a TEEP Update. The manifest and all that is signed
+// stay as they are, bit for bit.
+func (e *Envelope) Encode(tagged bool) ([]byte, error) {
+	wrapper := make([][]byte, 0, 1+len(e.blocks))
+	wrapper = append(append(wrapper, e.signed), e.blocks...)
+	authentication, err := cosekit.Marshal(wrapper)
+	if err != nil {
+		return nil, err
+	}
+	out := map[itemKey][]byte{
+		intKey(keyAuthentication): authentication,
+		intKey(keyManifest):       e.manifest,
+	}
+	for key, element := range e.elements {
+		out[intKey(key)] = element
+	}
+	for name, payload := range e.integrated {
+		out[itemKey(cosekit.MustMarshal(name))] = payload
+	}
+	raw, err := cosekit.Marshal(out)
+	if err == nil && tagged {
+		raw = append(bytes.Clone(envelopeTag), raw...)
+	}
+	return raw, err
+}
+
+func intKey(n int64) itemKey { return itemKey(cosekit.MustMarshal(n)) }
+
+// Tagged reports whether the envelope came with tag 107.
+func (e *Envelope) Tagged() bool { return e.tagged }
+
+// Digest returns the digest of the manifest that the envelope claims.
+func (e *Envelope) Digest() Digest { return e.digest }
+
+// IntegratedNames returns the names of the integrated payloads, sorted.
+func (e *Envelope) IntegratedNames() []string {
+	return slices.Sorted(maps.Keys(e.integrated))
+}
+
+// UnverifiedManifest decodes the manifest for people to look at, and for a signer to
+// check. Nobody has authenticated it; to act on a manifest take it from a [Verified].
+func (e *Envelope) UnverifiedManifest() (*Manifest, error) {
+	m, err := decodeManifest(e.manifest)
+	if err != nil {
+		return nil, at("manifest", err)
+	}
+	if err := e.restore(m); err != nil {
+		return nil, at("envelope", err)
+	}
+	return m, nil
+}
+
+// severableKeys are the elements that may stand in the envelope with only their
+// digest in the manifest.
+var severableKeys = map[int64]bool{
+	keyCoSWID: true, int64(SectionDependencyResolution): true, int64(SectionPayloadFetch): true,
+	int64(SectionCandidateVerification): true, int64(SectionInstall): true, keyText: true,
+}
+
+// restore checks the severable elements that the envelope carries against their
+// digests in the manifest and puts them where the digests stand (section 8.6). An
+// element that no digest vouches for is refused; one that no manifest can vouch for
+// is an extension and stays out.
+func (e *Envelope) restore(m *Manifest) error {
+	for _, key := range slices.Sorted(maps.Keys(e.elements)) {
+		if !severableKeys[key] {
+			continue
+		}
+		if err := e.restoreElement(m, key, e.elements[key]); err != nil {
+			return at(envelopeStep(key), err)
+		}
+	}
+	return nil
+}
+
+func (e *Envelope) restoreElement(m *Manifest, key int64, element []byte) error {
+	digest, err := m.elementDigest(key)
+	if err != nil {
+		return err
+	}
+	if digest == nil {
+		return fmt.Errorf("%w: the manifest holds no digest of it", ErrDigest)
+	}
+	if err := checkDigest(*digest, element); err != nil {
+		return err
+	}
+	switch {
+	case key == keyText:
+		if err = cosekit.Validate(element); err == nil {
+			m.Text, err = decodeTextMap(element)
+		}
+		return err
+	case key == keyCoSWID:
+		return nil
+	}
+	if err := cosekit.Validate(element); err != nil {
+		return err
+	}
+	seq, err := decodeSequence(element, 0)
+	if err == nil {
+		m.Sections[Section(key)] = Severable{Sequence: &seq, Digest: digest}
+	}
+	return err
+}
+
+// elementDigest returns the digest that stands in the manifest in place of an
+// element; nil for none.
+func (m *Manifest) elementDigest(key int64) (*Digest, error) {
+	switch key {
+	case keyText:
+		return m.TextDigest, nil
+	case keyCoSWID:
+		raw, ok := m.Extensions[key]
+		if !ok || cosekit.Major(raw) != cosekit.MajorArray {
+			return nil, nil
+		}
+		d, err := decodeDigest(raw)
+		return &d, err
+	}
+	return m.Sections[Section(key)].Digest, nil
+}
+
+// checkDigest compares a digest with that of a byte string: its head and its
+// content (section 8.3).
+func checkDigest(want Digest, content []byte) error {
+	got, err := sumWrapped(want.Algorithm, content)
+	if err != nil {
+		return err
+	}
+	if !got.Equal(want) {
+		return fmt.Errorf("%w: it has %s, signed is %s", ErrDigest, got, want)
+	}
+	return nil
+}
+
+func sumWrapped(algorithm DigestAlgorithm, content []byte) (Digest, error) {
+	h, ok := algorithm.New()
+	if !ok {
+		return Digest{}, fmt.Errorf("%w: %s", ErrDigestAlgorithm, algorithm)
+	}
+	h.Write(cosekit.MustMarshal(content))
+	return Digest{algorithm, h.Sum(nil)}, nil
+}

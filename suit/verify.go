@@ -1,0 +1,217 @@
+package suit
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// Keys is where Verify finds the public keys that may have signed.
+type Keys interface {
+	// Lookup returns the key of that thumbprint, or false.
+	Lookup(cosekit.Thumbprint) (*cosekit.PublicKey, bool)
+	// All returns every key. Each of them is tried for a signature that names none.
+	All() []*cosekit.PublicKey
+}
+
+// KeyList is a few keys at hand.
+type KeyList []*cosekit.PublicKey
+
+// Lookup implements Keys.
+func (l KeyList) Lookup(t cosekit.Thumbprint) (*cosekit.PublicKey, bool) {
+	for _, k := range l {
+		if k.Thumbprint() == t {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// All implements Keys.
+func (l KeyList) All() []*cosekit.PublicKey { return l }
+
+// COSE tags of the authentication blocks that are told apart but not supported.
+const (
+	tagMAC0 = 17
+	tagMAC  = 97
+)
+
+// errBlock: an authentication block that cannot be checked here.
+var errBlock = errors.New("authentication block not supported")
+
+// Block is one SUIT_Authentication_Block (draft-ietf-suit-manifest-37 section 8.3).
+type Block struct {
+	// Structure is the name of the COSE structure, "COSE_Sign1".
+	Structure string
+	// Signatures says what each signature names: algorithm and key. Empty for a MAC.
+	Signatures []cosekit.Signature
+	// Signers are the acceptable keys under which the block verifies.
+	Signers []cosekit.Thumbprint
+	// Err says why there are none.
+	Err error
+
+	signed *cosekit.Signed
+}
+
+// Verified is the content of an envelope whose authentication has been checked. Only
+// [Envelope.Verify] makes one. It says who signed; what they may do is for the
+// caller to decide.
+type Verified struct {
+	envelope *Envelope
+	manifest *Manifest
+	blocks   []Block
+	signers  []cosekit.Thumbprint
+}
+
+// Manifest returns the manifest, with every severed section that the envelope
+// carries in its place. It must not be changed.
+func (v *Verified) Manifest() *Manifest { return v.manifest }
+
+// Digest returns the digest of the manifest, which is its identity in a SUIT_Report.
+func (v *Verified) Digest() Digest { return v.envelope.digest }
+
+// Signers returns the keys whose signature over the manifest has been verified, one
+// at least.
+func (v *Verified) Signers() []cosekit.Thumbprint { return slices.Clone(v.signers) }
+
+// Blocks returns what was found out about each authentication block.
+func (v *Verified) Blocks() []Block { return slices.Clone(v.blocks) }
+
+// Integrated returns the integrated payload of that name, which is the text of a
+// fetch's URI (section 7.5). The manifest's image digest vouches for it, not the
+// signature. It must not be changed.
+func (v *Verified) Integrated(name string) ([]byte, bool) {
+	payload, ok := v.envelope.integrated[name]
+	return payload, ok
+}
+
+// Envelope returns the envelope that was verified.
+func (v *Verified) Envelope() *Envelope { return v.envelope }
+
+// UnverifiedBlocks describes the authentication blocks for people. Signers is empty
+// everywhere.
+func (e *Envelope) UnverifiedBlocks() []Block {
+	blocks := make([]Block, len(e.blocks))
+	for i, raw := range e.blocks {
+		blocks[i] = parseBlock(raw)
+	}
+	return blocks
+}
+
+// Verify checks the digest of the manifest and its signatures, and only then looks
+// into the manifest (section 6.2). One signature by an acceptable key is enough; the
+// result tells about all of them. A signature that names its key by thumbprint is
+// tried under that key only. The digests of severed elements are checked too.
+func (e *Envelope) Verify(keys Keys, legacy cosekit.LegacyPolicy) (*Verified, error) {
+	if len(e.blocks) == 0 {
+		return nil, at("envelope.authentication-wrapper", ErrNoAuthentication)
+	}
+	if err := checkDigest(e.digest, e.manifest); err != nil {
+		return nil, at("envelope.manifest", err)
+	}
+	v := &Verified{envelope: e, blocks: e.UnverifiedBlocks()}
+	for i := range v.blocks {
+		v.blocks[i].verify(e.signed, keys, legacy)
+		for _, t := range v.blocks[i].Signers {
+			if !slices.Contains(v.signers, t) {
+				v.signers = append(v.signers, t)
+			}
+		}
+	}
+	if len(v.signers) == 0 {
+		return nil, at("envelope.authentication-wrapper", refusal(v.blocks))
+	}
+	var err error
+	v.manifest, err = e.UnverifiedManifest()
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// refusal tells why each block was of no use.
+func refusal(blocks []Block) error {
+	faults := make([]error, len(blocks))
+	for i, b := range blocks {
+		faults[i] = fmt.Errorf("block %d (%s): %w", i+1, b.Structure, b.Err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoSignature, errors.Join(faults...))
+}
+
+func parseBlock(raw []byte) Block {
+	b := Block{Structure: structure(raw)}
+	if b.Structure != "COSE_Sign1" && b.Structure != "COSE_Sign" {
+		b.Err = fmt.Errorf("%w: %s", errBlock, b.Structure)
+		return b
+	}
+	signed, err := cosekit.Parse(raw)
+	switch {
+	case err != nil:
+		b.Err = err
+	case len(signed.Signatures) > MaxBlockSignatures:
+		b.Err = overLimit("%d signatures in one block, at most %d", len(signed.Signatures), MaxBlockSignatures)
+	default:
+		b.signed, b.Signatures = signed, signed.Signatures
+	}
+	return b
+}
+
+// structure names a block by its tag, which section 8.3 makes mandatory.
+func structure(raw []byte) string {
+	var tag cosekit.Tag
+	if cosekit.Major(raw) != cosekit.MajorTag || cosekit.Unmarshal(raw, &tag) != nil {
+		return "untagged"
+	}
+	switch tag.Number {
+	case cosekit.TagSign1:
+		return "COSE_Sign1"
+	case cosekit.TagSign:
+		return "COSE_Sign"
+	case tagMAC0:
+		return "COSE_Mac0"
+	case tagMAC:
+		return "COSE_Mac"
+	}
+	return fmt.Sprintf("tag %d", tag.Number)
+}
+
+func (b *Block) verify(content []byte, keys Keys, legacy cosekit.LegacyPolicy) {
+	if b.Err != nil {
+		return
+	}
+	candidates := b.candidates(keys)
+	if len(candidates) == 0 {
+		b.Err = fmt.Errorf("%w: the key is not known", ErrNoSignature)
+		return
+	}
+	var fault error
+	for _, key := range candidates {
+		if err := b.signed.VerifyDetached(content, key, legacy); err != nil {
+			fault = err
+			continue
+		}
+		b.Signers = append(b.Signers, key.Thumbprint())
+	}
+	if len(b.Signers) == 0 {
+		b.Err = fault
+	}
+}
+
+// candidates returns the keys that the signatures of the block may be by, each once.
+func (b *Block) candidates(keys Keys) []*cosekit.PublicKey {
+	var out []*cosekit.PublicKey
+	seen := map[cosekit.Thumbprint]bool{}
+	for _, sig := range b.Signatures {
+		if len(sig.KeyID) != len(cosekit.Thumbprint{}) {
+			return keys.All()
+		}
+		key, ok := keys.Lookup(cosekit.Thumbprint(sig.KeyID))
+		if ok && !seen[key.Thumbprint()] {
+			seen[key.Thumbprint()] = true
+			out = append(out, key)
+		}
+	}
+	return out
+}
