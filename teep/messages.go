@@ -9,6 +9,7 @@ import (
 // *Success, *Error.
 type Message interface {
 	Kind() Kind
+	layout(Numbering) layout
 }
 
 // Kind is the type of a message, whatever number an endpoint's numbering gives it.
@@ -23,8 +24,9 @@ const (
 	KindError
 )
 
-// Options keeps option labels that this package does not know, as they came.
-// They are ignored in processing and encoded again.
+// Options keeps the options that a message does not know, as they came and under
+// the numbers of the numbering that they came in. They are ignored in processing
+// and encoded again.
 type Options map[uint64]cosekit.RawMessage
 
 // AttestationPayload is Evidence or an Attestation Result with its media type.
@@ -52,7 +54,7 @@ type QueryRequest struct {
 // QueryResponse is the agent's state and wishes (section 4.3).
 type QueryResponse struct {
 	Token             []byte
-	SelectedVersion   uint32
+	SelectedVersion   uint32 // 0 where absent
 	Attestation       *AttestationPayload
 	SUITReports       [][]byte
 	TCList            []suit.PropertyClaims
@@ -94,9 +96,9 @@ type Success struct {
 // Error says that a message was refused or an Update failed (section 4.6).
 type Error struct {
 	Token               []byte
-	Code                ErrorCode
-	ErrMsg              string
-	ErrLang             string
+	Code                ErrorCode // never 0
+	ErrMsg              string    // 1..128 bytes, empty where absent
+	ErrLang             string    // 1..35 bytes, empty where absent
 	CipherSuites        []CipherSuite
 	FreshnessMechanisms []FreshnessMechanism
 	COSEProfiles        []suit.COSEProfile
@@ -106,6 +108,26 @@ type Error struct {
 	Unknown             Options
 }
 
+// Check holds a received request against the rule of section 4.2 that the decoder
+// leaves alone, because published examples break it: the token is there if and only
+// if no attestation is asked for, and then challenge and freshness mechanisms are
+// not. The error is a [ProtocolError] for the TAM.
+func (m *QueryRequest) Check() error {
+	attestation := m.DataItems.Has(ItemAttestation)
+	switch {
+	case attestation && m.Token != nil:
+		return protocolErrorf(PermanentError, "%s beside the attestation bit", labelToken)
+	case !attestation && m.Token == nil:
+		return protocolErrorf(PermanentError, "neither %s nor attestation bit", labelToken)
+	case !attestation && m.Challenge != nil:
+		return protocolErrorf(PermanentError, "%s without the attestation bit", labelChallenge)
+	case !attestation && len(m.FreshnessMechanisms) > 0:
+		return protocolErrorf(PermanentError, "%s without the attestation bit", labelFreshness)
+	}
+	return nil
+}
+
+// Kind implements Message, as do its likes below.
 func (*QueryRequest) Kind() Kind  { return KindQueryRequest }
 func (*QueryResponse) Kind() Kind { return KindQueryResponse }
 func (*Update) Kind() Kind        { return KindUpdate }
