@@ -1,0 +1,86 @@
+package attest
+
+import "fmt"
+
+// Status is a trustworthiness tier (draft-ietf-rats-ar4si section 2.3.2).
+type Status int8
+
+// The tiers. None means not appraised, which is not good.
+const (
+	None            Status = 0
+	Affirming       Status = 2
+	Warning         Status = 32
+	Contraindicated Status = 96
+)
+
+// String returns the name of the tier.
+func (s Status) String() string {
+	switch s {
+	case None:
+		return "none"
+	case Affirming:
+		return "affirming"
+	case Warning:
+		return "warning"
+	case Contraindicated:
+		return "contraindicated"
+	}
+	return fmt.Sprintf("status %d", int8(s))
+}
+
+// The elements of a trust vector (draft-ietf-rats-ar4si section 2.3.4).
+const (
+	InstanceIdentity = "instance-identity"
+	Configuration    = "configuration"
+	Executables      = "executables"
+	FileSystem       = "file-system"
+	Hardware         = "hardware"
+	RuntimeOpaque    = "runtime-opaque"
+	StorageOpaque    = "storage-opaque"
+	SourcedData      = "sourced-data"
+)
+
+// ElementNames lists them in the order of the draft.
+var ElementNames = [...]string{
+	InstanceIdentity, Configuration, Executables, FileSystem,
+	Hardware, RuntimeOpaque, StorageOpaque, SourcedData,
+}
+
+// Element is one entry of a trust vector: an AR4SI value and why it has it.
+type Element struct {
+	Name   string `json:"name"`
+	Value  int8   `json:"value"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Tier returns the tier that the element's value lies in. None is both "no claim
+// made" (0) and "could not be appraised" (-1, 1); see [Element.Failed].
+func (e Element) Tier() Status {
+	switch v := e.Value; {
+	case v >= -1 && v <= 1:
+		return None
+	case v >= -32 && v < 32:
+		return Affirming
+	case v >= -96 && v < 96:
+		return Warning
+	}
+	return Contraindicated
+}
+
+// Failed reports whether the Verifier tried to appraise the element and could not.
+func (e Element) Failed() bool { return e.Value == 1 || e.Value == -1 }
+
+// StatusOf recomputes the status of a trust vector: the worst tier of its elements.
+// An element of value 0 is skipped. One that failed takes the affirmation away from
+// the whole, so a vector is affirming only if something was affirmed and nothing failed.
+func StatusOf(vector []Element) Status {
+	worst, failed := None, false
+	for _, e := range vector {
+		worst = max(worst, e.Tier())
+		failed = failed || e.Failed()
+	}
+	if failed && worst == Affirming {
+		return None
+	}
+	return worst
+}
