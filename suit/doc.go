@@ -1,2 +1,15 @@
-// Package suit encodes, decodes, signs and verifies SUIT manifests.
+// Package suit encodes, decodes, signs and verifies SUIT manifests
+// (draft-ietf-suit-manifest-37) and reports (draft-ietf-suit-report-18).
+//
+// On the way in, call [Decode] and then [Envelope.Verify] with the keys that are
+// acceptable; the [Verified] that it returns holds the [Manifest]. On the way out,
+// fill a Manifest (package suit/author does so from a description) and call [Sign].
+// [OpenReport] and [SignReport] do the same for what a device reports back.
+//
+// The package reads all structures of the base specification and those numbers of
+// its sister drafts that share them: trust domains, update management, firmware
+// encryption. What it does not know it keeps as it came.
+//
+// Out of scope: running a manifest (suit/processor), what a signer may do
+// (devices/anchor), encryption of payloads, MACs. There is no I/O here.
 package suit
