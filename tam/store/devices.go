@@ -1,0 +1,123 @@
+package store
+
+import (
+	"errors"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, created_at, updated_at`
+
+var (
+	selectDevice         = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id = ?`)
+	selectDeviceByUEID   = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE ueid = ?`)
+	selectDevices        = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id > ? ORDER BY id LIMIT ?`)
+	selectDevicesByState = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE state = ? AND id > ? ORDER BY id LIMIT ?`)
+	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET ueid = excluded.ueid, name = excluded.name, state = excluded.state,
+			state_reason = excluded.state_reason, oemid = excluded.oemid, hwmodel = excluded.hwmodel,
+			hwversion = excluded.hwversion, created_at = excluded.created_at, updated_at = excluded.updated_at`)
+)
+
+func scanDevice(r row) (devices.Device, error) {
+	var d devices.Device
+	var created, updated int64
+	err := r.Scan(&d.ID, &d.UEID, &d.Name, &d.State, &d.StateReason, &d.OEMID, &d.HWModel, &d.HWVersion, &created, &updated)
+	d.CreatedAt, d.UpdatedAt = timeOf(created), timeOf(updated)
+	return d, err
+}
+
+func (s snapshot) Device(id devices.ID) (devices.Device, error) {
+	d, err := one(s.transaction, selectDevice, scanDevice, string(id))
+	return d, about(err, "device %s", id)
+}
+
+func (s snapshot) DeviceByUEID(ueid []byte) (devices.Device, error) {
+	d, err := one(s.transaction, selectDeviceByUEID, scanDevice, ueid)
+	return d, about(err, "device with ueid %x", ueid)
+}
+
+func (s snapshot) Devices(state devices.State, page tam.Page) ([]devices.Device, error) {
+	if err := checkLimit(page.Limit); err != nil {
+		return nil, about(err, "devices")
+	}
+	if state == "" {
+		all, err := list(s.transaction, selectDevices, scanDevice, page.After, page.Limit)
+		return all, about(err, "devices")
+	}
+	some, err := list(s.transaction, selectDevicesByState, scanDevice, string(state), page.After, page.Limit)
+	return some, about(err, "devices that are %s", state)
+}
+
+func (u update) PutDevice(d devices.Device) error {
+	_, err := u.exec(upsertDevice, string(d.ID), d.UEID, d.Name, string(d.State), d.StateReason,
+		d.OEMID, d.HWModel, d.HWVersion, micros(d.CreatedAt), micros(d.UpdatedAt))
+	return about(err, "device %s", d.ID)
+}
+
+const agentColumns = `device, cose_key, numbering, report_key, extensions, created_at, last_seen, attested_at, hold_until, hold_reason`
+
+var (
+	selectAgent   = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE key = ?`)
+	selectAgentOf = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE device = ? ORDER BY key`)
+	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (key) DO UPDATE SET device = excluded.device, cose_key = excluded.cose_key,
+			numbering = excluded.numbering, report_key = excluded.report_key, extensions = excluded.extensions,
+			created_at = excluded.created_at, last_seen = excluded.last_seen, attested_at = excluded.attested_at,
+			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason`)
+	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
+)
+
+func scanAgent(r row) (devices.Agent, error) {
+	var a devices.Agent
+	var key, reportKey, extensions []byte
+	var numbering, created, seen, attested, hold int64
+	err := r.Scan(&a.Device, &key, &numbering, &reportKey, &extensions, &created, &seen, &attested, &hold, &a.HoldReason)
+	if err != nil {
+		return a, err
+	}
+	a.Numbering = teep.Numbering(numbering)
+	a.CreatedAt, a.LastSeen, a.AttestedAt, a.HoldUntil = timeOf(created), timeOf(seen), timeOf(attested), timeOf(hold)
+	if a.Key, err = keyOf("agent key", key); err != nil {
+		return a, err
+	}
+	if a.ReportKey, err = keyOf("report key", reportKey); err != nil {
+		return a, err
+	}
+	return a, decode("extensions", extensions, &a.Extensions)
+}
+
+func (s snapshot) Agent(key cosekit.Thumbprint) (devices.Agent, error) {
+	a, err := one(s.transaction, selectAgent, scanAgent, key[:])
+	return a, about(err, "agent %s", key)
+}
+
+func (s snapshot) AgentsOf(id devices.ID) ([]devices.Agent, error) {
+	agents, err := list(s.transaction, selectAgentOf, scanAgent, string(id))
+	return agents, about(err, "agents of device %s", id)
+}
+
+func (u update) PutAgent(a devices.Agent) error {
+	if a.Key == nil {
+		return errors.New("agent without a key")
+	}
+	key := a.Key.Thumbprint()
+	extensions, err := encode(a.Extensions)
+	if err != nil {
+		return about(err, "extensions of agent %s", key)
+	}
+	_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
+		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason)
+	return about(err, "agent %s of device %s", key, a.Device)
+}
+
+func (u update) DeleteAgent(key cosekit.Thumbprint) error {
+	_, err := u.exec(deleteOutstandingOf, key[:])
+	if err == nil {
+		err = u.remove(deleteAgent, key[:])
+	}
+	return about(err, "agent %s", key)
+}

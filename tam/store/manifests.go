@@ -1,0 +1,174 @@
+package store
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam"
+)
+
+const manifestColumns = `digest, algorithm, component, sequence, signer, size, published_at, published_by`
+
+var (
+	selectManifest     = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest = ? AND algorithm = ?`)
+	selectManifests    = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest > ? ORDER BY digest LIMIT ?`)
+	selectManifestKeys = prepare(`SELECT manifest FROM manifest_components WHERE component = ?
+		ORDER BY sequence DESC, manifest DESC LIMIT ?`)
+	selectManifestByKey = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest = ?`)
+	selectEnvelope      = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
+		WHERE m.digest = ? AND m.algorithm = ?`)
+	selectTargets = prepare(`SELECT component, image_digest, image_size, uri FROM manifest_targets
+		WHERE manifest = ? ORDER BY position`)
+
+	insertManifest = prepare(`INSERT INTO manifests (` + manifestColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`)
+	insertEnvelope = prepare(`INSERT INTO manifest_envelopes (manifest, envelope) VALUES (?, ?)`)
+	insertTarget   = prepare(`INSERT INTO manifest_targets (manifest, position, component, image_digest, image_size, uri)
+		VALUES (?, ?, ?, ?, ?, ?)`)
+	insertManifestComponent = prepare(`INSERT INTO manifest_components (component, sequence, manifest) VALUES (?, ?, ?)
+		ON CONFLICT DO NOTHING`)
+)
+
+func scanManifest(r row) (tam.Manifest, error) {
+	var m tam.Manifest
+	var algorithm, published int64
+	var component, sequence, signer []byte
+	err := r.Scan(&m.Digest.Bytes, &algorithm, &component, &sequence, &signer, &m.Size, &published, &m.PublishedBy)
+	if err != nil {
+		return m, err
+	}
+	m.Digest.Algorithm = suit.DigestAlgorithm(algorithm)
+	m.PublishedAt = timeOf(published)
+	if m.Sequence, err = wideOf(sequence); err != nil {
+		return m, err
+	}
+	if m.Signer, err = thumbprintOf("signer", signer); err != nil {
+		return m, err
+	}
+	return m, decode("component", component, &m.Component)
+}
+
+func scanTarget(r row) (tam.Target, error) {
+	var t tam.Target
+	var component, digest, size []byte
+	err := r.Scan(&component, &digest, &size, &t.URI)
+	if err != nil {
+		return t, err
+	}
+	if t.ImageSize, err = wideOf(size); err != nil {
+		return t, err
+	}
+	if err := decode("component", component, &t.Component); err != nil {
+		return t, err
+	}
+	return t, decode("image digest", digest, &t.ImageDigest)
+}
+
+func scanBlob(r row) (b []byte, err error) {
+	err = r.Scan(&b)
+	return b, err
+}
+
+func (s snapshot) Manifest(digest suit.Digest) (tam.Manifest, error) {
+	m, err := one(s.transaction, selectManifest, scanManifest, digest.Bytes, int64(digest.Algorithm))
+	if err == nil {
+		err = s.addTargets(&m)
+	}
+	return m, about(err, "manifest %s", digest)
+}
+
+func (s snapshot) addTargets(m *tam.Manifest) (err error) {
+	m.Targets, err = list(s.transaction, selectTargets, scanTarget, m.Digest.Bytes)
+	return err
+}
+
+func (s snapshot) Envelope(digest suit.Digest) ([]byte, error) {
+	envelope, err := one(s.transaction, selectEnvelope, scanBlob, digest.Bytes, int64(digest.Algorithm))
+	return envelope, about(err, "envelope of manifest %s", digest)
+}
+
+func (s snapshot) ManifestsFor(component suit.ComponentID, limit int) ([]tam.Manifest, error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, about(err, "manifests")
+	}
+	found, err := s.manifestsFor(component, limit)
+	return found, about(err, "manifests for component %s", component)
+}
+
+func (s snapshot) manifestsFor(component suit.ComponentID, limit int) ([]tam.Manifest, error) {
+	keys, err := list(s.transaction, selectManifestKeys, scanBlob, []byte(component.Key()), limit)
+	if err != nil {
+		return nil, err
+	}
+	var found []tam.Manifest
+	for _, key := range keys {
+		m, err := one(s.transaction, selectManifestByKey, scanManifest, key)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.addTargets(&m); err != nil {
+			return nil, err
+		}
+		found = append(found, m)
+	}
+	return found, nil
+}
+
+func (s snapshot) Manifests(page tam.Page) ([]tam.Manifest, error) {
+	if err := checkLimit(page.Limit); err != nil {
+		return nil, about(err, "manifests")
+	}
+	after, err := hex.DecodeString(page.After)
+	if err != nil {
+		return nil, fmt.Errorf("manifests: cursor %q is not the hexadecimal digits of a digest", page.After)
+	}
+	found, err := list(s.transaction, selectManifests, scanManifest, after, page.Limit)
+	for i := 0; err == nil && i < len(found); i++ {
+		err = s.addTargets(&found[i])
+	}
+	if err != nil {
+		return nil, about(err, "manifests")
+	}
+	return found, nil
+}
+
+func (u update) AddManifest(m tam.Manifest, envelope []byte) error {
+	if len(m.Digest.Bytes) == 0 || len(envelope) == 0 {
+		return errors.New("manifest without a digest or an envelope")
+	}
+	return about(u.addManifest(m, envelope), "manifest %s, sequence number %d of component %s", m.Digest, m.Sequence, m.Component)
+}
+
+func (u update) addManifest(m tam.Manifest, envelope []byte) error {
+	key, sequence := m.Digest.Bytes, wide(m.Sequence)
+	component, err := componentKey(m.Component)
+	targets := make([][]byte, len(m.Targets))
+	for i := 0; err == nil && i < len(targets); i++ {
+		targets[i], err = componentKey(m.Targets[i].Component)
+	}
+	if err != nil {
+		return err
+	}
+	err = u.insert(tam.ErrExists, insertManifest, key, int64(m.Digest.Algorithm), component, sequence,
+		m.Signer[:], m.Size, micros(m.PublishedAt), m.PublishedBy)
+	if err != nil {
+		return err
+	}
+	if _, err := u.exec(insertEnvelope, key, envelope); err != nil {
+		return err
+	}
+	if _, err := u.exec(insertManifestComponent, component, sequence, key); err != nil {
+		return err
+	}
+	for i, t := range m.Targets {
+		if _, err := u.exec(insertTarget, key, i, targets[i], digestValue(t.ImageDigest), wide(t.ImageSize), t.URI); err != nil {
+			return err
+		}
+		if _, err := u.exec(insertManifestComponent, targets[i], sequence, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

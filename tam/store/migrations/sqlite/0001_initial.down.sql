@@ -1,0 +1,16 @@
+DROP TABLE audit_events;
+DROP TABLE token_keys;
+DROP TABLE outstanding;
+DROP TABLE spent_tokens;
+DROP TABLE anchor_purposes;
+DROP TABLE anchors;
+DROP TABLE manifest_components;
+DROP TABLE manifest_targets;
+DROP TABLE manifest_envelopes;
+DROP TABLE manifests;
+DROP TABLE appraisals;
+DROP TABLE requirements;
+DROP TABLE component_statuses;
+DROP TABLE inventory;
+DROP TABLE agents;
+DROP TABLE devices;

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/tamarack-tam/tamarack/devices"
+)
+
+var (
+	selectInventory = prepare(`SELECT component, digest, since FROM inventory WHERE device = ? ORDER BY component`)
+	insertInventory = prepare(`INSERT INTO inventory (device, component, digest, since) VALUES (?, ?, ?, ?)`)
+	updateInventory = prepare(`UPDATE inventory SET digest = ?, since = ? WHERE device = ? AND component = ?`)
+	deleteInventory = prepare(`DELETE FROM inventory WHERE device = ? AND component = ?`)
+)
+
+func scanInventoryItem(r row) (devices.InventoryItem, error) {
+	var item devices.InventoryItem
+	var component, digest []byte
+	var since int64
+	if err := r.Scan(&component, &digest, &since); err != nil {
+		return item, err
+	}
+	item.Since = timeOf(since)
+	if err := decode("component", component, &item.Component); err != nil {
+		return item, err
+	}
+	return item, decode("digest", digest, &item.Digest)
+}
+
+// Inventory is in the order of the component keys.
+func (s snapshot) Inventory(id devices.ID) ([]devices.InventoryItem, error) {
+	items, err := list(s.transaction, selectInventory, scanInventoryItem, string(id))
+	return items, about(err, "inventory of device %s", id)
+}
+
+// ReplaceInventory writes only what has changed: of most polls that is nothing.
+func (u update) ReplaceInventory(id devices.ID, items []devices.InventoryItem) error {
+	err := u.replaceInventory(id, items)
+	return about(err, "inventory of device %s", id)
+}
+
+func (u update) replaceInventory(id devices.ID, items []devices.InventoryItem) error {
+	before, err := list(u.transaction, selectInventory, scanInventoryItem, string(id))
+	if err != nil {
+		return err
+	}
+	keys := make([][]byte, len(items))
+	for i, item := range items {
+		if keys[i], err = componentKey(item.Component); err != nil {
+			return err
+		}
+	}
+	gone := make(map[string]devices.InventoryItem, len(before))
+	for _, item := range before {
+		gone[item.Component.Key()] = item
+	}
+	for i, item := range items {
+		key := keys[i]
+		old, known := gone[string(key)]
+		delete(gone, string(key)) // so that a component that comes twice runs into the primary key
+		switch {
+		case !known:
+			_, err = u.exec(insertInventory, string(id), key, digestOrNull(item.Digest), micros(item.Since))
+		case !old.Digest.Equal(item.Digest) || micros(old.Since) != micros(item.Since):
+			_, err = u.exec(updateInventory, digestOrNull(item.Digest), micros(item.Since), string(id), key)
+		}
+		if err != nil {
+			return fmt.Errorf("component %s: %w", item.Component, err)
+		}
+	}
+	for key := range gone {
+		if _, err := u.exec(deleteInventory, string(id), []byte(key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	selectComponentStatuses = prepare(`SELECT device, component, manifest, sequence, state, reason, attempts, retry_after, since
+		FROM component_statuses WHERE device = ? ORDER BY component`)
+	upsertComponentStatus = prepare(`INSERT INTO component_statuses
+		(device, component, manifest, sequence, state, reason, attempts, retry_after, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (device, component) DO UPDATE SET manifest = excluded.manifest, sequence = excluded.sequence,
+			state = excluded.state, reason = excluded.reason, attempts = excluded.attempts,
+			retry_after = excluded.retry_after, since = excluded.since`)
+)
+
+func scanComponentStatus(r row) (devices.ComponentStatus, error) {
+	var s devices.ComponentStatus
+	var component, manifest, sequence []byte
+	var retry, since int64
+	err := r.Scan(&s.Device, &component, &manifest, &sequence, &s.State, &s.Reason, &s.Attempts, &retry, &since)
+	if err != nil {
+		return s, err
+	}
+	s.RetryAfter, s.Since = timeOf(retry), timeOf(since)
+	if s.Sequence, err = wideOf(sequence); err != nil {
+		return s, err
+	}
+	if err := decode("component", component, &s.Component); err != nil {
+		return s, err
+	}
+	return s, decode("manifest digest", manifest, &s.Manifest)
+}
+
+// ComponentStatuses is in the order of the component keys.
+func (s snapshot) ComponentStatuses(id devices.ID) ([]devices.ComponentStatus, error) {
+	statuses, err := list(s.transaction, selectComponentStatuses, scanComponentStatus, string(id))
+	return statuses, about(err, "component statuses of device %s", id)
+}
+
+func (u update) PutComponentStatus(s devices.ComponentStatus) error {
+	component, err := componentKey(s.Component)
+	if err == nil {
+		_, err = u.exec(upsertComponentStatus, string(s.Device), component, digestValue(s.Manifest), wide(s.Sequence),
+			string(s.State), s.Reason, s.Attempts, micros(s.RetryAfter), micros(s.Since))
+	}
+	return about(err, "status of component %s on device %s", s.Component, s.Device)
+}
+
+var (
+	selectRequirements = prepare(`SELECT device, component, created_at FROM requirements WHERE device = ? ORDER BY component`)
+	upsertRequirement  = prepare(`INSERT INTO requirements (device, component, created_at) VALUES (?, ?, ?)
+		ON CONFLICT (device, component) DO UPDATE SET created_at = excluded.created_at`)
+)
+
+func scanRequirement(r row) (devices.Requirement, error) {
+	var q devices.Requirement
+	var component []byte
+	var created int64
+	if err := r.Scan(&q.Device, &component, &created); err != nil {
+		return q, err
+	}
+	q.CreatedAt = timeOf(created)
+	return q, decode("component", component, &q.Component)
+}
+
+// Requirements is in the order of the component keys.
+func (s snapshot) Requirements(id devices.ID) ([]devices.Requirement, error) {
+	required, err := list(s.transaction, selectRequirements, scanRequirement, string(id))
+	return required, about(err, "requirements of device %s", id)
+}
+
+func (u update) PutRequirement(r devices.Requirement) error {
+	component, err := componentKey(r.Component)
+	if err == nil {
+		_, err = u.exec(upsertRequirement, string(r.Device), component, micros(r.CreatedAt))
+	}
+	return about(err, "requirement of component %s on device %s", r.Component, r.Device)
+}
+
+const appraisalColumns = `device, agent, at, accepted, reason, status, vector, verifier, evidence, format, challenge`
+
+var (
+	selectAppraisals = prepare(`SELECT ` + appraisalColumns + ` FROM appraisals WHERE device = ? ORDER BY at DESC, id DESC LIMIT ?`)
+	insertAppraisal  = prepare(`INSERT INTO appraisals (` + appraisalColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+)
+
+func scanAppraisal(r row) (devices.Appraisal, error) {
+	var a devices.Appraisal
+	var agent []byte
+	var at int64
+	err := r.Scan(&a.Device, &agent, &at, &a.Accepted, &a.Reason, &a.Status, &a.Vector, &a.Verifier, &a.Evidence, &a.Format, &a.Challenge)
+	if err != nil {
+		return a, err
+	}
+	a.At = timeOf(at)
+	a.Agent, err = thumbprintOf("agent", agent)
+	return a, err
+}
+
+func (s snapshot) Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, about(err, "appraisals")
+	}
+	appraisals, err := list(s.transaction, selectAppraisals, scanAppraisal, string(id), limit)
+	return appraisals, about(err, "appraisals of device %s", id)
+}
+
+func (u update) AddAppraisal(a devices.Appraisal) error {
+	_, err := u.exec(insertAppraisal, string(a.Device), a.Agent[:], micros(a.At), a.Accepted, a.Reason, int64(a.Status),
+		a.Vector, a.Verifier, a.Evidence, a.Format, a.Challenge)
+	return about(err, "appraisal of device %s", a.Device)
+}

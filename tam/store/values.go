@@ -1,0 +1,99 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// How values stand in columns. The first migration documents the forms.
+
+// maxRows bounds the answer to one listing.
+const maxRows = 1000
+
+func checkLimit(limit int) error {
+	if limit < 1 || limit > maxRows {
+		return fmt.Errorf("limit of %d rows, want 1 to %d", limit, maxRows)
+	}
+	return nil
+}
+
+// micros needs no special zero: the zero time has its microseconds as well.
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+func wide(u uint64) []byte { return binary.BigEndian.AppendUint64(nil, u) }
+
+func wideOf(b []byte) (uint64, error) {
+	if len(b) != 8 {
+		return 0, fmt.Errorf("stored number of %d bytes, want 8", len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// componentKey refuses an id that could not be read back.
+func componentKey(c suit.ComponentID) ([]byte, error) {
+	key := []byte(c.Key())
+	return key, about(cosekit.Validate(key), "component id")
+}
+
+// encode returns v as CBOR. What could not be read back (text that is not UTF-8,
+// too long a list) is refused here, not when it is too late.
+func encode(v any) ([]byte, error) {
+	b, err := cosekit.Marshal(v)
+	if err == nil {
+		err = cosekit.Validate(b)
+	}
+	return b, err
+}
+
+// decode reads CBOR into v; NULL leaves v as it is.
+func decode(column string, data []byte, v any) error {
+	if data == nil {
+		return nil
+	}
+	if err := cosekit.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("stored %s: %w", column, err)
+	}
+	return nil
+}
+
+func digestValue(d suit.Digest) []byte { return cosekit.MustMarshal(d) }
+
+// digestOrNull keeps the zero digest as NULL.
+func digestOrNull(d suit.Digest) []byte {
+	if d.IsZero() {
+		return nil
+	}
+	return digestValue(d)
+}
+
+// keyOrNull keeps a missing key as NULL.
+func keyOrNull(k *cosekit.PublicKey) []byte {
+	if k == nil {
+		return nil
+	}
+	return k.COSEKey()
+}
+
+func keyOf(column string, coseKey []byte) (*cosekit.PublicKey, error) {
+	if coseKey == nil {
+		return nil, nil
+	}
+	k, err := cosekit.ParsePublicKey(coseKey)
+	if err != nil {
+		return nil, fmt.Errorf("stored %s: %w", column, err)
+	}
+	return k, nil
+}
+
+func thumbprintOf(column string, b []byte) (cosekit.Thumbprint, error) {
+	if len(b) != len(cosekit.Thumbprint{}) {
+		return cosekit.Thumbprint{}, fmt.Errorf("stored %s: thumbprint of %d bytes", column, len(b))
+	}
+	return cosekit.Thumbprint(b), nil
+}
