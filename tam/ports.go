@@ -19,6 +19,8 @@ var (
 	ErrExists   = errors.New("already exists")
 	// ErrSpent: the token was spent before.
 	ErrSpent = errors.New("token already spent")
+	// ErrTooLarge: more bytes than the caller's limit; nothing was kept.
+	ErrTooLarge = errors.New("too large")
 	// ErrUnavailable: the store cannot do its work now; nothing was changed.
 	ErrUnavailable = errors.New("store unavailable")
 )
@@ -70,13 +72,14 @@ type DeviceReader interface {
 	AgentsOf(id devices.ID) ([]devices.Agent, error)
 }
 
-// DeviceWriter creates or replaces by key.
+// DeviceWriter creates or replaces by key. A row of a device that is not there,
+// here and below, is ErrNotFound.
 type DeviceWriter interface {
 	// PutDevice returns ErrExists for the ueid of another device.
 	PutDevice(d devices.Device) error
 	PutAgent(a devices.Agent) error
 	// DeleteAgent removes an agent and its outstanding Updates. Its device and its
-	// appraisals stay.
+	// appraisals stay. A Delete by key of what is not there is ErrNotFound.
 	DeleteAgent(key cosekit.Thumbprint) error
 }
 
@@ -191,7 +194,8 @@ type SessionWriter interface {
 
 // Payloads keeps payload files under their SHA-256 digest.
 type Payloads interface {
-	// Put streams r into the store. It fails, keeping nothing, beyond limit bytes.
+	// Put streams r into the store. It fails with ErrTooLarge, keeping nothing,
+	// beyond limit bytes.
 	Put(ctx context.Context, r io.Reader, limit int64) (suit.Digest, int64, error)
 	// Open returns ErrNotFound for an unknown digest.
 	Open(ctx context.Context, digest suit.Digest) (io.ReadSeekCloser, int64, error)
