@@ -1,7 +1,12 @@
 package anchor
 
 import (
+	"bytes"
+	"fmt"
+	"slices"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -19,14 +24,29 @@ const (
 	Attester Purpose = "attester"  // a device attestation key, or the CA of many; on the TAM's side
 )
 
+// Valid reports whether p is one of the purposes.
+func (p Purpose) Valid() bool {
+	switch p {
+	case TCSigner, TAM, Verifier, Manager, Attester:
+		return true
+	}
+	return false
+}
+
+// Caps of one anchor.
+const (
+	MaxTitle = 128 // bytes
+	MaxList  = 64  // entries of each list of constraints
+)
+
 // Anchor is one trusted key and what it is trusted for.
 type Anchor struct {
 	Key         *cosekit.PublicKey
-	Title       string
+	Title       string    // for people: at most MaxTitle bytes, printable
 	Purposes    []Purpose // at least one, no duplicates
 	Constraints Constraints
-	NotBefore   time.Time // zero: no lower bound
-	NotAfter    time.Time // zero: no upper bound
+	NotBefore   time.Time // zero: no lower bound; kept in whole seconds
+	NotAfter    time.Time // zero: no upper bound; the last second that counts
 }
 
 // Constraints narrow an anchor. An empty list does not narrow.
@@ -35,4 +55,143 @@ type Constraints struct {
 	VendorIDs  [][]byte           // 16-byte UUIDs
 	ClassIDs   [][]byte
 	Grants     []Purpose // for managers: the purposes that they may grant
+}
+
+// Thumbprint names the anchor. The anchor must have a key.
+func (a Anchor) Thumbprint() cosekit.Thumbprint { return a.Key.Thumbprint() }
+
+// Validate reports what is wrong with the anchor, as ErrInvalid.
+func (a Anchor) Validate() error {
+	if err := a.fault(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+func (a Anchor) fault() error {
+	if a.Key == nil {
+		return fmt.Errorf("no key")
+	}
+	if len(a.Title) > MaxTitle || !utf8.ValidString(a.Title) || !printable(a.Title) {
+		return fmt.Errorf("title is not printable text of at most %d bytes", MaxTitle)
+	}
+	if len(a.Purposes) == 0 {
+		return fmt.Errorf("no purpose")
+	}
+	if err := checkPurposes(a.Purposes); err != nil {
+		return err
+	}
+	if whole(a.NotBefore) != nil && whole(a.NotAfter) != nil && *whole(a.NotAfter) < *whole(a.NotBefore) {
+		return fmt.Errorf("valid until %s, which is before %s", a.NotAfter, a.NotBefore)
+	}
+	for _, bound := range []time.Time{a.NotBefore, a.NotAfter} {
+		if s := whole(bound); s != nil && (*s < 0 || *s > latest) {
+			return fmt.Errorf("validity bound %s lies outside the years 1970 to 9999", bound)
+		}
+	}
+	return a.checkConstraints()
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func checkPurposes(list []Purpose) error {
+	for i, p := range list {
+		if !p.Valid() {
+			return fmt.Errorf("unknown purpose %q", p)
+		}
+		if slices.Contains(list[:i], p) {
+			return fmt.Errorf("purpose %s twice", p)
+		}
+	}
+	return nil
+}
+
+// checkConstraints refuses a constraint that no purpose of the anchor is held
+// against: its author would believe the key narrower than it is.
+func (a Anchor) checkConstraints() error {
+	c := a.Constraints
+	narrows := a.Has(TCSigner) || a.Has(Manager)
+	switch {
+	case len(c.Components) > MaxList, len(c.VendorIDs) > MaxList, len(c.ClassIDs) > MaxList:
+		return fmt.Errorf("more than %d entries in one list of constraints", MaxList)
+	case len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs) > 0 && !narrows:
+		return fmt.Errorf("component, vendor and class constraints are for %s and %s anchors", TCSigner, Manager)
+	case len(c.Grants) > 0 && !a.Has(Manager):
+		return fmt.Errorf("purposes to grant are for %s anchors", Manager)
+	}
+	for i, prefix := range c.Components {
+		if len(prefix) == 0 {
+			return fmt.Errorf("empty component prefix; leave the list empty to allow every component")
+		}
+		if slices.ContainsFunc(c.Components[:i], prefix.Equal) {
+			return fmt.Errorf("component prefix %s twice", prefix)
+		}
+	}
+	if err := checkUUIDs("vendor id", c.VendorIDs); err != nil {
+		return err
+	}
+	if err := checkUUIDs("class id", c.ClassIDs); err != nil {
+		return err
+	}
+	return checkPurposes(c.Grants)
+}
+
+func checkUUIDs(name string, list [][]byte) error {
+	for i, id := range list {
+		if len(id) != 16 {
+			return fmt.Errorf("%s of %d bytes, want a UUID of 16", name, len(id))
+		}
+		if slices.ContainsFunc(list[:i], func(other []byte) bool { return bytes.Equal(id, other) }) {
+			return fmt.Errorf("%s %x twice", name, id)
+		}
+	}
+	return nil
+}
+
+// Has reports whether p is among the anchor's purposes.
+func (a Anchor) Has(p Purpose) bool { return slices.Contains(a.Purposes, p) }
+
+// Allows reports why the key must not be used for the purpose now: ErrPurpose,
+// ErrNotYetValid or ErrExpired; ErrUnknown for the zero Anchor. Nil means that it may,
+// within its constraints.
+func (a Anchor) Allows(p Purpose, now time.Time) error {
+	switch {
+	case a.Key == nil:
+		return ErrUnknown
+	case !a.Has(p):
+		return fmt.Errorf("%w: %s: not for %s", ErrPurpose, a.Thumbprint(), p)
+	case !a.NotBefore.IsZero() && now.Unix() < a.NotBefore.Unix():
+		return fmt.Errorf("%w: %s: valid from %s", ErrNotYetValid, a.Thumbprint(), a.NotBefore.Format(time.RFC3339))
+	case !a.NotAfter.IsZero() && now.Unix() > a.NotAfter.Unix():
+		return fmt.Errorf("%w: %s: valid until %s", ErrExpired, a.Thumbprint(), a.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// MayPublish reports whether the key may sign manifests for the component: a
+// manifest component id as well as each component that the manifest installs.
+// It does not look at the validity; [Anchor.Allows] does.
+func (a Anchor) MayPublish(component suit.ComponentID) bool {
+	if !a.Has(TCSigner) {
+		return false
+	}
+	return len(a.Constraints.Components) == 0 ||
+		slices.ContainsFunc(a.Constraints.Components, component.HasPrefix)
+}
+
+// MayTarget reports whether the key may sign for devices of the vendor and class,
+// each a 16-byte UUID; nil where the device has none, which no constraint allows.
+func (a Anchor) MayTarget(vendorID, classID []byte) bool {
+	return among(a.Constraints.VendorIDs, vendorID) && among(a.Constraints.ClassIDs, classID)
+}
+
+func among(list [][]byte, id []byte) bool {
+	return len(list) == 0 || slices.ContainsFunc(list, func(one []byte) bool { return bytes.Equal(one, id) })
 }
