@@ -115,6 +115,16 @@ func (r *Report) Properties() []PropertyClaims {
 	return claims
 }
 
+// SignReport returns the report in a COSE_Sign1 whose protected CWT Claims header
+// confirms the signer's public key, so that a reader can pin it.
+func SignReport(r *Report, signer cosekit.Signer) ([]byte, error) {
+	payload, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return cosekit.Sign1(signer, payload, cosekit.Form{CWTClaims: cosekit.ConfirmationHeader(signer.PublicKey())})
+}
+
 // SignedReport is a report as it came: in a COSE_Sign1, or bare. What it says is
 // reached through Verify.
 type SignedReport struct {
@@ -143,6 +153,17 @@ func OpenReport(data []byte) (*SignedReport, error) {
 // Protected reports whether the report is signed.
 func (s *SignedReport) Protected() bool { return s.signed != nil }
 
+// Key returns the public key that the signer put into the header, or nil for none.
+// It is a claim: a signature under it shows no more than that the sender had the
+// private key. Whose key it is has to be known from elsewhere.
+func (s *SignedReport) Key() (*cosekit.PublicKey, error) {
+	if s.signed == nil || s.signed.Signatures[0].CWTClaims == nil {
+		return nil, nil
+	}
+	key, err := s.signed.Signatures[0].ConfirmationKey()
+	return key, at("report.header", err)
+}
+
 // KeyID returns the thumbprint of the key that the signature names, if it does.
 func (s *SignedReport) KeyID() (cosekit.Thumbprint, bool) {
 	if s.signed == nil {
@@ -159,6 +180,13 @@ func (s *SignedReport) Verify(key *cosekit.PublicKey, legacy cosekit.LegacyPolic
 	}
 	if err := s.signed.Verify(key, legacy); err != nil {
 		return nil, at("report", err)
+	}
+	named, err := s.Key()
+	if err != nil {
+		return nil, err
+	}
+	if named != nil && !named.Equal(key) {
+		return nil, at("report.header", fmt.Errorf("%w: it confirms another key than the one that signed", cosekit.ErrKey))
 	}
 	return DecodeReport(s.payload)
 }

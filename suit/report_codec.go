@@ -3,6 +3,8 @@ package suit
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -39,20 +41,26 @@ func (r *Report) decode(data []byte) error {
 	if err := cosekit.Validate(data); err != nil {
 		return err
 	}
-	seen := map[int64]bool{}
+	elements := map[int64][]byte{}
 	err := decodeIntMap(data, false, reportStep, func(key int64, value []byte) error {
-		seen[key] = true
-		return r.decodeElement(key, value)
+		elements[key] = value
+		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !seen[keyReportReference]:
-		return at("reference", malformed("missing; drafts before -13 wrote it in another form, which is not read"))
-	case !seen[keyReportRecords]:
-		return at("records", malformed("missing"))
-	case !seen[keyReportResult]:
-		return at("result", malformed("missing"))
+	}
+	if elements[keyReportReference] == nil {
+		return at("reference", malformed("missing; reports of drafts before -13 have another form, which is not read"))
+	}
+	for _, key := range []int64{keyReportRecords, keyReportResult} {
+		if elements[key] == nil {
+			return at(reportStep(key), malformed("missing"))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(elements)) {
+		if err := r.decodeElement(key, elements[key]); err != nil {
+			return at(reportStep(key), err)
+		}
 	}
 	return nil
 }
