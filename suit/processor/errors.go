@@ -15,6 +15,7 @@ var (
 	ErrUnsupportedComponent = errors.New("component not supported")
 	ErrUnsupportedElement   = errors.New("manifest element not supported")
 	ErrSevered              = errors.New("section was severed and did not come with the envelope")
+	ErrIncompatible         = errors.New("manifest does not say which devices it is for")
 	ErrLimit                = errors.New("limit exceeded")
 	ErrMissingParameter     = errors.New("parameter not set")
 	ErrMismatch             = errors.New("condition not met")

@@ -59,8 +59,8 @@ type Installation struct {
 	Digest     suit.Digest // of the manifest
 	Sequence   uint64      // of the manifest
 	Components []suit.ComponentID
-	// Envelope is the authenticated envelope without integrated payloads, tagged, for
-	// later procedures on what it installed.
+	// Envelope is the authenticated envelope, tagged, for later procedures on what it
+	// installed.
 	Envelope []byte
 }
 

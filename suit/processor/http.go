@@ -1,0 +1,137 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+)
+
+const maxRedirects = 5
+
+// HTTPFetcher fetches payloads over https, and over http from this machine only:
+// loopback is for trials, everything else needs TLS for the sake of what a network
+// could see and withhold. What arrives is checked against the manifest all the same.
+type HTTPFetcher struct {
+	secure   *http.Client
+	loopback *http.Client
+}
+
+// NewHTTPFetcher makes a fetcher that uses client's transport for https, and its
+// timeout for both. A timeout of the client covers the whole download; to stop
+// sooner, end the context.
+func NewHTTPFetcher(client *http.Client) *HTTPFetcher {
+	secure := *client
+	secure.CheckRedirect = checkRedirect
+	// The address is checked when it is dialled: a name that passes for this machine
+	// may resolve to another one.
+	dialer := &net.Dialer{Control: dialLoopback}
+	return &HTTPFetcher{
+		secure: &secure,
+		loopback: &http.Client{
+			Transport:     &http.Transport{DialContext: dialer.DialContext},
+			Timeout:       client.Timeout,
+			CheckRedirect: checkRedirect,
+		},
+	}
+}
+
+// Fetch implements Fetcher. Errors are ErrURI for an address that it does not fetch
+// from, ErrLimit for a resource that announces more than limit bytes, else ErrFetch.
+func (f *HTTPFetcher) Fetch(ctx context.Context, uri string, limit uint64) (io.ReadCloser, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return nil, fmt.Errorf("%w: not a URI", ErrURI)
+	}
+	if err := checkURL(u); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURI, err)
+	}
+	// The digest is over the bytes as the author made them.
+	req.Header.Set("Accept-Encoding", "identity")
+	client := f.secure
+	if u.Scheme == "http" {
+		client = f.loopback
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fetchError(u, err)
+	}
+	if err := checkResponse(resp, limit); err != nil {
+		resp.Body.Close() //nolint:errcheck // nothing was read that could be lost
+		return nil, fetchError(u, err)
+	}
+	return resp.Body, nil
+}
+
+func checkResponse(resp *http.Response, limit uint64) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server answers %s", resp.Status)
+	}
+	if resp.ContentLength > 0 && uint64(resp.ContentLength) > limit {
+		return fmt.Errorf("%w: %d bytes announced, want at most %d", ErrLimit, resp.ContentLength, limit)
+	}
+	return nil
+}
+
+// fetchError names the place without its query, which may hold a secret.
+func fetchError(u *url.URL, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("%w: %s://%s%s: %w", ErrFetch, u.Scheme, u.Host, u.EscapedPath(), err)
+}
+
+// checkURL lets https through, and http to this machine.
+func checkURL(u *url.URL) error {
+	switch {
+	case u.User != nil:
+		return fmt.Errorf("%w: it holds a user name", ErrURI)
+	case u.Hostname() == "":
+		return fmt.Errorf("%w: it names no host; want https://…", ErrURI)
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && namesLoopback(u.Hostname()):
+		return nil
+	case u.Scheme == "http":
+		return fmt.Errorf("%w: http is for localhost only, use https for %s", ErrURI, u.Host)
+	}
+	return fmt.Errorf("%w: scheme %q; want https", ErrURI, u.Scheme)
+}
+
+func namesLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func dialLoopback(_, address string, _ syscall.RawConn) error {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil || !addr.Addr().Unmap().IsLoopback() {
+		return fmt.Errorf("%w: http is for localhost only, %s is another machine", ErrURI, address)
+	}
+	return nil
+}
+
+// checkRedirect follows a few redirects that stay with the scheme.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("%w: more than %d redirects", ErrURI, maxRedirects)
+	}
+	if from := via[0].URL.Scheme; req.URL.Scheme != from {
+		return fmt.Errorf("%w: redirected from %s to %s", ErrURI, from, req.URL.Scheme)
+	}
+	return checkURL(req.URL)
+}
