@@ -81,6 +81,20 @@ func Pairs(item []byte) ([]Pair, error) {
 	return pairs, nothingLeft(rest)
 }
 
+// member returns a copy of the value that a map has under an integer label.
+func member(item []byte, label int64) (RawMessage, error) {
+	pairs, err := Pairs(item)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pairs {
+		if key, err := Int(p.Key); err == nil && key == label {
+			return append(RawMessage{}, p.Value...), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no member %d", ErrMalformed, label)
+}
+
 // Bytes returns a copy of the content of a byte string, never nil.
 func Bytes(item []byte) ([]byte, error) {
 	b, err := content(item, MajorBytes)

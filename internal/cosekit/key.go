@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 
 	"github.com/veraison/go-cose"
 )
@@ -44,11 +43,12 @@ func ParseThumbprint(s string) (Thumbprint, error) {
 	return Thumbprint(b), nil
 }
 
-// PublicKey is a valid P-256 or Ed25519 public key. Make one with [NewPublicKey],
+// PublicKey is a P-256 or Ed25519 public key. Make one with [NewPublicKey],
 // [ParsePublicKey] or [ParsePublicKeyPEM]; it does not change afterwards.
 type PublicKey struct {
 	alg        Algorithm
 	key        crypto.PublicKey
+	verify     cose.Verifier
 	encoded    []byte
 	thumbprint Thumbprint
 }
@@ -57,6 +57,7 @@ type PublicKey struct {
 const (
 	labelKty = 1
 	labelAlg = 3
+	labelOps = 4
 	labelCrv = -1
 	labelX   = -2
 	labelY   = -3
@@ -66,101 +67,132 @@ const (
 	ktyEC2     = 2
 	crvP256    = 1
 	crvEd25519 = 6
+	opVerify   = 2
 )
 
 // NewPublicKey takes an *ecdsa.PublicKey on P-256 or an ed25519.PublicKey.
 func NewPublicKey(key crypto.PublicKey) (*PublicKey, error) {
-	k := &PublicKey{key: key}
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("%w: curve %s, want P-256", ErrKey, key.Params().Name)
+		if key == nil || key.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("%w: an EC key on another curve than P-256", ErrKey)
 		}
 		point, err := key.Bytes()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrKey, err)
 		}
-		k.alg = ESP256
-		k.encoded = MustMarshal(map[int]any{labelKty: ktyEC2, labelCrv: crvP256, labelX: point[1:33], labelY: point[33:]})
+		return newP256(point)
 	case ed25519.PublicKey:
-		if len(key) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("%w: Ed25519 key of %d bytes", ErrKey, len(key))
-		}
-		k.alg = Ed25519
-		k.encoded = MustMarshal(map[int]any{labelKty: ktyOKP, labelCrv: crvEd25519, labelX: []byte(key)})
-	default:
-		return nil, fmt.Errorf("%w: %T, want P-256 or Ed25519", ErrKey, key)
+		return newEd25519(key)
 	}
-	// The encoding holds exactly the members that RFC 9679 section 4 hashes.
-	k.thumbprint = sha256.Sum256(k.encoded)
-	return k, nil
+	return nil, fmt.Errorf("%w: %T, want P-256 or Ed25519", ErrKey, key)
 }
 
-// ParsePublicKey decodes a COSE_Key. Members that it does not know are ignored,
-// a private member is refused, and so is an alg that does not fit the curve.
-func ParsePublicKey(coseKey []byte) (*PublicKey, error) {
-	var m map[any]RawMessage
-	if err := Unmarshal(coseKey, &m); err != nil {
-		return nil, fmt.Errorf("%w: COSE_Key: %w", ErrKey, err)
+// newP256 takes an uncompressed point.
+func newP256(point []byte) (*PublicKey, error) {
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	if _, private := m[int64(labelD)]; private {
+	return newPublicKey(ESP256, key, map[int]any{
+		labelKty: ktyEC2, labelCrv: crvP256, labelX: point[1:33], labelY: point[33:],
+	})
+}
+
+func newEd25519(x []byte) (*PublicKey, error) {
+	if len(x) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%w: Ed25519 key of %d bytes", ErrKey, len(x))
+	}
+	return newPublicKey(Ed25519, ed25519.PublicKey(bytes.Clone(x)), map[int]any{
+		labelKty: ktyOKP, labelCrv: crvEd25519, labelX: x,
+	})
+}
+
+// newPublicKey takes exactly the members that RFC 9679 section 4 hashes.
+func newPublicKey(alg Algorithm, key crypto.PublicKey, members map[int]any) (*PublicKey, error) {
+	verify, err := cose.NewVerifier(polymorphic(alg), key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	encoded := MustMarshal(members)
+	return &PublicKey{alg: alg, key: key, verify: verify, encoded: encoded, thumbprint: sha256.Sum256(encoded)}, nil
+}
+
+// ParsePublicKey decodes a COSE_Key (RFC 9052 section 7). Members that it does not
+// know are ignored, a private member is refused, and so are an alg that does not
+// fit the curve and key_ops without verify.
+func ParsePublicKey(coseKey []byte) (*PublicKey, error) {
+	m, err := keyMembers(coseKey)
+	if err != nil {
+		return nil, err
+	}
+	if _, private := m[labelD]; private {
 		return nil, fmt.Errorf("%w: COSE_Key carries a private key", ErrKey)
 	}
-	var kty, crv int64
-	var x []byte
-	for label, dst := range map[int64]any{labelKty: &kty, labelCrv: &crv, labelX: &x} {
-		if err := member(m, label, dst); err != nil {
-			return nil, err
-		}
-	}
-	pub, err := point(kty, crv, x, m)
+	k, err := m.publicKey()
 	if err != nil {
 		return nil, err
 	}
-	k, err := NewPublicKey(pub)
-	if err != nil {
+	if err := m.checkUse(k.alg); err != nil {
 		return nil, err
-	}
-	if _, ok := m[int64(labelAlg)]; ok {
-		var alg int64
-		if err := member(m, labelAlg, &alg); err != nil {
-			return nil, err
-		}
-		if !AllowLegacy.fits(Algorithm(alg), k.alg) {
-			return nil, fmt.Errorf("%w: COSE_Key alg %s does not fit its curve", ErrKey, AlgorithmName(Algorithm(alg)))
-		}
 	}
 	return k, nil
 }
 
-func member(m map[any]RawMessage, label int64, dst any) error {
-	raw, ok := m[label]
-	if !ok {
-		return fmt.Errorf("%w: COSE_Key without member %d", ErrKey, label)
+// coseKey holds the members of a COSE_Key that have an integer label.
+type coseKey map[int64]RawMessage
+
+func keyMembers(data []byte) (coseKey, error) {
+	if err := Validate(data); err != nil {
+		return nil, fmt.Errorf("%w: COSE_Key: %w", ErrKey, err)
 	}
-	if err := UnmarshalValid(raw, dst); err != nil {
-		return fmt.Errorf("%w: COSE_Key member %d", ErrKey, label)
+	pairs, err := Pairs(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: COSE_Key: %w", ErrKey, err)
 	}
-	return nil
+	m := make(coseKey, len(pairs))
+	for _, p := range pairs {
+		if label, err := Int(p.Key); err == nil {
+			m[label] = p.Value
+		}
+	}
+	return m, nil
 }
 
-func point(kty, crv int64, x []byte, m map[any]RawMessage) (crypto.PublicKey, error) {
+func (m coseKey) publicKey() (*PublicKey, error) {
+	kty, err := keyMember(m, labelKty, Int)
+	if err != nil {
+		return nil, err
+	}
+	crv, err := keyMember(m, labelCrv, Int)
+	if err != nil {
+		return nil, err
+	}
+	x, err := keyMember(m, labelX, Bytes)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case kty == ktyOKP && crv == crvEd25519:
-		return ed25519.PublicKey(bytes.Clone(x)), nil
+		return newEd25519(x)
 	case kty == ktyEC2 && crv == crvP256:
-		if len(x) != 32 {
-			return nil, fmt.Errorf("%w: P-256 coordinate of %d bytes", ErrKey, len(x))
+		point, err := m.point(x)
+		if err != nil {
+			return nil, err
 		}
-		return pointP256(x, m)
+		return newP256(point)
 	}
 	return nil, fmt.Errorf("%w: COSE_Key kty %d crv %d, want P-256 or Ed25519", ErrKey, kty, crv)
 }
 
-// pointP256 reads y, which is the coordinate or, in a compressed point, its sign.
-func pointP256(x []byte, m map[any]RawMessage) (crypto.PublicKey, error) {
-	var sign bool
-	if err := member(m, labelY, &sign); err == nil {
+// point returns the uncompressed point of a P-256 key, whose y is the coordinate
+// or, in a compressed point, its sign (RFC 9053 section 7.1.1).
+func (m coseKey) point(x []byte) ([]byte, error) {
+	const size = 32
+	if len(x) != size {
+		return nil, fmt.Errorf("%w: P-256 coordinate of %d bytes", ErrKey, len(x))
+	}
+	if sign, err := Bool(m[labelY]); err == nil {
 		compressed := append([]byte{2}, x...)
 		if sign {
 			compressed[0] = 3
@@ -169,20 +201,61 @@ func pointP256(x []byte, m map[any]RawMessage) (crypto.PublicKey, error) {
 		if px == nil {
 			return nil, fmt.Errorf("%w: point is not on P-256", ErrKey)
 		}
-		return &ecdsa.PublicKey{Curve: elliptic.P256(), X: px, Y: py}, nil
+		point := make([]byte, 1+2*size)
+		point[0] = 4
+		px.FillBytes(point[1 : 1+size])
+		py.FillBytes(point[1+size:])
+		return point, nil
 	}
-	var y []byte
-	if err := member(m, labelY, &y); err != nil {
+	y, err := keyMember(m, labelY, Bytes)
+	if err != nil {
 		return nil, err
 	}
-	if len(y) != 32 {
+	if len(y) != size {
 		return nil, fmt.Errorf("%w: P-256 coordinate of %d bytes", ErrKey, len(y))
 	}
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	return append(append([]byte{4}, x...), y...), nil
+}
+
+// checkUse refuses a key that says of itself that it is for something else than
+// verifying signatures of alg (RFC 9052 section 7.1).
+func (m coseKey) checkUse(alg Algorithm) error {
+	if _, ok := m[labelAlg]; ok {
+		named, err := keyMember(m, labelAlg, Int)
+		if err != nil {
+			return err
+		}
+		if !AllowLegacy.fits(Algorithm(named), alg) {
+			return fmt.Errorf("%w: COSE_Key alg %s does not fit its curve", ErrKey, AlgorithmName(Algorithm(named)))
+		}
 	}
-	return pub, nil
+	if _, ok := m[labelOps]; !ok {
+		return nil
+	}
+	ops, err := keyMember(m, labelOps, Elements)
+	if err != nil {
+		return err
+	}
+	for _, op := range ops {
+		if n, err := Int(op); err == nil && n == opVerify {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: COSE_Key key_ops without verify", ErrKey)
+}
+
+// keyMember reads one member that must be there.
+func keyMember[T any](m coseKey, label int64, read func([]byte) (T, error)) (T, error) {
+	raw, ok := m[label]
+	if !ok {
+		var none T
+		return none, fmt.Errorf("%w: COSE_Key without member %d", ErrKey, label)
+	}
+	v, err := read(raw)
+	if err != nil {
+		return v, fmt.Errorf("%w: COSE_Key member %d: %w", ErrKey, label, err)
+	}
+	return v, nil
 }
 
 // ParsePublicKeyPEM reads the first PEM block: PUBLIC KEY (PKIX) or CERTIFICATE.
@@ -257,12 +330,7 @@ func (k *PublicKey) verifier(alg Algorithm, legacy LegacyPolicy) (cose.Verifier,
 	if !legacy.fits(alg, k.alg) {
 		return nil, fmt.Errorf("%w: message names %s, the key is for %s", ErrAlgorithm, AlgorithmName(alg), AlgorithmName(k.alg))
 	}
-	under := polymorphic(k.alg)
-	v, err := cose.NewVerifier(under, k.key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	return named{v, alg}, nil
+	return named{k.verify, alg}, nil
 }
 
 // named lets go-cose's ES256 and EdDSA verify under another algorithm's name:
@@ -282,28 +350,38 @@ func polymorphic(alg Algorithm) Algorithm {
 }
 
 // privateKeyFromCOSE builds a key from the private COSE_Keys that published test
-// vectors come with.
-func privateKeyFromCOSE(coseKey []byte) (crypto.Signer, error) {
-	var m map[any]RawMessage
-	if err := Unmarshal(coseKey, &m); err != nil {
-		return nil, fmt.Errorf("%w: COSE_Key: %w", ErrKey, err)
+// vectors come with. Errors never quote the key.
+func privateKeyFromCOSE(data []byte) (crypto.Signer, error) {
+	m, err := keyMembers(data)
+	if err != nil {
+		return nil, err
 	}
-	var kty int64
-	var d []byte
-	for label, dst := range map[int64]any{labelKty: &kty, labelD: &d} {
-		if err := member(m, label, dst); err != nil {
-			return nil, err
-		}
+	public, err := m.publicKey()
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case kty == ktyOKP && len(d) == ed25519.SeedSize:
+	d, err := keyMember(m, labelD, Bytes)
+	if err != nil {
+		return nil, err
+	}
+	key, err := privateKey(public.alg, d)
+	if err != nil {
+		return nil, err
+	}
+	if own, err := NewPublicKey(key.Public()); err != nil || !own.Equal(public) {
+		return nil, fmt.Errorf("%w: COSE_Key whose private and public members do not belong together", ErrKey)
+	}
+	return key, nil
+}
+
+func privateKey(alg Algorithm, d []byte) (crypto.Signer, error) {
+	if alg == Ed25519 && len(d) == ed25519.SeedSize {
 		return ed25519.NewKeyFromSeed(d), nil
-	case kty == ktyEC2 && len(d) == 32 && new(big.Int).SetBytes(d).Sign() > 0:
-		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d)
-		if err != nil {
-			return nil, fmt.Errorf("%w: private COSE_Key", ErrKey)
-		}
-		return key, nil
 	}
-	return nil, fmt.Errorf("%w: private COSE_Key of kty %d with %d bytes", ErrKey, kty, len(d))
+	if alg == ESP256 {
+		if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d); err == nil {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: private COSE_Key for %s with %d bytes", ErrKey, AlgorithmName(alg), len(d))
 }

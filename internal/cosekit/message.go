@@ -15,32 +15,33 @@ const (
 	TagSign  = 98
 )
 
+// MaxSignatures bounds the signatures of a COSE_Sign. Each one that names no key
+// can cost a verification.
+const MaxSignatures = 16
+
 // Header parameters that Tamarack reads (IANA COSE Header Parameters).
 const (
-	HeaderAlg         = int64(1)
-	HeaderCrit        = int64(2)
-	HeaderContentType = int64(3)
-	HeaderKeyID       = int64(4)
-	HeaderCWTClaims   = int64(15) // RFC 9597
-	HeaderType        = int64(16) // RFC 9596
+	HeaderAlg       = int64(1)
+	HeaderCrit      = int64(2)
+	HeaderKeyID     = int64(4)
+	HeaderCWTClaims = int64(15) // RFC 9597
 )
 
 // understood are the parameters that a message may mark as critical.
-var understood = map[any]bool{
-	HeaderAlg: true, HeaderContentType: true, HeaderKeyID: true, HeaderCWTClaims: true, HeaderType: true,
-}
+var understood = map[any]bool{HeaderAlg: true, HeaderKeyID: true, HeaderCWTClaims: true}
 
 // Signature describes one signature of a parsed message. Nothing in it is verified.
 type Signature struct {
 	Algorithm Algorithm
-	KeyID     []byte // nil where the message names no key
-	CWTClaims RawMessage
+	KeyID     []byte     // nil where the message names no key
+	CWTClaims RawMessage // of the protected header (RFC 9597), as it came; nil for none
 
 	verify func(detached []byte, v cose.Verifier) error
 }
 
 // Signed is a parsed COSE_Sign1 or COSE_Sign. Its content is untrusted until
-// Verify has returned nil.
+// Verify has returned nil. It shares no memory with what it was parsed from, and
+// may be verified concurrently.
 type Signed struct {
 	Tagged     bool
 	Multi      bool   // COSE_Sign
@@ -48,8 +49,9 @@ type Signed struct {
 	Signatures []Signature
 }
 
-// Parse reads a COSE_Sign1 (tag 18 or none) or a COSE_Sign (tag 98 or none).
-// Untagged structures are told apart by the type of their fourth element.
+// Parse reads a COSE_Sign1 (tag 18 or none) or a COSE_Sign (tag 98 or none), RFC
+// 9052 section 4. Untagged structures are told apart by the type of their fourth
+// element.
 func Parse(data []byte) (*Signed, error) {
 	if err := Validate(data); err != nil {
 		return nil, err
@@ -58,19 +60,22 @@ func Parse(data []byte) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	multi, err := isSign(content)
-	if err != nil {
+	parts, err := Elements(content)
+	if err != nil || len(parts) != 4 {
+		return nil, fmt.Errorf("%w: not a COSE_Sign1 or COSE_Sign: want an array of 4 elements", ErrMalformed)
+	}
+	if err := checkFrame(parts); err != nil {
 		return nil, err
 	}
+	multi := Major(parts[3]) == MajorArray
 	if tag != 0 && multi != (tag == TagSign) {
 		return nil, fmt.Errorf("%w: COSE structure does not fit its tag %d", ErrMalformed, tag)
 	}
-	var s *Signed
+	parse := parseSign1
 	if multi {
-		s, err = parseSign(content)
-	} else {
-		s, err = parseSign1(content)
+		parse = parseSign
 	}
+	s, err := parse(content)
 	if err != nil {
 		return nil, err
 	}
@@ -92,32 +97,64 @@ func untag(data []byte) (tag uint64, content []byte, err error) {
 	return h.arg, data[h.size:], nil
 }
 
-// isSign reports whether the four-element array ends in an array (COSE_Sign) or
-// a byte string (COSE_Sign1).
-func isSign(content []byte) (bool, error) {
-	var parts []RawMessage
-	if err := UnmarshalValid(content, &parts); err != nil {
-		return false, fmt.Errorf("%w: not a COSE_Sign1 or COSE_Sign", ErrMalformed)
+// checkFrame looks where Validate and go-cose do not: into the protected headers,
+// at the type of the payload, and at the number of signatures.
+func checkFrame(parts []RawMessage) error {
+	if err := checkProtected(parts[0]); err != nil {
+		return err
 	}
-	if len(parts) != 4 {
-		return false, fmt.Errorf("%w: COSE array of %d elements, want 4", ErrMalformed, len(parts))
+	if null := []byte{0xf6}; Major(parts[2]) != MajorBytes && !bytes.Equal(parts[2], null) {
+		return fmt.Errorf("%w: payload is neither a byte string nor null", ErrMalformed)
 	}
-	switch parts[3][0] >> 5 {
-	case 2:
-		return false, nil
-	case 4:
-		return true, nil
+	switch Major(parts[3]) {
+	case MajorBytes:
+		return nil
+	case MajorArray:
+		return checkSignatures(parts[3])
 	}
-	return false, fmt.Errorf("%w: neither signature nor signatures in the COSE array", ErrMalformed)
+	return fmt.Errorf("%w: neither signature nor signatures in the COSE array", ErrMalformed)
+}
+
+func checkSignatures(item RawMessage) error {
+	signatures, err := Elements(item)
+	if err != nil {
+		return err
+	}
+	if len(signatures) == 0 || len(signatures) > MaxSignatures {
+		return fmt.Errorf("%w: COSE_Sign with %d signatures, want 1 to %d", ErrMalformed, len(signatures), MaxSignatures)
+	}
+	for _, signature := range signatures {
+		parts, err := Elements(signature)
+		if err != nil || len(parts) != 3 {
+			return fmt.Errorf("%w: COSE_Signature is not an array of 3 elements", ErrMalformed)
+		}
+		if err := checkProtected(parts[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkProtected holds the content of a protected header against the same rules
+// as everything around it.
+func checkProtected(item RawMessage) error {
+	header, err := content(item, MajorBytes)
+	if err != nil {
+		return fmt.Errorf("protected header: %w", err)
+	}
+	if len(header) == 0 {
+		return nil
+	}
+	if err := Validate(header); err != nil {
+		return fmt.Errorf("protected header: %w", err)
+	}
+	return nil
 }
 
 func parseSign1(content []byte) (*Signed, error) {
 	var m cose.UntaggedSign1Message
 	if err := m.UnmarshalCBOR(content); err != nil {
 		return nil, fmt.Errorf("%w: COSE_Sign1: %w", ErrMalformed, err)
-	}
-	if err := checkBuckets(m.Headers); err != nil {
-		return nil, err
 	}
 	sig, err := describe(m.Headers)
 	if err != nil {
@@ -139,17 +176,15 @@ func parseSign(content []byte) (*Signed, error) {
 	if err := m.UnmarshalCBOR(append([]byte{0xd8, TagSign}, content...)); err != nil {
 		return nil, fmt.Errorf("%w: COSE_Sign: %w", ErrMalformed, err)
 	}
-	if err := checkBuckets(m.Headers); err != nil {
+	if err := checkHeaders(m.Headers); err != nil {
 		return nil, err
 	}
-	if err := checkCritical(m.Headers.Protected); err != nil {
-		return nil, err
+	body := m.Headers.RawProtected
+	if len(m.Headers.Protected) == 0 {
+		body = RawMessage{0x40} // an empty map is signed as an empty string (RFC 9052 section 4.4)
 	}
 	s := &Signed{Multi: true, Payload: m.Payload}
 	for _, one := range m.Signatures {
-		if err := checkBuckets(one.Headers); err != nil {
-			return nil, err
-		}
 		sig, err := describe(one.Headers)
 		if err != nil {
 			return nil, err
@@ -159,25 +194,22 @@ func parseSign(content []byte) (*Signed, error) {
 			if detached != nil {
 				payload = detached
 			}
-			return one.Verify(v, m.Headers.RawProtected, payload, nil)
+			return one.Verify(v, body, payload, nil)
 		}
 		s.Signatures = append(s.Signatures, sig)
 	}
 	return s, nil
 }
 
-// checkBuckets refuses a label that stands in both headers (RFC 9052 section 3).
-func checkBuckets(h cose.Headers) error {
+// checkHeaders refuses a label that stands in both headers (RFC 9052 section 3)
+// and a critical parameter that is not understood (section 3.1).
+func checkHeaders(h cose.Headers) error {
 	for label := range h.Protected {
 		if _, both := h.Unprotected[label]; both {
 			return fmt.Errorf("%w: header parameter %v in both headers", ErrMalformed, label)
 		}
 	}
-	return nil
-}
-
-func checkCritical(protected cose.ProtectedHeader) error {
-	crit, err := protected.Critical()
+	crit, err := h.Protected.Critical()
 	if err != nil {
 		return fmt.Errorf("%w: crit: %w", ErrMalformed, err)
 	}
@@ -189,8 +221,10 @@ func checkCritical(protected cose.ProtectedHeader) error {
 	return nil
 }
 
+// describe reads the headers of one signature. The algorithm counts in the
+// protected header only, where the signature covers it.
 func describe(h cose.Headers) (Signature, error) {
-	if err := checkCritical(h.Protected); err != nil {
+	if err := checkHeaders(h); err != nil {
 		return Signature{}, err
 	}
 	alg, err := h.Protected.Algorithm()
@@ -200,29 +234,33 @@ func describe(h cose.Headers) (Signature, error) {
 	sig := Signature{Algorithm: alg}
 	kid, ok := h.Protected[HeaderKeyID]
 	if !ok {
-		kid, ok = h.Unprotected[HeaderKeyID]
+		kid = h.Unprotected[HeaderKeyID]
 	}
-	if ok {
-		if sig.KeyID, ok = kid.([]byte); !ok {
-			return Signature{}, fmt.Errorf("%w: kid is not a byte string", ErrMalformed)
-		}
-	}
-	if claims, ok := h.Protected[HeaderCWTClaims]; ok {
-		if sig.CWTClaims, err = Marshal(claims); err != nil {
-			return Signature{}, fmt.Errorf("%w: CWT Claims header", ErrMalformed)
+	sig.KeyID, _ = kid.([]byte) // go-cose has refused other types
+	if _, ok := h.Protected[HeaderCWTClaims]; ok {
+		if sig.CWTClaims, err = protectedValue(h.RawProtected, HeaderCWTClaims); err != nil {
+			return Signature{}, err
 		}
 	}
 	return sig, nil
 }
 
-// Verify checks that at least one signature is by key. For a detached payload use
-// [Signed.VerifyDetached].
+// protectedValue returns a parameter as it came.
+func protectedValue(protected RawMessage, label int64) (RawMessage, error) {
+	header, err := content(protected, MajorBytes)
+	if err != nil {
+		return nil, err
+	}
+	return member(header, label)
+}
+
+// Verify checks that at least one signature is by key (RFC 9052 section 4.4, with
+// an empty external_aad). For a detached payload use [Signed.VerifyDetached].
 func (s *Signed) Verify(key *PublicKey, legacy LegacyPolicy) error {
 	if s.Payload == nil {
 		return fmt.Errorf("%w: the payload is detached", ErrMalformed)
 	}
-	_, err := s.verify(nil, key, legacy)
-	return err
+	return s.verify(nil, key, legacy)
 }
 
 // VerifyDetached checks that at least one signature is by key over content, which
@@ -234,19 +272,17 @@ func (s *Signed) VerifyDetached(content []byte, key *PublicKey, legacy LegacyPol
 	if content == nil {
 		content = []byte{}
 	}
-	_, err := s.verify(content, key, legacy)
-	return err
+	return s.verify(content, key, legacy)
 }
 
-// verify returns the signature that is by key. One that names another key or
-// does not fit this one is passed over, the last fault is the one told.
-func (s *Signed) verify(detached []byte, key *PublicKey, legacy LegacyPolicy) (*Signature, error) {
+// verify looks for a signature by key. One that names another key or does not fit
+// this one is passed over, the last fault is the one told.
+func (s *Signed) verify(detached []byte, key *PublicKey, legacy LegacyPolicy) error {
 	if key == nil {
-		return nil, fmt.Errorf("%w: no key to verify with", ErrKey)
+		return fmt.Errorf("%w: no key to verify with", ErrKey)
 	}
 	fault := fmt.Errorf("%w: the message has no signature for this key", ErrSignature)
-	for i := range s.Signatures {
-		sig := &s.Signatures[i]
+	for _, sig := range s.Signatures {
 		if len(sig.KeyID) == len(Thumbprint{}) && !bytes.Equal(sig.KeyID, key.thumbprint[:]) {
 			continue
 		}
@@ -256,16 +292,16 @@ func (s *Signed) verify(detached []byte, key *PublicKey, legacy LegacyPolicy) (*
 			continue
 		}
 		if err = sig.verify(detached, v); err == nil {
-			return sig, nil
+			return nil
 		}
 		fault = fmt.Errorf("%w: %w", ErrSignature, err)
 	}
-	return nil, fault
+	return fault
 }
 
 // Thumbprint returns the key that a COSE_Sign1 names, if its kid is a thumbprint.
 func (s *Signed) Thumbprint() (Thumbprint, bool) {
-	if len(s.Signatures) != 1 || len(s.Signatures[0].KeyID) != len(Thumbprint{}) {
+	if s.Multi || len(s.Signatures[0].KeyID) != len(Thumbprint{}) {
 		return Thumbprint{}, false
 	}
 	return Thumbprint(s.Signatures[0].KeyID), true

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/veraison/go-cose"
 )
@@ -116,7 +117,8 @@ func LoadSigner(path string) (Signer, error) {
 }
 
 // CreateKeyFile makes a key and writes it to a new file that only its owner can
-// read. It never overwrites one.
+// read. It never overwrites one, and whatever interrupts it, path holds the whole
+// key afterwards or does not exist.
 func CreateKeyFile(path string, alg Algorithm) (Signer, error) {
 	key, err := GenerateKey(alg)
 	if err != nil {
@@ -126,15 +128,33 @@ func CreateKeyFile(path string, alg Algorithm) (Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := writeNew(path, data); err != nil {
 		return nil, err
 	}
 	return NewSigner(key)
+}
+
+// writeNew writes a file under another name, makes it durable and links it to
+// path, which must not exist.
+func writeNew(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".key-*") // readable by its owner only
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // LoadOrCreateSigner loads the key file at path, or creates it with a new key.
