@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Config is what an Agent is made of. Observe and Log may be left out, all else is
+// needed.
+type Config struct {
+	TAM       string // the URI of the TAM that this agent belongs to
+	Numbering teep.Numbering
+	Key       cosekit.Signer // signs TEEP messages; its algorithm is the agent's cipher suite
+	ReportKey cosekit.Signer // signs SUIT_Reports; not the same key
+
+	Anchors    anchor.Store
+	Components Components
+	Memory     Memory
+	Attester   Attester
+	Fetcher    processor.Fetcher
+	Clock      func() time.Time
+
+	// Legacy lets TAMs and publishers sign with ES256 and EdDSA.
+	Legacy  cosekit.LegacyPolicy
+	Observe func(Event)
+	Log     *slog.Logger
+}
+
+// Agent processes one message at a time; more wait for their turn.
+type Agent struct {
+	Config
+	suite     teep.CipherSuite
+	processor *processor.Processor
+	mu        sync.Mutex
+}
+
+// New checks that the configuration is whole.
+func New(c Config) (*Agent, error) {
+	switch {
+	case c.TAM == "":
+		return nil, errors.New("agent: no TAM URI")
+	case c.Key == nil || c.ReportKey == nil:
+		return nil, errors.New("agent: needs a message key and a report key")
+	case c.Key.PublicKey().Equal(c.ReportKey.PublicKey()):
+		return nil, errors.New("agent: the report key must not be the message key (draft-ietf-teep-protocol-26 section 4.5)")
+	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Fetcher == nil || c.Clock == nil:
+		return nil, errors.New("agent: incomplete configuration")
+	}
+	if c.Observe == nil {
+		c.Observe = func(Event) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{Config: c, suite: teep.SuiteESP256}
+	if c.Key.Algorithm() == cosekit.Ed25519 {
+		a.suite = teep.SuiteEd25519
+	}
+	a.processor = processor.New(c.Components, c.Fetcher, processor.DefaultLimits())
+	return a, nil
+}
+
+// RequestTA asks for a component (RFC 9397 section 6.2.1). It returns the URI of the
+// TAM to connect to, or none where the component is installed already.
+func (a *Agent) RequestTA(tc teep.RequestedTC) (tam string, err error) {
+	added, err := a.Memory.Request(tc)
+	if err != nil || !added {
+		return "", err
+	}
+	return a.TAM, nil
+}
+
+// UnrequestTA takes a request back (RFC 9397 section 6.2.1), and returns the URI of
+// the TAM where that has something to tell it. A component that is installed stays:
+// giving it up means unlinking its manifest.
+func (a *Agent) UnrequestTA(component suit.ComponentID) (tam string, err error) {
+	removed, err := a.Memory.Withdraw(component)
+	if err != nil || !removed {
+		return "", err
+	}
+	return a.TAM, nil
+}
+
+// RequestPolicyCheck returns the URI of the TAM to connect to, so that changes of
+// its policy reach the device (RFC 9397 section 6.2.1). How often is the caller's choice.
+func (a *Agent) RequestPolicyCheck() (tam string) { return a.TAM }
+
+// ProcessTeepMessage takes a message from the TAM and returns the answer to send, or
+// nil where the session ends (RFC 9397 section 6.2.1). The error says why a message
+// came to nothing or not to all that it asked for; an answer beside it is still to be
+// sent. The caller has bounded the size of wire.
+func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []byte, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer func() {
+		if err != nil {
+			a.Log.WarnContext(ctx, "message from the TAM", "reason", err)
+		}
+	}()
+	envelope, err := teep.Open(a.Numbering, wire)
+	if err != nil {
+		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: "not a TEEP message: " + err.Error()})
+	}
+	message, key, err := a.authenticate(envelope)
+	if err != nil {
+		a.observe(StepRefused, "%v", err)
+		return nil, err
+	}
+	switch m := message.(type) {
+	case *teep.QueryRequest:
+		return a.answerQuery(ctx, m)
+	case *teep.Update:
+		if key.Algorithm() != a.Key.Algorithm() {
+			return a.refuse(m.Token, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf(
+				"Update signed with %s, the selected cipher suite is %s",
+				cosekit.AlgorithmName(key.Algorithm()), cosekit.AlgorithmName(a.Key.Algorithm()))})
+		}
+		return a.applyUpdate(ctx, m)
+	default:
+		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf("a TAM does not send %s", message.Kind())})
+	}
+}
+
+// authenticate finds the TAM key that signed the message. A COSE_Sign may carry
+// several signatures; one by a trusted key is enough.
+func (a *Agent) authenticate(envelope *teep.Envelope) (teep.Message, *cosekit.PublicKey, error) {
+	fault := errors.New("the anchor store holds no TAM key that is valid now")
+	for _, trusted := range a.Anchors.For(anchor.TAM, a.Clock()) {
+		message, err := envelope.Verify(trusted.Key, a.Legacy)
+		if err == nil {
+			return message, trusted.Key, nil
+		}
+		fault = err
+	}
+	return nil, nil, fmt.Errorf("%w: %w", ErrUntrustedTAM, fault)
+}
+
+// refuse answers with an Error, and gives the reason to the caller too.
+func (a *Agent) refuse(token []byte, reason *teep.ProtocolError) ([]byte, error) {
+	a.observe(StepRefused, "%s: %s", reason.Code, reason.Msg)
+	answer, err := a.seal(a.errorFor(token, reason))
+	return answer, errors.Join(fmt.Errorf("%w: %w", ErrRefused, reason), err)
+}
+
+// errorFor builds an Error with the lists that its code makes mandatory
+// (draft-ietf-teep-protocol-26 section 4.6).
+func (a *Agent) errorFor(token []byte, reason *teep.ProtocolError) *teep.Error {
+	e := &teep.Error{Token: token, Code: reason.Code, ErrMsg: teep.DiagnosticText(reason.Msg)}
+	switch reason.Code {
+	case teep.UnsupportedCipherSuites:
+		e.CipherSuites = []teep.CipherSuite{a.suite}
+	case teep.UnsupportedFreshnessMechanisms:
+		e.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessNonce}
+	case teep.UnsupportedMsgVersion:
+		e.Versions = []uint32{version}
+	}
+	return e
+}
+
+func (a *Agent) seal(m teep.Message) ([]byte, error) {
+	answer, err := teep.Seal(a.Numbering, m, a.Key)
+	if err != nil {
+		return nil, fmt.Errorf("answer with %s: %w", m.Kind(), err)
+	}
+	return answer, nil
+}
+
+func (a *Agent) observe(step Step, format string, args ...any) {
+	a.Observe(Event{step, fmt.Sprintf(format, args...)})
+}

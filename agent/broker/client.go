@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+)
+
+// CheckURL accepts https URLs, and http ones to this very machine.
+func CheckURL(tam string) error {
+	u, err := url.Parse(tam)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	switch {
+	case u.Host == "":
+		return fmt.Errorf("%w: %q names no host; write https://HOST/PATH", ErrURL, tam)
+	case u.User != nil:
+		return fmt.Errorf("%w: it carries a user name or password", ErrURL)
+	case u.Fragment != "":
+		return fmt.Errorf("%w: %q has a fragment", ErrURL, tam)
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return nil
+	case u.Scheme == "http":
+		return fmt.Errorf("%w: %q; plain http is for loopback only, use https", ErrURL, tam)
+	}
+	return fmt.Errorf("%w: scheme %q, want https", ErrURL, u.Scheme)
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// NewClient returns the HTTP client for a TAM at that URL: no redirects, no cookies,
+// TLS by the system's roots or by those in caFile, and for an http URL no connection
+// to any address but loopback, whatever its name resolves to.
+func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) {
+	if err := CheckURL(tam); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: timeout,
+		ForceAttemptHTTP2:   true,
+		IdleConnTimeout:     timeout,
+		MaxIdleConns:        1,
+	}
+	if u, _ := url.Parse(tam); u.Scheme == "http" {
+		transport.Proxy = nil
+		transport.DialContext = (&net.Dialer{Timeout: timeout, Control: loopbackOnly}).DialContext
+	}
+	if caFile != "" {
+		data, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("%s: no certificate in PEM form", caFile)
+		}
+	}
+	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: keepRedirect}, nil
+}
+
+func loopbackOnly(_, address string, _ syscall.RawConn) error {
+	if addr, err := netip.ParseAddrPort(address); err != nil || !addr.Addr().Unmap().IsLoopback() {
+		return fmt.Errorf("%w: plain http to %s, which is not this machine", ErrURL, address)
+	}
+	return nil
+}
+
+// keepRedirect hands a redirect to the caller as the answer that it is.
+func keepRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -1,0 +1,139 @@
+package device
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// The files of a device directory.
+const (
+	settingsFile   = "config.yaml"
+	anchorsFile    = "anchors.cbor"
+	publicKeyFile  = "attestation.pub.pem"
+	keysDir        = "keys"
+	messageKeyFile = "message.pem"
+	reportKeyFile  = "report.pem"
+	attestKeyFile  = "attestation.pem"
+	storeDir       = "store"
+)
+
+// Faults of a directory; test with errors.Is.
+var (
+	// ErrExists: there is a device in the directory already.
+	ErrExists = errors.New("the directory holds a device already")
+	// ErrNoDevice: there is none.
+	ErrNoDevice = errors.New("no device in this directory")
+)
+
+// Setup is what a new device is made of.
+type Setup struct {
+	Settings Settings
+	// Anchors are the keys that it trusts: TAMs (anchor.TAM) and publishers (anchor.TCSigner).
+	Anchors []anchor.Anchor
+	// Algorithm is that of all its keys, and so its cipher suite.
+	Algorithm cosekit.Algorithm
+}
+
+// RandomUEID makes a ueid of type RAND (RFC 9711 section 4.2.1.1): 0x01 and 16 bytes.
+func RandomUEID() HexBytes {
+	ueid := make(HexBytes, 17)
+	ueid[0] = 0x01
+	rand.Read(ueid[1:]) // never fails
+	return ueid
+}
+
+// Create makes a device in dir: keys, anchors and settings. The settings are written
+// last, so a Create that was cut short can be repeated, and keeps the keys that it made.
+func Create(dir string, setup Setup) error {
+	if err := setup.Settings.Check(); err != nil {
+		return err
+	}
+	store, err := anchor.NewStore(setup.Anchors...)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, keysDir), 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, settingsFile)); err == nil {
+		return fmt.Errorf("%s: %w", dir, ErrExists)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	keys, err := makeKeys(dir, setup.Algorithm)
+	if err != nil {
+		return err
+	}
+	settings, err := yaml.Marshal(setup.Settings)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{anchorsFile, store.Encode()},
+		{publicKeyFile, keys.attestation.PublicKey().PEM()},
+		{settingsFile, settings},
+	} {
+		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys are the private keys of a device, each for one purpose.
+type keys struct{ message, report, attestation cosekit.Signer }
+
+func makeKeys(dir string, alg cosekit.Algorithm) (keys, error) {
+	return eachKey(dir, func(path string) (cosekit.Signer, error) { return cosekit.LoadOrCreateSigner(path, alg) })
+}
+
+func loadKeys(dir string) (keys, error) { return eachKey(dir, cosekit.LoadSigner) }
+
+func eachKey(dir string, get func(path string) (cosekit.Signer, error)) (k keys, err error) {
+	for name, dst := range map[string]*cosekit.Signer{
+		messageKeyFile: &k.message, reportKeyFile: &k.report, attestKeyFile: &k.attestation,
+	} {
+		if *dst, err = get(filepath.Join(dir, keysDir, name)); err != nil {
+			return keys{}, err
+		}
+	}
+	return k, nil
+}
+
+// replaceFile writes a file whole or not at all, and durably.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// PublicKeyPath returns where a device's public attestation key is.
+func PublicKeyPath(dir string) string { return filepath.Join(dir, publicKeyFile) }
+
+// SettingsPath returns where a device's settings are.
+func SettingsPath(dir string) string { return filepath.Join(dir, settingsFile) }

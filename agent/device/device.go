@@ -1,0 +1,173 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/broker"
+	"github.com/tamarack-tam/tamarack/agent/tee"
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+)
+
+// Options are what the caller of Open may choose. The zero value is sound.
+type Options struct {
+	// Observe sees each step of a session as it happens.
+	Observe func(agent.Event)
+	Log     *slog.Logger
+	Clock   func() time.Time // time.Now where nil
+}
+
+// Device is an agent with its broker and its TEE, and the only user of its directory.
+type Device struct {
+	settings Settings
+	keys     keys
+	anchors  anchor.Store
+	store    *tee.Store
+	agent    *agent.Agent
+	broker   *broker.Broker
+	clock    func() time.Time
+}
+
+// Open takes the device in dir for this process. tee.ErrLocked where another has it,
+// ErrNoDevice where there is none.
+func Open(dir string, o Options) (*Device, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	d, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	d.clock = o.Clock
+	if d.store, err = tee.Open(filepath.Join(dir, storeDir), d.settings.Identity.processor()); err != nil {
+		return nil, err
+	}
+	if err := d.assemble(o); err != nil {
+		return nil, errors.Join(err, d.store.Close())
+	}
+	return d, nil
+}
+
+// Read looks at the device in dir, which another process may be using. It can tell
+// its status, and neither poll nor change anything.
+func Read(dir string) (*Device, error) {
+	d, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	d.store, err = tee.Read(filepath.Join(dir, storeDir), d.settings.Identity.processor())
+	return d, err
+}
+
+func load(dir string) (*Device, error) {
+	data, err := os.ReadFile(filepath.Join(dir, settingsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoDevice)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := new(Device)
+	if d.settings, err = ParseSettings(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, settingsFile), err)
+	}
+	if data, err = os.ReadFile(filepath.Join(dir, anchorsFile)); err != nil {
+		return nil, err
+	}
+	if d.anchors, err = anchor.DecodeStore(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, anchorsFile), err)
+	}
+	d.keys, err = loadKeys(dir)
+	return d, err
+}
+
+func (d *Device) assemble(o Options) error {
+	s := d.settings
+	client, err := broker.NewClient(s.TAM.URL, s.TAM.CAFile, s.Poll.Timeout)
+	if err != nil {
+		return err
+	}
+	d.agent, err = agent.New(agent.Config{
+		TAM: s.TAM.URL, Numbering: s.TAM.Numbering, Legacy: cosekit.LegacyPolicy(s.TAM.Legacy),
+		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
+		Components: d.store, Memory: d.store,
+		Attester: tee.NewAttester(d.store, d.keys.attestation, s.Identity.claims(), o.Clock),
+		Fetcher:  processor.NewHTTPFetcher(http.DefaultClient),
+		Clock:    o.Clock, Observe: o.Observe, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	d.broker, err = broker.New(broker.Config{
+		TAM: s.TAM.URL, Client: client, Agent: d.agent, Observe: o.Observe,
+		Clock: o.Clock, Wait: wait, Random: rand.Float64,
+	})
+	return err
+}
+
+func wait(ctx context.Context, duration time.Duration) error {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// processor returns what manifests may ask of the identity.
+func (i Identity) processor() processor.Identity {
+	return processor.Identity{Vendor: i.Vendor, Class: i.Class, Device: i.Device}
+}
+
+// claims returns what evidence says of the identity.
+func (i Identity) claims() attest.Claims {
+	return attest.Claims{UEID: i.UEID, OEMID: i.OEMID.Claim(), HWModel: []byte(i.Model), HWVersion: i.HWVersion}
+}
+
+// Poll holds one session with the TAM and records how it ended. See broker.Poll for
+// its errors.
+func (d *Device) Poll(ctx context.Context) (broker.Result, error) {
+	result, err := d.broker.Poll(ctx)
+	return result, errors.Join(err, d.record(result, err))
+}
+
+// Run polls until ctx ends. Done is called after each session.
+func (d *Device) Run(ctx context.Context, done func(broker.Result, error)) error {
+	return d.broker.Run(ctx, d.settings.Poll.Interval, d.settings.Poll.Jitter, func(r broker.Result, err error) {
+		done(r, errors.Join(err, d.record(r, err)))
+	})
+}
+
+func (d *Device) record(r broker.Result, err error) error {
+	p := tee.Poll{At: d.clock(), Outcome: fmt.Sprintf("%d messages received, %d sent", r.Received, r.Sent)}
+	if err != nil {
+		p.Outcome, p.Failed = err.Error(), true
+	}
+	return d.store.RecordPoll(p)
+}
+
+// Agent returns the agent, for RequestTA and UnrequestTA.
+func (d *Device) Agent() *agent.Agent { return d.agent }
+
+// AttestationKey returns the public key that the TAM needs to know as an attester's.
+func (d *Device) AttestationKey() *cosekit.PublicKey { return d.keys.attestation.PublicKey() }
+
+// Settings returns what config.yaml says.
+func (d *Device) Settings() Settings { return d.settings }
+
+// Close ends the use of the directory.
+func (d *Device) Close() error { return d.store.Close() }

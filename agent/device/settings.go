@@ -1,0 +1,168 @@
+package device
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/uuid"
+
+	"github.com/tamarack-tam/tamarack/agent/broker"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Settings is the content of config.yaml. Unknown keys are errors.
+type Settings struct {
+	TAM      TAM      `yaml:"tam"`
+	Poll     Polling  `yaml:"poll"`
+	Identity Identity `yaml:"device"`
+}
+
+// TAM says where the TAM is and how it speaks.
+type TAM struct {
+	URL       string         `yaml:"url"`
+	CAFile    string         `yaml:"ca-file,omitempty"` // PEM; the system's roots where empty
+	Numbering teep.Numbering `yaml:"numbering"`
+	// Legacy accepts ES256 and EdDSA for ESP256 and Ed25519.
+	Legacy bool `yaml:"allow-legacy-algorithms,omitempty"`
+}
+
+// Polling says how often a running agent asks its TAM.
+type Polling struct {
+	Interval time.Duration `yaml:"interval"`
+	Jitter   time.Duration `yaml:"jitter"`  // a random part of it is added to each interval
+	Timeout  time.Duration `yaml:"timeout"` // of one HTTP request
+}
+
+// Identity is who the device says it is, to manifests and in its evidence.
+type Identity struct {
+	UEID      HexBytes  `yaml:"ueid"`                // RFC 9711 section 4.2.1
+	Vendor    uuid.UUID `yaml:"vendor-id"`           // draft-ietf-suit-manifest-37 section 8.4.8.2
+	Class     uuid.UUID `yaml:"class-id"`            //
+	Device    uuid.UUID `yaml:"device-id,omitempty"` // zero for none
+	OEMID     OEMID     `yaml:"oemid"`               // RFC 9711 section 4.2.3
+	Model     string    `yaml:"model"`               // hwmodel, RFC 9711 section 4.2.4
+	HWVersion string    `yaml:"hwversion"`           // RFC 9711 section 4.2.5
+}
+
+// DefaultPolling suits a device on a network that costs nothing.
+var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute}
+
+// ParseSettings reads config.yaml strictly.
+func ParseSettings(data []byte) (Settings, error) {
+	s := Settings{Poll: DefaultPolling}
+	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil {
+		return Settings{}, errors.New(yaml.FormatError(err, false, true))
+	}
+	return s, s.Check()
+}
+
+// Check says what is wrong with the settings, or nil.
+func (s Settings) Check() error {
+	if err := broker.CheckURL(s.TAM.URL); err != nil {
+		return fmt.Errorf("tam.url: %w", err)
+	}
+	switch p := s.Poll; {
+	case p.Interval < time.Second:
+		return fmt.Errorf("poll.interval: %s, at least 1s", p.Interval)
+	case p.Jitter < 0:
+		return fmt.Errorf("poll.jitter: %s is negative", p.Jitter)
+	case p.Timeout < time.Second:
+		return fmt.Errorf("poll.timeout: %s, at least 1s", p.Timeout)
+	}
+	return s.Identity.check()
+}
+
+func (i Identity) check() error {
+	switch {
+	case len(i.UEID) < 7 || len(i.UEID) > 33:
+		return fmt.Errorf("device.ueid: %d bytes, a ueid has 7 to 33", len(i.UEID))
+	case i.UEID[0] < 1 || i.UEID[0] > 3:
+		return fmt.Errorf("device.ueid: type 0x%02x, want 0x01, 0x02 or 0x03", i.UEID[0])
+	case i.UEID[0] == 1 && len(i.UEID) != 17 && len(i.UEID) != 25 && len(i.UEID) != 33:
+		return fmt.Errorf("device.ueid: %d bytes, a random one (type 0x01) has 17, 25 or 33", len(i.UEID))
+	case i.Vendor == uuid.Nil:
+		return errors.New("device.vendor-id: missing")
+	case i.Class == uuid.Nil:
+		return errors.New("device.class-id: missing")
+	case i.OEMID.claim == nil:
+		return errors.New("device.oemid: missing")
+	case len(i.Model) == 0 || len(i.Model) > 32:
+		return fmt.Errorf("device.model: %d bytes, want 1 to 32", len(i.Model))
+	case i.HWVersion == "":
+		return errors.New("device.hwversion: missing")
+	}
+	return nil
+}
+
+// HexBytes are bytes, written in hexadecimal.
+type HexBytes []byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (h HexBytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *HexBytes) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not hexadecimal", text)
+	}
+	*h = b
+	return nil
+}
+
+// OEMID names the maker of the hardware in one of the three forms of RFC 9711 section
+// 4.2.3. People write a private enterprise number as "pen:32473", an IEEE identifier
+// as "ieee:acde48", and a random one as 32 hexadecimal digits.
+type OEMID struct {
+	text  string
+	claim []byte
+}
+
+// RandomOEMID is the form of 16 bytes.
+func RandomOEMID(b [16]byte) OEMID {
+	return OEMID{hex.EncodeToString(b[:]), cosekit.MustMarshal(b[:])}
+}
+
+// ParseOEMID reads one of the three forms.
+func ParseOEMID(s string) (OEMID, error) {
+	if number, ok := strings.CutPrefix(s, "pen:"); ok {
+		pen, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return OEMID{}, fmt.Errorf("oemid %q: not a private enterprise number", s)
+		}
+		return OEMID{s, cosekit.MustMarshal(pen)}, nil
+	}
+	digits, ieee := strings.CutPrefix(s, "ieee:")
+	b, err := hex.DecodeString(digits)
+	if err != nil || ieee && len(b) != 3 || !ieee && len(b) != 16 {
+		return OEMID{}, fmt.Errorf("oemid %q: write pen:NUMBER, ieee: and 6 hexadecimal digits, or 32 hexadecimal digits", s)
+	}
+	return OEMID{s, cosekit.MustMarshal(b)}, nil
+}
+
+// String returns the form that people write.
+func (o OEMID) String() string { return o.text }
+
+// Claim returns the encoded value of the oemid claim.
+func (o OEMID) Claim() []byte { return o.claim }
+
+// MarshalText implements encoding.TextMarshaler.
+func (o OEMID) MarshalText() ([]byte, error) { return []byte(o.text), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *OEMID) UnmarshalText(text []byte) error {
+	parsed, err := ParseOEMID(string(text))
+	if err == nil {
+		*o = parsed
+	}
+	return err
+}
+
+// String returns the hexadecimal digits.
+func (h HexBytes) String() string { return hex.EncodeToString(h) }

@@ -1,0 +1,90 @@
+package device
+
+import (
+	"context"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// Status is what a device can tell about itself; its JSON form is stable.
+type Status struct {
+	UEID           HexBytes           `json:"ueid"`
+	VendorID       string             `json:"vendor_id"`
+	ClassID        string             `json:"class_id"`
+	OEMID          OEMID              `json:"oemid"`
+	Model          string             `json:"model"`
+	HWVersion      string             `json:"hwversion"`
+	Algorithm      string             `json:"algorithm"`
+	MessageKey     cosekit.Thumbprint `json:"message_key"`
+	AttestationKey cosekit.Thumbprint `json:"attestation_key"`
+	TAM            string             `json:"tam"`
+	Numbering      string             `json:"numbering"`
+	Trusted        []Trusted          `json:"trusted_keys"`
+	Components     []Component        `json:"components"`
+	Requested      []Requested        `json:"requested"`
+	LastPoll       *LastPoll          `json:"last_poll,omitempty"`
+}
+
+// Trusted is one key of the anchor store.
+type Trusted struct {
+	Key        cosekit.Thumbprint `json:"key"`
+	Title      string             `json:"title,omitempty"`
+	Purposes   []anchor.Purpose   `json:"purposes"`
+	Components []suit.ComponentID `json:"components,omitempty"`
+}
+
+// Component is an installed component, as measured for this status.
+type Component struct {
+	ID       suit.ComponentID `json:"id"`
+	SHA256   HexBytes         `json:"sha256"`
+	Size     uint64           `json:"size"`
+	Manifest suit.ComponentID `json:"manifest"`
+	Sequence uint64           `json:"sequence"`
+}
+
+// Requested is a component that is asked for.
+type Requested struct {
+	ID          suit.ComponentID `json:"id"`
+	MinSequence *uint64          `json:"min_sequence,omitempty"`
+}
+
+// LastPoll is how the last session ended.
+type LastPoll struct {
+	At      time.Time `json:"at"`
+	Outcome string    `json:"outcome"`
+	Failed  bool      `json:"failed"`
+}
+
+// Status measures the components and gathers the rest.
+func (d *Device) Status(ctx context.Context) (Status, error) {
+	i := d.settings.Identity
+	s := Status{
+		UEID: i.UEID, VendorID: i.Vendor.String(), ClassID: i.Class.String(),
+		OEMID: i.OEMID, Model: i.Model, HWVersion: i.HWVersion,
+		Algorithm:      cosekit.AlgorithmName(d.keys.message.Algorithm()),
+		MessageKey:     d.keys.message.PublicKey().Thumbprint(),
+		AttestationKey: d.keys.attestation.PublicKey().Thumbprint(),
+		TAM:            d.settings.TAM.URL, Numbering: d.settings.TAM.Numbering.String(),
+		Trusted: []Trusted{}, Components: []Component{}, Requested: []Requested{},
+	}
+	for _, a := range d.anchors.Anchors() {
+		s.Trusted = append(s.Trusted, Trusted{a.Key.Thumbprint(), a.Title, a.Purposes, a.Constraints.Components})
+	}
+	installed, err := d.store.Installed(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	for _, c := range installed {
+		s.Components = append(s.Components, Component{c.ID, c.Digest.Bytes, c.Size, c.Manifest, c.Sequence})
+	}
+	for _, r := range d.store.Requests() {
+		s.Requested = append(s.Requested, Requested{r.Component, r.MinSequence})
+	}
+	if p, ok := d.store.LastPoll(); ok {
+		s.LastPoll = &LastPoll{p.At, p.Outcome, p.Failed}
+	}
+	return s, nil
+}

@@ -1,0 +1,15 @@
+// Package agent is the TEEP Agent (RFC 9397 section 4): it answers the messages of
+// the TAMs that the device trusts, and installs what they send.
+//
+// Make an [Agent] with [New] and give it every message of a session through
+// [Agent.ProcessTeepMessage]; what it returns goes back to the TAM. Package
+// agent/broker does that over HTTP, agent/tee keeps the components, and agent/device
+// puts all three together from a directory.
+//
+// All trust comes from an anchor.Store: which keys may talk TEEP to this agent, and
+// which may sign manifests for which components. Whoever is not in it learns nothing
+// about the device, not even its key.
+//
+// Out of scope, each with a place to go: attestation of the TAM,
+// passports, unlinking of manifests, trust anchor messages.
+package agent

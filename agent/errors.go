@@ -1,0 +1,36 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Why a message came to nothing; test with errors.Is on the error of
+// ProcessTeepMessage.
+var (
+	// ErrUntrustedTAM: no signature by a TAM key in the anchor store. Nothing is sent.
+	ErrUntrustedTAM = errors.New("message is not signed by a TAM that this device trusts")
+	// ErrReplayed: an Update that was accepted before. Nothing is sent: its token
+	// may still wait for the real answer.
+	ErrReplayed = errors.New("update was accepted before")
+	// ErrRefused: the message was answered with an Error.
+	ErrRefused = errors.New("message refused")
+	// ErrManifest: at least one manifest of an Update was not installed.
+	ErrManifest = errors.New("manifest not installed")
+)
+
+// TAMError is what a TAM says in an Update instead of sending manifests
+// (draft-ietf-teep-protocol-26 section 4.4, err-code).
+type TAMError struct {
+	Code teep.ErrorCode
+	Msg  string
+}
+
+func (e *TAMError) Error() string {
+	if e.Msg == "" {
+		return fmt.Sprintf("the TAM answers %s", e.Code)
+	}
+	return fmt.Sprintf("the TAM answers %s: %q", e.Code, e.Msg)
+}

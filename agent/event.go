@@ -1,0 +1,38 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Step names a moment of a session.
+type Step string
+
+// The steps of a session, in the order in which they come.
+const (
+	StepConnect   Step = "connect"   // the broker asks the TAM for a message
+	StepQuery     Step = "query"     // a QueryRequest by a trusted TAM
+	StepEvidence  Step = "evidence"  // evidence was made for it
+	StepAnswer    Step = "answer"    // the QueryResponse
+	StepUpdate    Step = "update"    // an Update by a trusted TAM
+	StepInstalled Step = "installed" // one manifest, in full
+	StepFailed    Step = "failed"    // one manifest, not installed
+	StepReport    Step = "report"    // the Success or Error for the Update
+	StepRefused   Step = "refused"   // a message that came to nothing, and why
+	StepEnd       Step = "end"       // the TAM has nothing more to say
+)
+
+// Event is one step of a session as it happens, for people who watch. It holds no
+// evidence, tokens or keys.
+type Event struct {
+	Step   Step
+	Detail string // one line
+}
+
+// String returns the step and the detail in two columns.
+func (e Event) String() string { return fmt.Sprintf("%-9s  %s", e.Step, e.Detail) }
+
+// LogValue implements slog.LogValuer.
+func (e Event) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("step", string(e.Step)), slog.String("detail", e.Detail))
+}

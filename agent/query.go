@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// version is the one TEEP protocol version that exists.
+const version = 0
+
+// answerQuery handles a QueryRequest (draft-ietf-teep-protocol-26 section 7.2.1).
+// SUIT_Reports and the attestation payload of the TAM are not looked at: this agent
+// does not require attestation of the TAM, and its check would come first here.
+func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest) ([]byte, error) {
+	if reason := a.understand(q); reason != nil {
+		return a.refuse(q.Token, reason)
+	}
+	a.observe(StepQuery, "the TAM asks for %s", q.DataItems)
+	response, err := a.response(ctx, q)
+	if err != nil {
+		answer, refusal := a.refuse(q.Token, &teep.ProtocolError{Code: teep.TemporaryError, Msg: "the device cannot measure itself now"})
+		return answer, fmt.Errorf("%w: %w", refusal, err)
+	}
+	answer, err := a.seal(response)
+	if err == nil {
+		a.observe(StepAnswer, "%d installed, %d requested", len(response.TCList), len(response.RequestedTCs))
+	}
+	return answer, err
+}
+
+// understand negotiates: it returns why the request cannot be answered, or nil.
+func (a *Agent) understand(q *teep.QueryRequest) *teep.ProtocolError {
+	refuse := func(code teep.ErrorCode, format string, args ...any) *teep.ProtocolError {
+		return &teep.ProtocolError{Code: code, Msg: fmt.Sprintf(format, args...)}
+	}
+	if len(q.Versions) > 0 && !slices.Contains(q.Versions, version) {
+		return refuse(teep.UnsupportedMsgVersion, "this agent speaks TEEP version %d", version)
+	}
+	if !slices.ContainsFunc(q.CipherSuites, a.suite.Equal) {
+		return refuse(teep.UnsupportedCipherSuites, "this agent signs with %s", cosekit.AlgorithmName(a.Key.Algorithm()))
+	}
+	if err := q.Check(); err != nil {
+		var reason *teep.ProtocolError
+		if !errors.As(err, &reason) {
+			reason = refuse(teep.PermanentError, "%v", err)
+		}
+		return reason
+	}
+	if !q.DataItems.Has(teep.ItemAttestation) {
+		return nil
+	}
+	if len(q.FreshnessMechanisms) > 0 && !slices.Contains(q.FreshnessMechanisms, teep.FreshnessNonce) {
+		return refuse(teep.UnsupportedFreshnessMechanisms, "this agent makes evidence fresh with a nonce")
+	}
+	if q.Challenge == nil {
+		return refuse(teep.UnsupportedFreshnessMechanisms, "evidence needs a challenge, and this agent holds no passport")
+	}
+	return nil
+}
+
+// response answers each data item that was asked for. The token is an echo; a
+// challenge goes into the evidence and nowhere else. A list that would be empty is
+// left out, as its CDDL has no empty form.
+func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.QueryResponse, error) {
+	r := &teep.QueryResponse{Token: q.Token, RequestedTCs: a.Memory.Requests()}
+	var err error
+	if q.DataItems.Has(teep.ItemAttestation) {
+		if r.Attestation, err = a.Attester.Evidence(ctx, q.Challenge, a.Key.PublicKey()); err != nil {
+			return nil, fmt.Errorf("make evidence: %w", err)
+		}
+		a.observe(StepEvidence, "%s, bound to key %s", r.Attestation.Format, a.Key.PublicKey().Thumbprint())
+	}
+	if q.DataItems.Has(teep.ItemTrustedComponents) {
+		if r.TCList, err = a.Components.Measure(ctx); err != nil {
+			return nil, fmt.Errorf("measure components: %w", err)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,12 @@
+// Package tee is a software TEE: a directory that keeps trusted components, their
+// manifests and the agent's own memory, and an Attester over it.
+//
+// Call [Open] with a directory, which takes its lock, and hand the [Store] to
+// agent.New. A manifest is installed through a [Store.Begin] transaction: everything
+// written there is invisible until one rename of the index makes all of it count.
+// Whatever kills the process or cuts the power, the directory holds the state before
+// or after a change in full, and what it reports as installed is measured from the
+// files at that moment.
+//
+// Running components, slots, dependencies and reference counts are out of scope.
+package tee

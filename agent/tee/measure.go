@@ -1,0 +1,146 @@
+package tee
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// Installed is one component as it was measured.
+type Installed struct {
+	ID       suit.ComponentID
+	Digest   suit.Digest // SHA-256 of the file at that moment
+	Size     uint64
+	Manifest suit.ComponentID // what installed it
+	Sequence uint64
+}
+
+// measurement is the whole store at one moment.
+type measurement struct {
+	components []Installed
+	manifests  []measuredManifest
+}
+
+type measuredManifest struct {
+	id       suit.ComponentID
+	manifest *suit.Manifest
+	digest   suit.Digest
+}
+
+// Installed measures every component.
+func (s *Store) Installed(ctx context.Context) ([]Installed, error) {
+	m, err := s.measure(ctx)
+	return m.components, err
+}
+
+// claims returns what SUIT says of the component: digest and size.
+func (i Installed) claims() suit.PropertyClaims {
+	return suit.PropertyClaims{Component: i.ID, ImageDigest: &i.Digest, ImageSize: &i.Size}
+}
+
+// Measure returns the claims of a tc-list: every component with the digest and size
+// of its file, and every manifest with the digest of the manifest, as an image-match
+// on a dependency component would take it (draft-ietf-suit-trust-domains). Both are
+// computed from the files now.
+func (s *Store) Measure(ctx context.Context) ([]suit.PropertyClaims, error) {
+	m, err := s.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var claims []suit.PropertyClaims
+	for _, c := range m.components {
+		claims = append(claims, c.claims())
+	}
+	for _, one := range m.manifests {
+		claims = append(claims, suit.PropertyClaims{Component: one.id, ImageDigest: &one.digest})
+	}
+	return claims, nil
+}
+
+// measure reads every file that the index names. A change that replaces a file in the
+// meantime makes it start again, on the new state.
+func (s *Store) measure(ctx context.Context) (measurement, error) {
+	for {
+		x := s.view()
+		m, err := s.measureIndex(ctx, x)
+		if err != nil && errors.Is(err, fs.ErrNotExist) && s.view() != x {
+			continue
+		}
+		return m, err
+	}
+}
+
+func (s *Store) measureIndex(ctx context.Context, x *index) (measurement, error) {
+	var m measurement
+	for _, c := range x.Components {
+		digest, size, err := s.hash(ctx, c.File)
+		if err != nil {
+			return measurement{}, fmt.Errorf("component %s: %w", c.ID, err)
+		}
+		m.components = append(m.components, Installed{c.ID, digest, size, c.Manifest, x.manifest(c.Manifest).Sequence})
+	}
+	for _, e := range x.Manifests {
+		one, err := s.measureManifest(e)
+		if err != nil {
+			return measurement{}, fmt.Errorf("manifest %s: %w", e.ID, err)
+		}
+		m.manifests = append(m.manifests, one)
+	}
+	return m, nil
+}
+
+// hash reads a file once, whatever its size, and stops when ctx ends.
+func (s *Store) hash(ctx context.Context, name string) (suit.Digest, uint64, error) {
+	r, _, err := s.files.Open(name)
+	if err != nil {
+		return suit.Digest{}, 0, err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, untilDone{ctx, r})
+	if err := errors.Join(err, r.Close()); err != nil {
+		return suit.Digest{}, 0, err
+	}
+	return suit.Digest{Algorithm: suit.SHA256, Bytes: h.Sum(nil)}, uint64(n), nil
+}
+
+// untilDone is a reader that ends with its context.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
+}
+
+// maxEnvelope bounds a stored envelope, whose payloads are kept apart.
+const maxEnvelope = 16 << 20
+
+func (s *Store) measureManifest(e manifestEntry) (measuredManifest, error) {
+	r, _, err := s.files.Open(e.File)
+	if err != nil {
+		return measuredManifest{}, err
+	}
+	data, err := readAll(r, maxEnvelope)
+	if err != nil {
+		return measuredManifest{}, err
+	}
+	envelope, err := suit.Decode(data)
+	if err != nil {
+		return measuredManifest{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	manifest, err := envelope.UnverifiedManifest()
+	if err != nil {
+		return measuredManifest{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	digest, err := envelope.MeasureDigest()
+	return measuredManifest{e.ID, manifest, digest}, err
+}

@@ -1,0 +1,108 @@
+package tee
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Requests returns the components that applications asked for and that are not
+// installed, oldest first.
+func (s *Store) Requests() []teep.RequestedTC {
+	x := s.view()
+	out := make([]teep.RequestedTC, len(x.Requests))
+	for i, r := range x.Requests {
+		out[i] = teep.RequestedTC{Component: r.Component, MinSequence: r.MinSequence}
+	}
+	return out
+}
+
+// Request remembers a wish until it is installed, in place of an earlier one for the
+// same component. It reports false, and remembers nothing, where the store holds it.
+func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
+	if err := s.Supports(tc.Component); err != nil {
+		return false, err
+	}
+	wish := requestEntry{Component: tc.Component, MinSequence: tc.MinSequence}
+	if s.view().satisfied(wish) {
+		return false, nil
+	}
+	return true, s.change(func(next *index) error {
+		next.Requests = without(next.Requests, tc.Component)
+		if len(next.Requests) == maxRequests {
+			return fmt.Errorf("%w: %d requested components; withdraw one first", ErrFull, maxRequests)
+		}
+		next.Requests = append(next.Requests, wish)
+		return nil
+	})
+}
+
+// Withdraw forgets a wish. It reports false where there was none.
+func (s *Store) Withdraw(component suit.ComponentID) (removed bool, err error) {
+	known := func(r requestEntry) bool { return r.Component.Equal(component) }
+	if !slices.ContainsFunc(s.view().Requests, known) {
+		return false, nil
+	}
+	return true, s.change(func(next *index) error {
+		next.Requests = without(next.Requests, component)
+		return nil
+	})
+}
+
+func without(list []requestEntry, component suit.ComponentID) []requestEntry {
+	return slices.DeleteFunc(list, func(r requestEntry) bool { return r.Component.Equal(component) })
+}
+
+// AcceptUpdate remembers the digest of an Update before anything of it is done. It
+// reports false for one that was accepted before.
+func (s *Store) AcceptUpdate(digest [sha256.Size]byte) (fresh bool, err error) {
+	err = s.change(func(next *index) error {
+		if slices.ContainsFunc(next.Updates, func(u []byte) bool { return bytes.Equal(u, digest[:]) }) {
+			return errSeen
+		}
+		next.Updates = append(next.Updates, digest[:])
+		next.Updates = next.Updates[max(0, len(next.Updates)-maxUpdates):]
+		return nil
+	})
+	if errors.Is(err, errSeen) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+var errSeen = errors.New("update was accepted before")
+
+// Poll is how the last session with a TAM ended.
+type Poll struct {
+	At      time.Time
+	Outcome string // one line, for people
+	Failed  bool
+}
+
+// LastPoll returns the last recorded session; ok is false where there was none.
+func (s *Store) LastPoll() (p Poll, ok bool) {
+	e := s.view().LastPoll
+	if e == nil {
+		return Poll{}, false
+	}
+	return Poll{At: time.Unix(e.At, 0).UTC(), Outcome: e.Outcome, Failed: e.Failed}, true
+}
+
+// maxOutcome bounds what the index keeps of a session's outcome.
+const maxOutcome = 512
+
+// RecordPoll remembers how a session ended.
+func (s *Store) RecordPoll(p Poll) error {
+	outcome := strings.ToValidUTF8(p.Outcome[:min(len(p.Outcome), maxOutcome)], "")
+	return s.change(func(next *index) error {
+		next.LastPoll = &pollEntry{At: p.At.Unix(), Outcome: outcome, Failed: p.Failed}
+		return nil
+	})
+}

@@ -1,0 +1,228 @@
+package tee
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+)
+
+// Store is the component store and memory of one agent. Its methods may be called
+// at the same time; a transaction belongs to one caller.
+type Store struct {
+	identity processor.Identity
+	files    files
+	release  func() error
+
+	mu     sync.Mutex
+	index  *index
+	broken error // of a commit whose outcome is not known
+	temps  int   // candidates begun since Open, for their names
+}
+
+// Open takes the directory for this process, and makes it where it does not exist.
+// What an interrupted change left behind is removed. ErrLocked where another
+// process has it.
+func Open(dir string, identity processor.Identity) (*Store, error) {
+	root, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	held, err := lock(root)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	release := func() error { return errors.Join(held.Close(), root.Close()) }
+	s, err := open(dirFiles{root}, identity, release)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("component store %s: %w", dir, err), release())
+	}
+	return s, nil
+}
+
+// Read opens the directory to look at it: without the lock, and without cleaning it.
+// Changes are refused.
+func Read(dir string, identity processor.Identity) (*Store, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{identity: identity, files: dirFiles{root}, release: root.Close, broken: errReadOnly}
+	if s.index, err = readIndex(s.files); err != nil {
+		return nil, errors.Join(fmt.Errorf("component store %s: %w", dir, err), root.Close())
+	}
+	return s, nil
+}
+
+var errReadOnly = errors.New("store is open for reading only")
+
+func open(f files, identity processor.Identity, release func() error) (*Store, error) {
+	x, err := readIndex(f)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{identity: identity, files: f, release: release, index: x}
+	if err := s.sweep(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the use of the directory.
+func (s *Store) Close() error { return s.release() }
+
+func readIndex(f files) (*index, error) {
+	r, _, err := f.Open(indexName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return new(index), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	data, err := readAll(r, maxIndexSize)
+	if err != nil {
+		return nil, err
+	}
+	return decodeIndex(data)
+}
+
+// sweep removes the files that the index does not name, and checks that those it
+// names are there.
+func (s *Store) sweep() error {
+	names, err := s.files.Names()
+	if err != nil {
+		return err
+	}
+	missing := s.index.files()
+	for _, name := range names {
+		if missing[name] {
+			delete(missing, name)
+		} else if ownFile(name) {
+			if err := s.files.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range missing {
+		return fmt.Errorf("%w: file %s is gone", ErrDamaged, name)
+	}
+	return nil
+}
+
+// change makes next the state of the store: with a new index, or not at all.
+func (s *Store) change(edit func(next *index) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	next := s.index.clone()
+	next.Serial++
+	if err := edit(next); err != nil {
+		return err
+	}
+	if err := s.writeIndex(next.encode()); err != nil {
+		return err
+	}
+	old := s.index
+	s.index = next
+	s.discard(old, next)
+	return nil
+}
+
+// writeIndex is the one place where a state begins to count. The names that the new
+// index refers to are made durable before it, the rename after it.
+func (s *Store) writeIndex(data []byte) error {
+	err := writeFile(s.files, indexTemp, data)
+	if err == nil {
+		err = s.files.SyncDir()
+	}
+	if err != nil {
+		if left := s.removeIfThere(indexTemp); left != nil {
+			// The next change could not create the file.
+			s.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+			return s.broken
+		}
+		return err
+	}
+	if err = s.files.Rename(indexTemp, indexName); err == nil {
+		err = s.files.SyncDir()
+	}
+	if err != nil {
+		s.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+		return s.broken
+	}
+	return nil
+}
+
+func writeFile(f files, name string, data []byte) error {
+	w, err := f.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	if err == nil {
+		err = w.Sync()
+	}
+	return errors.Join(err, w.Close())
+}
+
+func (s *Store) removeIfThere(name string) error {
+	if err := s.files.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// discard removes the files that the old index named and the new one does not. One
+// that stays behind is swept at the next Open: it does not count as installed.
+func (s *Store) discard(old, next *index) {
+	named := next.files()
+	for name := range old.files() {
+		if !named[name] {
+			_ = s.files.Remove(name)
+		}
+	}
+}
+
+// view returns the committed state. Nothing that it points to is ever changed.
+func (s *Store) view() *index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index
+}
+
+// Identity implements processor.Host.
+func (s *Store) Identity() processor.Identity { return s.identity }
+
+// Bounds of a component identifier in this store.
+const (
+	maxSegments = 16
+	maxIDBytes  = 1024
+)
+
+// Supports implements processor.Host: any named component of reasonable length, as
+// long as there is room.
+func (s *Store) Supports(component suit.ComponentID) error {
+	if len(component) == 0 {
+		return errors.New("the empty component id names nothing in this store")
+	}
+	if len(component) > maxSegments {
+		return fmt.Errorf("component id of %d segments, at most %d", len(component), maxSegments)
+	}
+	size := 0
+	for _, segment := range component {
+		size += len(segment)
+	}
+	if size > maxIDBytes {
+		return fmt.Errorf("component id of %d bytes, at most %d", size, maxIDBytes)
+	}
+	if x := s.view(); x.component(component) == nil && len(x.Components) == maxComponents {
+		return fmt.Errorf("%w: the store holds %d components", ErrFull, maxComponents)
+	}
+	return nil
+}

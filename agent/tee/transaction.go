@@ -1,0 +1,160 @@
+package tee
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+)
+
+// transaction collects candidates in files that no index names yet.
+type transaction struct {
+	store      *Store
+	candidates map[string]string // component key → file
+	done       bool
+}
+
+// Begin implements processor.Host.
+func (s *Store) Begin(ctx context.Context) (processor.Transaction, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(ctx.Err(), s.broken); err != nil {
+		return nil, err
+	}
+	return &transaction{store: s, candidates: map[string]string{}}, nil
+}
+
+// nextName returns a file name that was never used, and will not be.
+func (s *Store) nextName(prefix string, id suit.ComponentID) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.temps++
+	return fileName(prefix, id, s.index.Serial, s.temps)
+}
+
+// Sequence implements processor.Transaction.
+func (t *transaction) Sequence(_ context.Context, manifest suit.ComponentID) (uint64, bool, error) {
+	m := t.store.view().manifest(manifest)
+	if m == nil {
+		return 0, false, nil
+	}
+	return m.Sequence, true, nil
+}
+
+// Open implements processor.Transaction.
+func (t *transaction) Open(_ context.Context, component suit.ComponentID) (io.ReadCloser, uint64, error) {
+	if t.done {
+		return nil, 0, ErrFinished
+	}
+	name, ok := t.candidates[component.Key()]
+	if !ok {
+		c := t.store.view().component(component)
+		if c == nil {
+			return nil, 0, processor.ErrNoImage
+		}
+		name = c.File
+	}
+	return t.store.files.Open(name)
+}
+
+// Create implements processor.Transaction.
+func (t *transaction) Create(ctx context.Context, component suit.ComponentID) (io.WriteCloser, error) {
+	if t.done {
+		return nil, ErrFinished
+	}
+	if err := errors.Join(ctx.Err(), t.store.Supports(component)); err != nil {
+		return nil, err
+	}
+	key := component.Key()
+	if earlier, ok := t.candidates[key]; ok {
+		if err := t.store.files.Remove(earlier); err != nil {
+			return nil, err
+		}
+		delete(t.candidates, key)
+	}
+	name := t.store.nextName(imagePrefix, component)
+	f, err := t.store.files.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	t.candidates[key] = name
+	return &candidate{f}, nil
+}
+
+// candidate syncs on Close: an image counts only once it is on the disk.
+type candidate struct{ file }
+
+func (c *candidate) Close() error { return errors.Join(c.Sync(), c.file.Close()) }
+
+// Commit implements processor.Transaction. The index is the one switch: it names the
+// new images, the new manifest and its sequence number together.
+func (t *transaction) Commit(ctx context.Context, in processor.Installation) error {
+	if t.done {
+		return ErrFinished
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	envelope := t.store.nextName(envelopePrefix, in.Manifest)
+	if err := writeFile(t.store.files, envelope, in.Envelope); err != nil {
+		return errors.Join(err, t.store.removeIfThere(envelope))
+	}
+	err := t.store.change(func(next *index) error {
+		if err := next.putManifest(manifestEntry{ID: in.Manifest, Sequence: in.Sequence, File: envelope}); err != nil {
+			return err
+		}
+		return t.record(next, in)
+	})
+	switch {
+	case err == nil:
+		t.done = true
+		return nil
+	case errors.Is(err, ErrBroken):
+		// The disk may hold the new index already: leave every file to the next Open.
+		t.done = true
+		return err
+	}
+	return errors.Join(err, t.store.removeIfThere(envelope))
+}
+
+// record enters the components of the manifest, those with a new image and those
+// whose installed image was found to be right.
+func (t *transaction) record(next *index, in processor.Installation) error {
+	written := 0
+	for _, id := range in.Components {
+		entry := componentEntry{ID: id, Manifest: in.Manifest}
+		if name, ok := t.candidates[id.Key()]; ok {
+			entry.File = name
+			written++
+		} else if c := next.component(id); c != nil {
+			entry.File = c.File
+		} else {
+			continue // the manifest names it, but put nothing there
+		}
+		if err := next.putComponent(entry); err != nil {
+			return err
+		}
+	}
+	if written != len(t.candidates) {
+		return fmt.Errorf("a candidate is of no component of manifest %s", in.Manifest)
+	}
+	next.Requests = slices.DeleteFunc(next.Requests, next.satisfied)
+	return nil
+}
+
+// Rollback implements processor.Transaction.
+func (t *transaction) Rollback() error {
+	if t.done {
+		return nil
+	}
+	t.done = true
+	var errs []error
+	for _, name := range t.candidates {
+		errs = append(errs, t.store.removeIfThere(name))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,194 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// applyUpdate handles an Update (draft-ietf-teep-protocol-26 section 7.2.2). It is
+// remembered before anything of it is done, and answered once: with Success if every
+// manifest was installed, with an Error if not. Trust anchor messages will come
+// before the manifests, and unlinking between the two.
+func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error) {
+	a.observe(StepUpdate, "%s", summary(u))
+	var told error
+	if u.ErrCode != 0 {
+		told = &TAMError{u.ErrCode, u.ErrMsg}
+		a.observe(StepRefused, "%v", told)
+	}
+	if len(u.Manifests) == 0 && len(u.UnneededManifests) == 0 {
+		if told != nil {
+			return nil, told // the TAM has refused and waits for nothing
+		}
+		return a.succeed(u.Token, nil)
+	}
+	fresh, err := a.accept(u)
+	if err != nil {
+		answer, refusal := a.refuse(u.Token, &teep.ProtocolError{Code: teep.TemporaryError, Msg: "the device cannot keep its state now"})
+		return answer, errors.Join(refusal, err, told)
+	}
+	if !fresh {
+		a.observe(StepRefused, "%v", ErrReplayed)
+		return nil, ErrReplayed
+	}
+	if len(u.UnneededManifests) > 0 {
+		answer, refusal := a.refuse(u.Token, &teep.ProtocolError{Code: teep.PermanentError, Msg: "this agent cannot unlink manifests; nothing of the Update was done"})
+		return answer, errors.Join(refusal, told)
+	}
+	answer, err := a.install(ctx, u)
+	return answer, errors.Join(err, told)
+}
+
+// accept remembers the Update by its content. The bytes on the wire would not do:
+// the unprotected header, and an ECDSA signature, can be changed by anybody.
+func (a *Agent) accept(u *teep.Update) (fresh bool, err error) {
+	content, err := teep.Encode(a.Numbering, u)
+	if err != nil {
+		return false, err
+	}
+	return a.Memory.AcceptUpdate(sha256.Sum256(content))
+}
+
+// install processes the manifests one by one. One that fails does not keep the
+// others from being tried; the answer tells how each went.
+func (a *Agent) install(ctx context.Context, u *teep.Update) ([]byte, error) {
+	var reports [][]byte
+	var faults []error
+	for i, manifest := range u.Manifests {
+		report, err := a.installOne(ctx, manifest)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			a.observe(StepFailed, "manifest %d of %d: %v", i+1, len(u.Manifests), err)
+			faults = append(faults, fmt.Errorf("manifest %d of %d: %w", i+1, len(u.Manifests), err))
+		}
+		if report == nil {
+			continue // not even a digest that a report could refer to
+		}
+		report.Nonce = u.Token
+		signed, err := suit.SignReport(report, a.ReportKey)
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, signed)
+	}
+	if faults == nil {
+		return a.succeed(u.Token, reports)
+	}
+	text := fmt.Sprintf("%d of %d manifests not installed: %v", len(faults), len(u.Manifests), faults[0])
+	reason := &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: text}
+	failed := a.errorFor(u.Token, reason)
+	failed.SUITReports = reports
+	answer, err := a.seal(failed)
+	a.observe(StepReport, "%s", reason)
+	return answer, errors.Join(fmt.Errorf("%w: %w", ErrManifest, errors.Join(faults...)), err)
+}
+
+func (a *Agent) succeed(token []byte, reports [][]byte) ([]byte, error) {
+	answer, err := a.seal(&teep.Success{Token: token, SUITReports: reports})
+	if err == nil {
+		a.observe(StepReport, "success")
+	}
+	return answer, err
+}
+
+// installOne takes one envelope through authentication, the rights of its signer and
+// the Update procedure. The report is nil only for what is not an envelope.
+func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, error) {
+	envelope, err := suit.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	now := a.Clock()
+	verified, err := envelope.Verify(publishers{a.Anchors, now}, a.Legacy)
+	if err != nil {
+		return unauthenticated(envelope, err), err
+	}
+	outcome, err := a.processor.Update(ctx, verified, a.rights(verified, now))
+	if err != nil {
+		return outcome.Report, err
+	}
+	for _, c := range outcome.Components {
+		a.observe(StepInstalled, "%s, %d bytes, %s", c.Component, *c.ImageSize, c.ImageDigest)
+	}
+	return outcome.Report, nil
+}
+
+// authenticationWrapper is where a report places a manifest that nobody may have
+// signed: key 2 of the envelope.
+const authenticationWrapper = suit.Section(2)
+
+// unauthenticated reports on an envelope whose manifest was not even looked at.
+func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
+	reason := suit.ReasonCBORParse
+	switch {
+	case errors.Is(fault, suit.ErrDigestAlgorithm):
+		reason = suit.ReasonAlgorithmUnsupported
+	case errors.Is(fault, suit.ErrNoAuthentication), errors.Is(fault, suit.ErrNoSignature), errors.Is(fault, suit.ErrDigest):
+		reason = suit.ReasonUnauthorised
+	}
+	return &suit.Report{
+		Reference: suit.Reference{Digest: e.Digest()},
+		Failure:   &suit.ReportFailure{Record: suit.Record{Section: authenticationWrapper}, Reason: reason},
+	}
+}
+
+// publishers are the keys that may sign manifests now.
+type publishers struct {
+	anchors anchor.Store
+	now     time.Time
+}
+
+// Lookup implements suit.Keys.
+func (p publishers) Lookup(t cosekit.Thumbprint) (*cosekit.PublicKey, bool) {
+	one, err := p.anchors.Lookup(t, anchor.TCSigner, p.now)
+	return one.Key, err == nil
+}
+
+// All implements suit.Keys.
+func (p publishers) All() []*cosekit.PublicKey {
+	var keys []*cosekit.PublicKey
+	for _, one := range p.anchors.For(anchor.TCSigner, p.now) {
+		keys = append(keys, one.Key)
+	}
+	return keys
+}
+
+// rights allows what one of the signers may publish, to a device like this one.
+func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
+	identity := a.Components.Identity()
+	var allowed []anchor.Anchor
+	for _, signer := range v.Signers() {
+		one, err := a.Anchors.Lookup(signer, anchor.TCSigner, now)
+		if err == nil && one.MayTarget(identity.Vendor[:], identity.Class[:]) {
+			allowed = append(allowed, one)
+		}
+	}
+	return func(component suit.ComponentID) bool {
+		for _, one := range allowed {
+			if one.MayPublish(component) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// summary says what an Update carries.
+func summary(u *teep.Update) string {
+	size := 0
+	for _, m := range u.Manifests {
+		size += len(m)
+	}
+	return fmt.Sprintf("%d manifests to install (%d bytes), %d to unlink", len(u.Manifests), size, len(u.UnneededManifests))
+}

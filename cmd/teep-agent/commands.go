@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/broker"
+	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+func (p *program) pollCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "poll",
+		Short:   "Hold one session with the TAM, a line for each step",
+		Long:    "Hold one session with the TAM, a line for each step.\n\n" + exitCodes,
+		Example: "  teep-agent poll --dir lamp1",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
+				fmt.Fprintln(cmd.OutOrStdout(), e)
+			}})
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			_, err = d.Poll(cmd.Context())
+			return err
+		},
+	}
+}
+
+func (p *program) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Poll the TAM until interrupted",
+		Long: `Poll the TAM until interrupted, at the interval in config.yaml. What happens is
+logged to standard error. A session that breaks off is tried again after five
+seconds, then after twice as long each time, up to the interval; a Retry-After of
+the TAM is honoured.`,
+		Example: "  teep-agent run --dir lamp1",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			ctx := cmd.Context()
+			d, err := device.Open(p.dir, device.Options{Log: log, Observe: func(e agent.Event) {
+				log.InfoContext(ctx, e.Detail, "step", string(e.Step))
+			}})
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			return d.Run(ctx, func(r broker.Result, err error) {
+				if err != nil {
+					log.WarnContext(ctx, "session", "received", r.Received, "sent", r.Sent, "reason", err)
+				}
+			})
+		},
+	}
+}
+
+func closing(d *device.Device, err *error) {
+	if fault := d.Close(); *err == nil {
+		*err = fault
+	}
+}
+
+func (p *program) statusCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show who the device is and what it holds, measured now",
+		Example: `  teep-agent status --dir lamp1
+  teep-agent status --dir lamp1 -o json`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if output != "table" && output != "json" {
+				return usageError{fmt.Errorf("-o %q: want table or json", output)}
+			}
+			d, err := device.Read(p.dir)
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			s, err := d.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(s)
+			}
+			return printStatus(cmd.OutOrStdout(), s)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "`format`: table or json")
+	return cmd
+}
+
+func printStatus(out io.Writer, s device.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, row := range [][2]any{
+		{"ueid", s.UEID}, {"vendor id", s.VendorID}, {"class id", s.ClassID},
+		{"oemid", s.OEMID}, {"model", s.Model}, {"hardware version", s.HWVersion},
+		{"message key", s.MessageKey}, {"attestation key", s.AttestationKey},
+		{"algorithm", s.Algorithm}, {"TAM", s.TAM}, {"numbering", s.Numbering}, {"last poll", lastPoll(s.LastPoll)},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
+	for _, t := range s.Trusted {
+		fmt.Fprintf(w, "trusts\t%s  %s\n", t.Key, trustText(t))
+	}
+	for _, r := range s.Requested {
+		fmt.Fprintf(w, "requested\t%s%s\n", r.ID, minimum(r.MinSequence))
+	}
+	if len(s.Components) == 0 {
+		fmt.Fprintln(w, "components\tnone")
+	}
+	for _, c := range s.Components {
+		fmt.Fprintf(w, "component\t%s  sequence %d  %d bytes\n\tsha-256 %s\n", c.ID, c.Sequence, c.Size, c.SHA256)
+	}
+	return w.Flush()
+}
+
+func lastPoll(p *device.LastPoll) string {
+	if p == nil {
+		return "never"
+	}
+	return fmt.Sprintf("%s: %s", p.At.Format(time.RFC3339), p.Outcome)
+}
+
+func trustText(t device.Trusted) string {
+	words := make([]string, len(t.Purposes))
+	for i, purpose := range t.Purposes {
+		words[i] = string(purpose)
+	}
+	text := strings.Join(words, ", ")
+	for i, prefix := range t.Components {
+		text += map[bool]string{true: " for ", false: ", "}[i == 0] + prefix.String()
+	}
+	return text
+}
+
+func minimum(sequence *uint64) string {
+	if sequence == nil {
+		return ""
+	}
+	return fmt.Sprintf("  sequence %d or newer", *sequence)
+}
+
+func (p *program) requestCommand() *cobra.Command {
+	var least uint64
+	var withdraw bool
+	cmd := &cobra.Command{
+		Use:   "request COMPONENT",
+		Short: "Ask the TAM for a component at the next session",
+		Example: `  teep-agent request app/hello --dir lamp1
+  teep-agent request app/hello --dir lamp1 --min-sequence 3
+  teep-agent request app/hello --dir lamp1 --withdraw`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			component, err := suit.ParseComponentID(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			d, err := device.Open(p.dir, device.Options{})
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			if withdraw {
+				return p.withdraw(cmd, d, component)
+			}
+			tc := teep.RequestedTC{Component: component}
+			if cmd.Flags().Changed("min-sequence") {
+				tc.MinSequence = &least
+			}
+			return p.request(cmd, d, tc)
+		},
+	}
+	cmd.Flags().Uint64Var(&least, "min-sequence", 0, "lowest sequence `number` of its manifest that will do")
+	cmd.Flags().BoolVar(&withdraw, "withdraw", false, "take the request back")
+	cmd.MarkFlagsMutuallyExclusive("min-sequence", "withdraw")
+	return cmd
+}
+
+func (p *program) request(cmd *cobra.Command, d *device.Device, tc teep.RequestedTC) error {
+	tam, err := d.Agent().RequestTA(tc)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s is installed already", tc.Component)
+	if tam != "" {
+		text = fmt.Sprintf("%s will be requested from %s\nNext: teep-agent poll --dir %s", tc.Component, tam, p.dir)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
+func (p *program) withdraw(cmd *cobra.Command, d *device.Device, component suit.ComponentID) error {
+	tam, err := d.Agent().UnrequestTA(component)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s was not requested", component)
+	if tam != "" {
+		text = fmt.Sprintf("%s is no longer requested", component)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}

@@ -1,0 +1,148 @@
+// Command teep-agent is the device side: a TEEP agent in a directory, with a software
+// TEE that keeps what it installs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/broker"
+	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/agent/tee"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK          = 0 // done; for run: ended by an interrupt
+	exitFailure     = 1 // of this machine: files, settings
+	exitUsage       = 2 // wrong command line
+	exitRefused     = 3 // the session was held, but the agent or the TAM refused something
+	exitUnreachable = 4 // no TAM answers at that URL
+	exitInUse       = 5 // another agent uses the directory
+)
+
+const exitCodes = `Exit codes:
+  0  done (run: ended by an interrupt)
+  1  failure on this machine
+  2  wrong command line
+  3  the session was held, but something was refused or not installed
+  4  the TAM cannot be reached, or is not one
+  5  another agent uses the directory`
+
+// program is what the commands share.
+type program struct {
+	dir string
+	env map[string]string
+}
+
+// run is the program; it returns the exit code.
+func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
+	p := &program{env: environment(env)}
+	root := &cobra.Command{
+		Use:           "teep-agent",
+		Short:         "TEEP agent: attests a device to its TAM and installs what the TAM sends",
+		Long:          "TEEP agent: attests a device to its TAM and installs what the TAM sends.\n\n" + exitCodes,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&p.dir, "dir", p.defaultDir(), "`directory` of the device (environment: TEEP_AGENT_DIR)")
+	root.AddCommand(p.initCommand(), p.pollCommand(), p.runCommand(), p.statusCommand(), p.requestCommand())
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "teep-agent: %v\n", err)
+	if next := p.hint(err); next != "" {
+		fmt.Fprintf(stderr, "  %s\n", next)
+	}
+	return exitCode(err)
+}
+
+func environment(env []string) map[string]string {
+	m := map[string]string{}
+	for _, entry := range env {
+		name, value, _ := strings.Cut(entry, "=")
+		m[name] = value
+	}
+	return m
+}
+
+func (p *program) defaultDir() string {
+	if dir := p.env["TEEP_AGENT_DIR"]; dir != "" {
+		return dir
+	}
+	return "teep-agent"
+}
+
+// usageError is a fault of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// arguments makes a wrong number of arguments a usageError.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+func exitCode(err error) int {
+	var told *agent.TAMError
+	var status *broker.StatusError
+	switch {
+	case errors.As(err, new(usageError)), strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	case errors.Is(err, tee.ErrLocked):
+		return exitInUse
+	case errors.Is(err, broker.ErrUnreachable), errors.Is(err, broker.ErrAnswer), errors.As(err, &status):
+		return exitUnreachable
+	case errors.Is(err, agent.ErrUntrustedTAM), errors.Is(err, agent.ErrReplayed), errors.Is(err, agent.ErrRefused),
+		errors.Is(err, agent.ErrManifest), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
+		return exitRefused
+	}
+	return exitFailure
+}
+
+// hint says what to do next about an error, where that is not in the error itself.
+func (p *program) hint(err error) string {
+	var told *agent.TAMError
+	switch {
+	case errors.Is(err, device.ErrNoDevice):
+		return fmt.Sprintf("make one with: teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", p.dir)
+	case errors.Is(err, device.ErrExists):
+		return "choose another --dir, or remove the directory to start again with new keys"
+	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
+		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s", device.PublicKeyPath(p.dir))
+	case errors.Is(err, agent.ErrUntrustedTAM):
+		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
+	case errors.Is(err, broker.ErrUnreachable):
+		return fmt.Sprintf("check that the TAM runs, and tam.url in %s", device.SettingsPath(p.dir))
+	}
+	return ""
+}
