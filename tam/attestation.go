@@ -1,0 +1,206 @@
+package tam
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// attested handles the evidence of a registered agent.
+func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
+	challenge, leave, err := t.admitChallenge(ctx, x)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer leave()
+	var device devices.Device
+	err = t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		device, err = r.Device(x.device)
+		return err
+	})
+	if err != nil {
+		return outcome{}, fmt.Errorf("look up a device: %w", err)
+	}
+	var a appraisal
+	if device.State != devices.Rejected && device.State != devices.Retired {
+		a = t.appraise(ctx, x, m.Attestation, challenge, attest.Binding{Registered: true, UEID: device.UEID})
+	}
+	var out outcome
+	err = t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
+		s, err := t.spend(tx, x, challenge)
+		if err != nil {
+			return err
+		}
+		if out, err = t.served(s, m, a, challenge); err != nil {
+			return err
+		}
+		return s.finish()
+	})
+	return out, err
+}
+
+// served gives a registered agent what its appraised evidence earns it.
+func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge token) (outcome, error) {
+	switch {
+	case a.result == nil && a.fault == nil:
+		return s.sendAway(reasonOfState(s.device.State), s.device.StateReason)
+	case a.result == nil:
+		// Nothing could be said about the device: its last state stands.
+		if err := s.auditFailure(a); err != nil {
+			return outcome{}, err
+		}
+		out := s.complain(teep.TemporaryError, a.reason, "the evidence could not be appraised, try again later")
+		out.detail = a.fault.Error()
+		return out, nil
+	case a.fault != nil:
+		return s.attestationFailed(a, challenge)
+	}
+	if err := s.attestationAccepted(a, challenge); err != nil {
+		return outcome{}, err
+	}
+	if err := s.takeInventory(m, challenge.purpose); err != nil {
+		return outcome{}, err
+	}
+	if err := s.confirm(a.result.Claims.Measured()); err != nil {
+		return outcome{}, err
+	}
+	return t.serve(s, m, func() (string, error) { return "", nil })
+}
+
+// admitChallenge finds our challenge in the evidence and takes the one place there
+// is to appraise an answer to it. A refusal here spends nothing: a copy of the
+// message, sent by anybody, must not take the challenge away from the original.
+func (t *TAM) admitChallenge(ctx context.Context, x *exchange) (token, func(), error) {
+	key := x.thumbprint()
+	if x.claims.Nonce == nil {
+		return token{}, nil, refuse(ReasonNonce, errors.New("no eat_nonce in the evidence"))
+	}
+	challenge, err := t.tokens.open(x.claims.Nonce, x.ep, &key, true)
+	if err != nil {
+		return token{}, nil, err
+	}
+	leave, err := t.gate.enter(challenge.raw)
+	if err != nil {
+		return token{}, nil, err
+	}
+	var spent bool
+	err = t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		spent, err = r.Spent(challenge.raw)
+		return err
+	})
+	if err == nil && spent {
+		err = refuse(ReasonTokenSpent, nil)
+	}
+	if err != nil {
+		leave()
+		return token{}, nil, err
+	}
+	return challenge, leave, nil
+}
+
+// appraisal is what became of evidence: nothing could be said (no result, a fault),
+// found wanting or not bound (both), good (a result without fault).
+type appraisal struct {
+	result *attest.Result
+	fault  error
+	reason Reason // of the fault
+}
+
+// appraise has the evidence appraised, and checks nonce and cnf again on the very
+// bytes that were.
+func (t *TAM) appraise(ctx context.Context, x *exchange, p *teep.AttestationPayload, challenge token, b attest.Binding) appraisal {
+	result, err := t.cfg.Verifier.Appraise(ctx, attest.Evidence{Format: p.Format, Payload: p.Payload, Challenge: challenge.raw})
+	if err == nil && result == nil {
+		err = errors.New("the verifier returned no result")
+	}
+	if err != nil {
+		return appraisal{fault: err, reason: ReasonNotAppraised}
+	}
+	b.Challenge, b.Key, b.Now, b.Skew = challenge.raw, x.key, x.now, t.cfg.Policy.ClockSkew
+	if err := attest.Bind(result, b); err != nil {
+		return appraisal{result: result, fault: err, reason: bindReason(err)}
+	}
+	return appraisal{result: result}
+}
+
+// bindReasons names the faults of attest.Bind.
+var bindReasons = []struct {
+	fault  error
+	reason Reason
+}{
+	{attest.ErrNonce, ReasonNonce},
+	{attest.ErrStale, ReasonEvidenceTime},
+	{attest.ErrNotYetValid, ReasonEvidenceTime},
+	{attest.ErrExpired, ReasonEvidenceTime},
+	{attest.ErrNotAffirmed, ReasonNotAffirmed},
+	{attest.ErrKeyBinding, ReasonCnfMismatch},
+	{attest.ErrKeyNotCarried, ReasonCnfMissing},
+	{attest.ErrDevice, ReasonUEIDMismatch},
+}
+
+func bindReason(err error) Reason {
+	for _, b := range bindReasons {
+		if errors.Is(err, b.fault) {
+			return b.reason
+		}
+	}
+	return ReasonNotBound
+}
+
+// attestationFailed keeps the device in its last state and offers nothing. The
+// place of a remediation manifest is here.
+func (s *session) attestationFailed(a appraisal, challenge token) (outcome, error) {
+	if err := s.record(a, challenge); err != nil {
+		return outcome{}, err
+	}
+	if err := s.auditFailure(a); err != nil {
+		return outcome{}, err
+	}
+	out := s.complain(teep.AttestationRequired, a.reason, "attestation was not accepted: "+string(a.reason))
+	out.detail = a.fault.Error()
+	return out, nil
+}
+
+func (s *session) auditFailure(a appraisal) error {
+	event := s.event(audit.AttestationFailed, s.device.ID)
+	event.Reason = string(a.reason)
+	event.Details = map[string]string{"detail": a.fault.Error()}
+	return s.tx.AppendEvent(event)
+}
+
+// attestationAccepted notes that the agent attested. Its age runs from the issue
+// of the challenge, the latest time of which the evidence is known to be younger.
+func (s *session) attestationAccepted(a appraisal, challenge token) error {
+	if err := s.record(a, challenge); err != nil {
+		return err
+	}
+	if challenge.issued.After(s.agent.AttestedAt) {
+		s.agent.AttestedAt = challenge.issued
+	}
+	event := s.event(audit.AttestationAccepted, s.device.ID)
+	event.Details = map[string]string{"verifier": a.result.Verifier}
+	return s.tx.AppendEvent(event)
+}
+
+// record adds the appraisal to the history of the device.
+func (s *session) record(a appraisal, challenge token) error {
+	vector, err := json.Marshal(a.result.Vector)
+	if err != nil {
+		return fmt.Errorf("trust vector: %w", err)
+	}
+	row := devices.Appraisal{
+		Device: s.device.ID, Agent: s.thumbprint(), At: s.now, Accepted: a.fault == nil,
+		Status: int8(a.result.Status), Vector: vector, Verifier: a.result.Verifier,
+		Evidence: a.result.Evidence.Payload, Format: a.result.Evidence.Format, Challenge: challenge.raw,
+	}
+	if a.fault != nil {
+		row.Reason = a.fault.Error()
+	}
+	return s.tx.AddAppraisal(row)
+}

@@ -1,0 +1,66 @@
+package tam
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Endpoint is a path at which devices meet the TAM, and how messages look there.
+// Tokens are bound to it: what one endpoint issued, no other accepts.
+type Endpoint struct {
+	Path      string // its name, for example "/tam"
+	Numbering teep.Numbering
+	// FirstRequest is the one algorithm of the first QueryRequest, for agents that
+	// cannot parse COSE_Sign; zero means COSE_Sign with a signature for each suite.
+	FirstRequest cosekit.Algorithm
+	// LegacyAlgorithms accepts ES256 and EdDSA for ESP256 and Ed25519.
+	LegacyAlgorithms bool
+	// FirstContact overrides the policy; empty does not.
+	FirstContact FirstContact
+	// Debug returns reasons to the sender.
+	Debug bool
+}
+
+// Check says what is wrong with the endpoint.
+func (e *Endpoint) Check() error {
+	switch {
+	case !strings.HasPrefix(e.Path, "/") || len(e.Path) > 255:
+		return fmt.Errorf("endpoint %q: the path must begin with / and be at most 255 bytes long", e.Path)
+	case e.FirstRequest != 0 && e.FirstRequest != cosekit.ESP256 && e.FirstRequest != cosekit.Ed25519:
+		return fmt.Errorf("endpoint %s: first request signed with %s: want ESP256, Ed25519 or both", e.Path, cosekit.AlgorithmName(e.FirstRequest))
+	case e.FirstContact != "" && e.FirstContact != TokenFirst && e.FirstContact != ChallengeFirst:
+		return fmt.Errorf("endpoint %s: first contact %q: want %q or %q", e.Path, e.FirstContact, TokenFirst, ChallengeFirst)
+	}
+	return nil
+}
+
+// CheckEndpoints checks each, and that no two share a path.
+func CheckEndpoints(endpoints []*Endpoint) error {
+	if len(endpoints) == 0 {
+		return errors.New("no TEEP endpoint")
+	}
+	seen := make(map[string]bool, len(endpoints))
+	for _, e := range endpoints {
+		if err := e.Check(); err != nil {
+			return err
+		}
+		if seen[e.Path] {
+			return fmt.Errorf("endpoint %s: there are two of this path", e.Path)
+		}
+		seen[e.Path] = true
+	}
+	return nil
+}
+
+func (e *Endpoint) legacy() cosekit.LegacyPolicy { return cosekit.LegacyPolicy(e.LegacyAlgorithms) }
+
+func (e *Endpoint) firstContact(p Policy) FirstContact {
+	if e.FirstContact != "" {
+		return e.FirstContact
+	}
+	return p.FirstContact
+}

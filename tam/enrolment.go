@@ -1,0 +1,137 @@
+package tam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// firstContact handles the QueryResponse of an unknown key, which its evidence
+// introduced. Anybody can make a key and sign with it, so nothing is spent and
+// nothing written unless the evidence is affirmed and bound.
+func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
+	if m.Token != nil { // the evidence answers no challenge of ours
+		return t.introduce(x)
+	}
+	challenge, leave, err := t.admitChallenge(ctx, x)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer leave()
+	a := t.appraise(ctx, x, m.Attestation, challenge, attest.Binding{})
+	if a.fault != nil {
+		return outcome{}, refuse(a.reason, a.fault)
+	}
+	id, err := uuid.NewRandomFromReader(t.tokens.rand)
+	if err != nil {
+		return outcome{}, fmt.Errorf("randomness for a device id: %w", err)
+	}
+	var out outcome
+	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
+		s := &session{exchange: x, t: t, tx: tx}
+		if err := s.spend(challenge); err != nil {
+			return err
+		}
+		reason, err := s.enrol(devices.ID(id.String()), a.result.Claims)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			out = outcome{reason: reason}
+			return nil
+		}
+		x.device = s.device.ID
+		if out, err = t.served(s, m, a, challenge); err != nil {
+			return err
+		}
+		return s.finish()
+	})
+	return out, err
+}
+
+// enrol makes the agent, and its device where the ueid is new, or says why policy
+// does not want it. A refusal is written down: this sender is affirmed and bound.
+func (s *session) enrol(id devices.ID, claims *attest.Claims) (Reason, error) {
+	known, err := s.tx.Agent(s.thumbprint())
+	if err == nil { // another challenge of the same agent was faster
+		s.agent = known
+		s.device, err = s.tx.Device(known.Device)
+		return "", err
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	s.device, err = s.tx.DeviceByUEID(claims.UEID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if s.t.cfg.Policy.Admission == AdmitPreregistered {
+			return ReasonNotRegistered, s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID))
+		}
+		err = s.createDevice(id, claims)
+	case err == nil:
+		var refused bool
+		if refused, err = s.secondKey(); refused || err != nil {
+			return ReasonSecondKey, err
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, CreatedAt: s.now, LastSeen: s.now}
+	if err := s.tx.PutAgent(s.agent); err != nil {
+		return "", err
+	}
+	return "", s.tx.AppendEvent(s.event(audit.AgentAdded, s.device.ID))
+}
+
+func (s *session) createDevice(id devices.ID, claims *attest.Claims) error {
+	s.device = devices.Device{
+		ID: id, UEID: claims.UEID, State: devices.Pending,
+		OEMID: claims.OEMID, HWModel: claims.HWModel, HWVersion: claims.HWVersion,
+		CreatedAt: s.now, UpdatedAt: s.now,
+	}
+	if s.t.cfg.Policy.Admission == AdmitAffirming {
+		s.device.State, s.device.StateReason = devices.Accepted, "policy: admitted when affirming"
+	}
+	if err := s.tx.PutDevice(s.device); err != nil {
+		return err
+	}
+	event := s.event(audit.DeviceCreated, s.device.ID)
+	event.Details = map[string]string{"ueid": fmt.Sprintf("%x", claims.UEID), "state": string(s.device.State)}
+	return s.tx.AppendEvent(event)
+}
+
+// secondKey decides about a key for a device that has agents. A device without
+// any was registered ahead and takes its first.
+func (s *session) secondKey() (refused bool, err error) {
+	agents, err := s.tx.AgentsOf(s.device.ID)
+	if err != nil || len(agents) == 0 {
+		return false, err
+	}
+	if s.t.cfg.Policy.SecondKey == RefuseSecondKey {
+		return true, s.refuseEnrolment(ReasonSecondKey, "device:"+string(s.device.ID))
+	}
+	for _, old := range agents {
+		if err := s.tx.DeleteAgent(old.Key.Thumbprint()); err != nil {
+			return false, err
+		}
+		event := s.event(audit.AgentReplaced, s.device.ID)
+		event.Details = map[string]string{"replaced": old.Key.Thumbprint().String()}
+		if err := s.tx.AppendEvent(event); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func (s *session) refuseEnrolment(reason Reason, subject string) error {
+	event := s.event(audit.EnrolmentRefused, "")
+	event.Subject, event.Reason = subject, string(reason)
+	return s.tx.AppendEvent(event)
+}

@@ -1,0 +1,222 @@
+package tam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// exchange is one message on its way through the steps of the standard.
+type exchange struct {
+	ep  *Endpoint
+	now time.Time
+	env *teep.Envelope
+	// key is the candidate for the TEEP signature: the registered one, or the one
+	// that unverified evidence brings.
+	key *cosekit.PublicKey
+	// agent is the registered owner of key; nil for an unknown key.
+	agent  *devices.Agent
+	device devices.ID
+	// claims are those of the evidence, if there is any. They are not verified: good
+	// for finding the key and the challenge, nothing else.
+	claims *attest.Claims
+}
+
+func (x *exchange) thumbprint() cosekit.Thumbprint { return x.key.Thumbprint() }
+
+// actor names the agent in the audit log.
+func (x *exchange) actor() string { return "agent:" + x.thumbprint().String() }
+
+// event begins an audit event about the device.
+func (x *exchange) event(action audit.Action, device devices.ID) audit.Event {
+	return audit.Event{At: x.now, Actor: x.actor(), Action: action, Subject: "device:" + string(device)}
+}
+
+// process takes the steps that every message has in common: decoding, candidate
+// key, signature. What the sender holds or wishes is looked at only afterwards.
+func (t *TAM) process(ctx context.Context, x *exchange, wire []byte) (outcome, error) {
+	if err := x.open(wire); err != nil {
+		return outcome{}, err
+	}
+	if err := t.findKey(ctx, x); err != nil {
+		return outcome{}, err
+	}
+	if x.key == nil {
+		return t.introduce(x)
+	}
+	msg, err := x.env.Verify(x.key, x.ep.legacy())
+	if err != nil {
+		return outcome{}, refuse(reasonOf(err, ReasonSignature), err)
+	}
+	switch msg := msg.(type) {
+	case *teep.QueryResponse:
+		if x.agent == nil {
+			return t.firstContact(ctx, x, msg)
+		}
+		return t.queryResponse(ctx, x, msg)
+	case *teep.Success:
+		return t.success(ctx, x, msg)
+	case *teep.Error:
+		return t.agentError(ctx, x, msg)
+	}
+	return outcome{}, refuse(ReasonUnexpectedMessage, nil)
+}
+
+func (x *exchange) open(wire []byte) error {
+	env, err := teep.Open(x.ep.Numbering, wire)
+	if err != nil {
+		return refuse(reasonOf(err, ReasonMalformed), err)
+	}
+	x.env = env
+	switch env.Kind() {
+	case teep.KindQueryResponse, teep.KindSuccess, teep.KindError:
+	default:
+		return refuse(ReasonUnexpectedMessage, nil)
+	}
+	switch env.Algorithm() {
+	case cosekit.ESP256, cosekit.Ed25519:
+		return nil
+	case cosekit.LegacyES256, cosekit.LegacyEdDSA:
+		if x.ep.LegacyAlgorithms {
+			return nil
+		}
+	}
+	return refuse(ReasonAlgorithm, errors.New(cosekit.AlgorithmName(env.Algorithm())))
+}
+
+// reasonOf picks the reason of a fault of teep or cosekit.
+func reasonOf(err error, otherwise Reason) Reason {
+	switch {
+	case errors.Is(err, teep.ErrWrapper):
+		return ReasonWrapper
+	case errors.Is(err, cosekit.ErrAlgorithm):
+		return ReasonAlgorithm
+	case errors.Is(err, cosekit.ErrCritical):
+		return ReasonCriticalHeader
+	case errors.Is(err, cosekit.ErrMalformed):
+		return ReasonMalformed
+	}
+	return otherwise
+}
+
+// findKey finds the candidate key: the registered one that kid names, else the one
+// in the cnf claim of evidence. It leaves the key nil where only a kid is there.
+func (t *TAM) findKey(ctx context.Context, x *exchange) error {
+	kid, named := x.env.KeyID()
+	if named {
+		if found, err := t.lookUp(ctx, x, kid); found || err != nil {
+			if err == nil {
+				err = x.readClaims()
+			}
+			return err
+		}
+	}
+	if x.env.Kind() != teep.KindQueryResponse {
+		if !named {
+			return refuse(ReasonKeyMissing, nil)
+		}
+		return refuse(ReasonUnknownKey, nil)
+	}
+	if _, ok := x.env.UnverifiedEvidence(); !ok {
+		if !named {
+			return refuse(ReasonKeyMissing, nil)
+		}
+		return nil
+	}
+	if err := x.readClaims(); err != nil {
+		return err
+	}
+	if x.claims == nil {
+		return refuse(ReasonResultUnsupported, nil)
+	}
+	return t.keyFromClaims(ctx, x, kid, named)
+}
+
+func (t *TAM) keyFromClaims(ctx context.Context, x *exchange, kid cosekit.Thumbprint, named bool) error {
+	cnf := x.claims.Confirmation
+	candidate := cnf.Key
+	var want cosekit.Thumbprint
+	switch {
+	case candidate != nil:
+		want = candidate.Thumbprint()
+	case len(cnf.KeyID) == len(want):
+		want = cosekit.Thumbprint(cnf.KeyID)
+	default:
+		return refuse(ReasonCnfMissing, nil)
+	}
+	if named && kid != want {
+		return refuse(ReasonCnfMismatch, nil)
+	}
+	if !named {
+		if found, err := t.lookUp(ctx, x, want); found || err != nil {
+			return err
+		}
+	}
+	if candidate == nil {
+		return refuse(ReasonCnfMissing, errors.New("a key that is not registered is only named"))
+	}
+	x.key = candidate
+	return nil
+}
+
+// lookUp takes the registered agent of a key into the exchange.
+func (t *TAM) lookUp(ctx context.Context, x *exchange, key cosekit.Thumbprint) (bool, error) {
+	var agent devices.Agent
+	err := t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		agent, err = r.Agent(key)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look up an agent: %w", err)
+	}
+	x.agent, x.key, x.device = &agent, agent.Key, agent.Device
+	return true, nil
+}
+
+// readClaims decodes the evidence as far as it takes to find key and challenge.
+// An Attestation Result is told apart by its format alone, and left alone: the
+// passport model has its place in queryResponse.
+func (x *exchange) readClaims() error {
+	evidence, ok := x.env.UnverifiedEvidence()
+	if !ok || attest.IsResult(evidence.Format) {
+		return nil
+	}
+	eat, err := attest.ParseEAT(evidence.Payload)
+	switch {
+	case errors.Is(err, attest.ErrTooLarge):
+		return refuse(ReasonEvidenceTooLarge, err)
+	case err != nil:
+		return refuse(ReasonEvidenceUnreadable, err)
+	}
+	x.claims = eat.UnverifiedClaims()
+	return nil
+}
+
+// introduce answers an unknown key that brings no evidence: where it answers our
+// token, it is asked for evidence. Nothing is verified but the token's MAC and
+// nothing is written, for anybody can come here.
+func (t *TAM) introduce(x *exchange) (outcome, error) {
+	kid, _ := x.env.KeyID()
+	if x.key != nil {
+		kid = x.thumbprint()
+	}
+	raw := x.env.UnverifiedToken()
+	if raw == nil {
+		return outcome{}, refuse(ReasonUnknownKey, nil)
+	}
+	if _, err := t.tokens.open(raw, x.ep, &kid, false); err != nil {
+		return outcome{}, err
+	}
+	request, err := t.queryRequest(x.ep, purpose(challengeItems), &kid)
+	return outcome{reply: request, reason: ReasonAttestationWanted, detail: "the key is unknown"}, err
+}

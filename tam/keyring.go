@@ -1,0 +1,120 @@
+package tam
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// keyring is this replica's copy of the MAC keys, oldest first: all verify, one
+// signs. [TAM.Maintain] refreshes it.
+type keyring struct {
+	keys atomic.Pointer[[]TokenKey]
+}
+
+// keyLead is how long a new key waits before it signs, so that every replica has
+// taken it over by then and no request has to look for keys.
+const keyLead = 5 * time.Minute
+
+// signing returns the newest key that every replica knows.
+func (r *keyring) signing(now time.Time) TokenKey {
+	keys := *r.keys.Load()
+	for _, k := range slices.Backward(keys) {
+		if now.Sub(k.CreatedAt) >= keyLead {
+			return k
+		}
+	}
+	return keys[0]
+}
+
+func (r *keyring) find(id uint8) (TokenKey, bool) {
+	for _, k := range *r.keys.Load() {
+		if k.ID == id {
+			return k, true
+		}
+	}
+	return TokenKey{}, false
+}
+
+// sweepLimit bounds the work of one transaction of Maintain.
+const sweepLimit = 1000
+
+// Maintain rotates the MAC keys, takes over those of other replicas, and drops
+// spent marks and outstanding Updates that have ended. Call it every minute; no
+// request does any of this.
+func (t *TAM) Maintain(ctx context.Context) error {
+	if err := t.rotate(ctx); err != nil {
+		return fmt.Errorf("rotate token keys: %w", err)
+	}
+	for {
+		var deleted int
+		err := t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
+			deleted, err = tx.DeleteExpired(t.cfg.Clock(), sweepLimit)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("drop what has expired: %w", err)
+		}
+		if deleted < sweepLimit {
+			return nil
+		}
+	}
+}
+
+// rotate adds a key where the newest is too old, and drops a key as soon as the
+// one after it has stopped signing: by then its tokens are long dead.
+func (t *TAM) rotate(ctx context.Context) error {
+	secret := make([]byte, 32)
+	if _, err := io.ReadFull(t.tokens.rand, secret); err != nil {
+		return err
+	}
+	var keys []TokenKey
+	err := t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
+		now := t.cfg.Clock()
+		if keys, err = tx.TokenKeys(); err != nil {
+			return err
+		}
+		keys = slices.Clone(keys)
+		old := func(k TokenKey) bool { return now.Sub(k.CreatedAt) >= t.cfg.Policy.TokenKeyRotation }
+		for len(keys) > 1 && old(keys[1]) {
+			if err := t.dropKey(tx, keys[0], now); err != nil {
+				return err
+			}
+			keys = keys[1:]
+		}
+		if len(keys) > 0 && !old(keys[len(keys)-1]) {
+			return nil
+		}
+		next := TokenKey{Secret: bytes.Clone(secret), CreatedAt: now}
+		if len(keys) > 0 {
+			next.ID = keys[len(keys)-1].ID + 1
+		}
+		keys = append(keys, next)
+		if err := tx.AddTokenKey(next); err != nil {
+			return err
+		}
+		return tx.AppendEvent(keyEvent(audit.TokenKeyCreated, next, now))
+	})
+	if err == nil {
+		t.tokens.ring.keys.Store(&keys)
+	}
+	return err
+}
+
+func (t *TAM) dropKey(tx Tx, k TokenKey, now time.Time) error {
+	if err := tx.DeleteTokenKey(k.ID); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return tx.AppendEvent(keyEvent(audit.TokenKeyDeleted, k, now))
+}
+
+func keyEvent(action audit.Action, k TokenKey, now time.Time) audit.Event {
+	return audit.Event{At: now, Actor: "system", Action: action, Subject: fmt.Sprintf("token-key:%d", k.ID)}
+}

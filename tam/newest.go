@@ -1,0 +1,253 @@
+package tam
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// NewestPlanner offers the newest acceptable manifest of every component that the
+// device must have, has, or asks for. A manifest is acceptable while its signer is
+// an anchor with rights over all that it touches. The newest acceptable one that
+// rests (see devices.ComponentStatus.RetryAfter) is waited for, not gone around.
+//
+// A request with have-binary gets the envelope as it was published: the device
+// leaves alone what it has already. Leaving the payload out of it is a later
+// matter, as are dependencies, unlinking and rollouts.
+type NewestPlanner struct {
+	MaxManifests int   // in one Update; 0 for 8
+	MaxBytes     int64 // of all envelopes in one Update; 0 for 768 KiB
+}
+
+// Bounds of one plan.
+const (
+	defaultMaxManifests = 8
+	defaultMaxBytes     = 768 << 10
+	maxConsidered       = 256 // components; an agent says how many it has
+	maxCandidates       = 16  // manifests of one component
+)
+
+// Plan implements Planner. Its order is: required, requested, installed, and
+// within these by component id.
+func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
+	if p.MaxManifests == 0 {
+		p.MaxManifests = defaultMaxManifests
+	}
+	if p.MaxBytes == 0 {
+		p.MaxBytes = defaultMaxBytes
+	}
+	plan := Plan{}
+	l := lookout{r: r, in: in, maxBytes: p.MaxBytes}
+	if err := l.read(); err != nil {
+		return Plan{}, err
+	}
+	left := p.MaxBytes
+	for i, w := range l.wants {
+		if i == maxConsidered {
+			plan.note(w.component, "not considered, nor any further: %d components in one plan", maxConsidered)
+			break
+		}
+		m, why, err := l.newest(w)
+		switch {
+		case err != nil:
+			return Plan{}, err
+		case why != "":
+			plan.note(w.component, "%s", why)
+		case slices.ContainsFunc(plan.Manifests, func(o Manifest) bool { return o.Digest.Equal(m.Digest) }):
+		case len(plan.Manifests) == p.MaxManifests || m.Size > left:
+			plan.note(w.component, "sequence %d waits for the next Update", m.Sequence)
+		default:
+			left -= m.Size
+			plan.Manifests = append(plan.Manifests, m)
+		}
+	}
+	return plan, nil
+}
+
+func (p *Plan) note(c suit.ComponentID, format string, args ...any) {
+	p.Notes = append(p.Notes, Note{c, fmt.Sprintf(format, args...)})
+}
+
+// want is a component to look after.
+type want struct {
+	component suit.ComponentID
+	min       uint64 // lowest sequence number asked for
+}
+
+// lookout is what one plan looks at.
+type lookout struct {
+	r         Reader
+	in        PlanInput
+	maxBytes  int64
+	wants     []want
+	inventory map[string]suit.Digest
+	statuses  map[string]devices.ComponentStatus
+}
+
+func (l *lookout) read() error {
+	required, err := l.r.Requirements(l.in.Device.ID)
+	if err != nil {
+		return err
+	}
+	statuses, err := l.r.ComponentStatuses(l.in.Device.ID)
+	if err != nil {
+		return err
+	}
+	l.statuses = make(map[string]devices.ComponentStatus, len(statuses))
+	for _, s := range statuses {
+		l.statuses[s.Component.Key()] = s
+	}
+	at := make(map[string]int)
+	add := func(list []want) {
+		slices.SortStableFunc(list, func(a, b want) int { return strings.Compare(a.component.Key(), b.component.Key()) })
+		for _, w := range list {
+			key := w.component.Key()
+			if i, ok := at[key]; ok {
+				l.wants[i].min = max(l.wants[i].min, w.min)
+				continue
+			}
+			at[key] = len(l.wants)
+			l.wants = append(l.wants, w)
+		}
+	}
+	var list []want
+	for _, q := range required {
+		list = append(list, want{component: q.Component})
+	}
+	add(list)
+	list = nil
+	for _, q := range l.in.Requested {
+		w := want{component: q.Component}
+		if q.MinSequence != nil {
+			w.min = *q.MinSequence
+		}
+		list = append(list, w)
+	}
+	add(list)
+	list = nil
+	l.inventory = make(map[string]suit.Digest, len(l.in.Inventory))
+	for _, item := range l.in.Inventory {
+		l.inventory[item.Component.Key()] = item.Digest
+		list = append(list, want{component: item.Component})
+	}
+	add(list)
+	return nil
+}
+
+// newest returns the manifest to offer for a component, or why there is none.
+func (l *lookout) newest(w want) (Manifest, string, error) {
+	candidates, err := l.r.ManifestsFor(w.component, maxCandidates)
+	if err != nil {
+		return Manifest{}, "", err
+	}
+	why := "no manifest is published for it"
+	for _, m := range candidates {
+		if m.Sequence < w.min {
+			return Manifest{}, fmt.Sprintf("the device asks for sequence %d or higher, there is %d", w.min, m.Sequence), nil
+		}
+		fault, err := l.signerFault(m)
+		if err != nil {
+			return Manifest{}, "", err
+		}
+		if fault != "" {
+			why = fmt.Sprintf("sequence %d: %s", m.Sequence, fault)
+			continue
+		}
+		why, err = l.obstacle(m)
+		return m, why, err
+	}
+	return Manifest{}, why, nil
+}
+
+// signerFault says why the manifest is not acceptable; empty where it is.
+func (l *lookout) signerFault(m Manifest) (string, error) {
+	signer, err := l.r.Anchor(m.Signer)
+	if errors.Is(err, ErrNotFound) {
+		return "its signer is no publisher any more", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := signer.Allows(anchor.TCSigner, l.in.Now); err != nil {
+		return err.Error(), nil
+	}
+	if !signer.MayPublish(m.Component) {
+		return "its signer may not publish " + m.Component.String(), nil
+	}
+	for _, target := range m.Targets {
+		if !signer.MayPublish(target.Component) {
+			return "its signer may not publish " + target.Component.String(), nil
+		}
+	}
+	return "", nil
+}
+
+// obstacle says why an acceptable manifest is not offered now; empty for nothing.
+func (l *lookout) obstacle(m Manifest) (string, error) {
+	if l.installed(m) {
+		return fmt.Sprintf("sequence %d is installed", m.Sequence), nil
+	}
+	held, err := l.heldSequence(m.Component)
+	if err != nil {
+		return "", err
+	}
+	status := l.statuses[m.Component.Key()]
+	switch {
+	case m.Sequence < held:
+		return fmt.Sprintf("sequence %d is below the installed %d", m.Sequence, held), nil
+	case m.Size > l.maxBytes:
+		return fmt.Sprintf("sequence %d: envelope of %d bytes, an Update takes %d; publish its payload apart", m.Sequence, m.Size, l.maxBytes), nil
+	case status.Manifest.Equal(m.Digest) && l.in.Now.Before(status.RetryAfter):
+		return fmt.Sprintf("sequence %d rests until %s after %d offers", m.Sequence, status.RetryAfter.UTC().Format(time.RFC3339), status.Attempts), nil
+	}
+	return "", nil
+}
+
+// installed reports whether the device holds what the manifest installs: by the
+// digest of the manifest or those of all its targets, or, where the agent lists
+// the targets without digests, by its word. A target with another digest is a no.
+func (l *lookout) installed(m Manifest) bool {
+	status := l.statuses[m.Component.Key()]
+	claimed := status.Manifest.Equal(m.Digest) && (status.State == devices.Claimed || status.State == devices.Confirmed)
+	shown := len(m.Targets) > 0
+	for _, target := range m.Targets {
+		d, listed := l.inventory[target.Component.Key()]
+		switch {
+		case listed && !d.IsZero() && !d.Equal(target.ImageDigest):
+			return false
+		case !listed || d.IsZero() && !claimed:
+			shown = false
+		}
+	}
+	d, listed := l.inventory[m.Component.Key()]
+	return shown || listed && d.Equal(m.Digest)
+}
+
+// heldSequence is the highest sequence number that the device is known to have
+// accepted for a manifest component id; it refuses lower ones.
+func (l *lookout) heldSequence(component suit.ComponentID) (uint64, error) {
+	var held uint64
+	if s := l.statuses[component.Key()]; s.State == devices.Claimed || s.State == devices.Confirmed {
+		held = s.Sequence
+	}
+	d, listed := l.inventory[component.Key()]
+	if !listed || d.IsZero() {
+		return held, nil
+	}
+	m, err := l.r.Manifest(d)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return held, nil
+	case err != nil:
+		return 0, err
+	case !m.Component.Equal(component):
+		return held, nil
+	}
+	return max(held, m.Sequence), nil
+}

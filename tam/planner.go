@@ -1,0 +1,58 @@
+package tam
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Planner decides what a device is offered. It is called inside the transaction
+// that spends the token, so that what it reads still holds when the Update goes
+// out. It must not write.
+type Planner interface {
+	Plan(r Reader, in PlanInput) (Plan, error)
+}
+
+// PlanInput is what a session knows about the device; the rest is read.
+type PlanInput struct {
+	Device    devices.Device
+	Agent     devices.Agent
+	Inventory []devices.InventoryItem
+	Requested []teep.RequestedTC
+	Now       time.Time
+}
+
+// Plan is what to offer, in this order, and why not more.
+type Plan struct {
+	Manifests []Manifest
+	Notes     []Note
+}
+
+// Note explains the plan for one component, for logs and people.
+type Note struct {
+	Component suit.ComponentID
+	Text      string
+}
+
+// loggedNotes bounds one line of the log.
+const loggedNotes = 8
+
+// words is the plan's notes in one line.
+func (p Plan) words() string {
+	var b strings.Builder
+	for i, n := range p.Notes {
+		if i == loggedNotes {
+			fmt.Fprintf(&b, "; %d more", len(p.Notes)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s: %s", n.Component, n.Text)
+	}
+	return b.String()
+}

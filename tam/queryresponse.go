@@ -1,0 +1,311 @@
+package tam
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// queryResponse handles the QueryResponse of a registered agent
+// (draft-ietf-teep-protocol-26 section 7.1.1). A token says that it answers a
+// token; what evidence comes along then was not asked for and is not looked at.
+func (t *TAM) queryResponse(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
+	switch {
+	case m.Token != nil:
+		return t.polled(ctx, x, m)
+	case m.Attestation == nil:
+		// Either the answer to a challenge, without what that makes mandatory, or
+		// unsolicited, which is for endpoints with timestamp freshness: there are none yet.
+		return x.complain(teep.AttestationRequired, ReasonEvidenceMissing, "neither token nor evidence in the QueryResponse"), nil
+	case x.claims == nil:
+		return x.complain(teep.AttestationRequired, ReasonResultUnsupported, "attestation results are not accepted here, send evidence"), nil
+	}
+	return t.attested(ctx, x, m)
+}
+
+// complain makes the Update that tells a registered agent what was wrong with its
+// QueryResponse (section 4.4, err-code). It has no token: there is nothing to answer.
+func (x *exchange) complain(code teep.ErrorCode, reason Reason, words string) outcome {
+	return outcome{reply: &teep.Update{ErrCode: code, ErrMsg: teep.DiagnosticText(words), ErrLang: "en"}, reason: reason, detail: words}
+}
+
+// polled handles a QueryResponse that answers a token.
+func (t *TAM) polled(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
+	key := x.thumbprint()
+	tok, err := t.tokens.open(m.Token, x.ep, &key, false)
+	if err != nil {
+		return outcome{}, err
+	}
+	fault := checkReportNonces(m.SUITReports, m.Token)
+	var out outcome
+	err = t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
+		s, err := t.spend(tx, x, tok)
+		if err != nil {
+			return err
+		}
+		if fault != nil {
+			out = x.complain(teep.PermanentError, fault.reason, "a SUIT report does not carry the token as its nonce")
+			return s.finish()
+		}
+		if err := s.takeInventory(m, tok.purpose); err != nil {
+			return err
+		}
+		if out, err = t.serve(s, m, s.attestationDue); err != nil {
+			return err
+		}
+		return s.finish()
+	})
+	return out, err
+}
+
+// session is what a transaction knows about the agent whose token it spends.
+type session struct {
+	*exchange
+	t      *TAM
+	tx     Tx
+	agent  devices.Agent
+	device devices.Device
+	// inventory and statuses are of the device, as far as they were read.
+	inventory []devices.InventoryItem
+	statuses  []devices.ComponentStatus
+}
+
+// spend begins the transaction of a registered agent's answer: agent and device as
+// they are now, the token spent. A registered key spends with every validly signed
+// answer, so whatever follows in this transaction is an outcome, not a rollback.
+func (t *TAM) spend(tx Tx, x *exchange, tok token) (*session, error) {
+	s, err := t.begin(tx, x)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.spend(tok)
+}
+
+// begin reads again what may have changed since the key was looked up.
+func (t *TAM) begin(tx Tx, x *exchange) (*session, error) {
+	agent, err := tx.Agent(x.thumbprint())
+	if errors.Is(err, ErrNotFound) {
+		return nil, refuse(ReasonUnknownKey, errors.New("the agent was removed"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	device, err := tx.Device(agent.Device)
+	if err != nil {
+		return nil, err
+	}
+	return &session{exchange: x, t: t, tx: tx, agent: agent, device: device}, nil
+}
+
+func (s *session) spend(tok token) error {
+	err := s.tx.Spend(tok.raw, tok.spentUntil)
+	if errors.Is(err, ErrSpent) {
+		return refuse(ReasonTokenSpent, nil)
+	}
+	return err
+}
+
+// finish writes the agent back.
+func (s *session) finish() error {
+	s.agent.LastSeen = s.now
+	return s.tx.PutAgent(s.agent)
+}
+
+// serve decides what the device gets now. due says why fresh evidence is wanted
+// first, or nothing.
+func (t *TAM) serve(s *session, m *teep.QueryResponse, due func() (string, error)) (outcome, error) {
+	s.agent.Numbering = s.ep.Numbering
+	if m.Extensions != nil {
+		s.agent.Extensions = m.Extensions
+	}
+	if s.device.State != devices.Accepted {
+		return s.sendAway(reasonOfState(s.device.State), s.device.StateReason)
+	}
+	if s.now.Before(s.agent.HoldUntil) {
+		return s.sendAway(ReasonAgentHeld, s.agent.HoldReason)
+	}
+	s.agent.HoldUntil, s.agent.HoldReason = time.Time{}, ""
+	why, err := due()
+	if err != nil {
+		return outcome{}, err
+	}
+	if why != "" {
+		key := s.thumbprint()
+		request, err := t.queryRequest(s.ep, purpose(challengeItems), &key)
+		return outcome{reply: request, reason: ReasonAttestationWanted, detail: why}, err
+	}
+	return t.offer(s, m)
+}
+
+// sendAway gives a registered agent nothing. A poller would fill the audit log
+// with that, so it is written once in a clock hour; changes of state are events of
+// their own.
+func (s *session) sendAway(reason Reason, words string) (outcome, error) {
+	out := outcome{reason: reason, detail: words}
+	if !s.firstOfHour() {
+		return out, nil
+	}
+	event := s.event(audit.SessionRefused, s.device.ID)
+	event.Reason = string(reason)
+	return out, s.tx.AppendEvent(event)
+}
+
+func (s *session) firstOfHour() bool {
+	return !s.agent.LastSeen.Truncate(time.Hour).Equal(s.now.Truncate(time.Hour))
+}
+
+// attestationDue says why the device must attest before it is served: too long
+// ago, or a claim of the agent waits for the attester's word.
+func (s *session) attestationDue() (string, error) {
+	if s.agent.AttestedAt.IsZero() {
+		return "never attested", nil
+	}
+	if age := s.now.Sub(s.agent.AttestedAt); age >= s.t.cfg.Policy.AttestationMaxAge {
+		return fmt.Sprintf("last attested %s ago", age.Round(time.Second)), nil
+	}
+	if err := s.readStatuses(); err != nil {
+		return "", err
+	}
+	for _, c := range s.statuses {
+		if c.State == devices.Claimed && !c.Since.Before(s.agent.AttestedAt) {
+			return fmt.Sprintf("%s is claimed, not confirmed", c.Component), nil
+		}
+	}
+	return "", nil
+}
+
+func (s *session) readStatuses() (err error) {
+	if s.statuses == nil {
+		s.statuses, err = s.tx.ComponentStatuses(s.device.ID)
+	}
+	return err
+}
+
+func (s *session) status(component string) (devices.ComponentStatus, bool) {
+	for _, c := range s.statuses {
+		if c.Component.Key() == component {
+			return c, true
+		}
+	}
+	return devices.ComponentStatus{}, false
+}
+
+// takeInventory keeps the tc-list of a verified response, which is all that is
+// installed. The list must not be empty on the wire, so one that is absent is the
+// only way to say that nothing is.
+func (s *session) takeInventory(m *teep.QueryResponse, asked purpose) error {
+	known, err := s.tx.Inventory(s.device.ID)
+	if err != nil || !asked.items().Has(teep.ItemTrustedComponents) {
+		s.inventory = known
+		return err
+	}
+	before := make(map[string]devices.InventoryItem, len(known))
+	for _, item := range known {
+		before[item.Component.Key()] = item
+	}
+	changed := false
+	seen := make(map[string]bool, len(m.TCList))
+	for _, claims := range m.TCList {
+		key := claims.Component.Key()
+		if seen[key] {
+			continue // the first claim about a component stands
+		}
+		seen[key] = true
+		item := devices.InventoryItem{Component: claims.Component, Since: s.now}
+		if claims.ImageDigest != nil {
+			item.Digest = *claims.ImageDigest
+		}
+		if old, ok := before[key]; ok && old.Digest.Equal(item.Digest) {
+			item.Since = old.Since
+		} else {
+			changed = true
+		}
+		s.inventory = append(s.inventory, item)
+	}
+	if !changed && len(s.inventory) == len(known) {
+		return nil
+	}
+	return s.tx.ReplaceInventory(s.device.ID, s.inventory)
+}
+
+// offer plans, and makes the Update of the plan.
+func (t *TAM) offer(s *session, m *teep.QueryResponse) (outcome, error) {
+	plan, err := t.cfg.Planner.Plan(s.tx, PlanInput{
+		Device: s.device, Agent: s.agent, Inventory: s.inventory, Requested: m.RequestedTCs, Now: s.now,
+	})
+	if err != nil {
+		return outcome{}, fmt.Errorf("plan: %w", err)
+	}
+	if len(plan.Manifests) == 0 {
+		return outcome{reason: ReasonNothingToDo, detail: plan.words()}, nil
+	}
+	if err := s.readStatuses(); err != nil {
+		return outcome{}, err
+	}
+	secret, err := t.tokens.updateToken()
+	if err != nil {
+		return outcome{}, err
+	}
+	update := &teep.Update{Token: secret}
+	pending := Outstanding{
+		Agent: s.thumbprint(), Device: s.device.ID, Token: secret,
+		SentAt: s.now, ExpiresAt: s.now.Add(t.cfg.Policy.UpdateLifetime),
+	}
+	for _, manifest := range plan.Manifests {
+		envelope, err := s.tx.Envelope(manifest.Digest)
+		if err != nil {
+			return outcome{}, err
+		}
+		update.Manifests = append(update.Manifests, untagged(envelope))
+		pending.Manifests = append(pending.Manifests, manifest.Digest)
+		if err := s.putOffered(manifest); err != nil {
+			return outcome{}, err
+		}
+	}
+	if err := s.tx.PutOutstanding(pending, t.cfg.Policy.Outstanding); err != nil {
+		return outcome{}, err
+	}
+	return outcome{reply: update, detail: plan.words()}, nil
+}
+
+// putOffered counts the offer, and lets the manifest rest where it was offered too
+// often: a lost Update is offered again, a few times at once, then with back-off.
+func (s *session) putOffered(m Manifest) error {
+	next := devices.ComponentStatus{
+		Device: s.device.ID, Component: m.Component, Manifest: m.Digest, Sequence: m.Sequence,
+		State: devices.Offered, Attempts: 1, Since: s.now,
+	}
+	if old, ok := s.status(m.Component.Key()); ok && old.Manifest.Equal(m.Digest) {
+		next.Attempts = old.Attempts + 1
+		if old.State == devices.Offered {
+			next.Since = old.Since
+		}
+	}
+	if rest := s.t.cfg.Policy.backOff(next.Attempts); rest > 0 {
+		next.RetryAfter = s.now.Add(rest)
+	}
+	event := s.event(audit.UpdateOffered, s.device.ID)
+	event.Details = manifestDetails(m)
+	if err := s.tx.PutComponentStatus(next); err != nil {
+		return err
+	}
+	return s.tx.AppendEvent(event)
+}
+
+func manifestDetails(m Manifest) map[string]string {
+	return map[string]string{
+		"manifest": m.Digest.String(), "component": m.Component.String(), "sequence": fmt.Sprint(m.Sequence),
+	}
+}
+
+// untagged drops the tag 107 with which envelopes stand in files: manifest-list
+// carries them without it.
+func untagged(envelope []byte) []byte {
+	return bytes.TrimPrefix(envelope, []byte{0xd8, 0x6b})
+}

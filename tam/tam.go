@@ -1,0 +1,161 @@
+package tam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// TAM holds no sessions: all that outlives a message is in the store or in a
+// MACed token. It is safe for concurrent use.
+type TAM struct {
+	cfg    Config
+	tokens *mint
+	gate   *appraisalGate
+}
+
+// New makes a TAM, and its first MAC key where the store has none.
+func New(ctx context.Context, cfg Config) (*TAM, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("tam: %w", err)
+	}
+	t := &TAM{cfg: cfg, gate: newAppraisalGate(cfg.Policy.MaxAppraisals)}
+	t.tokens = &mint{cfg: &t.cfg, rand: lockedReader{mu: &sync.Mutex{}, r: cfg.Rand}}
+	if err := t.Maintain(ctx); err != nil {
+		return nil, fmt.Errorf("tam: %w", err)
+	}
+	return t, nil
+}
+
+// Answer is what goes back to the sender.
+type Answer struct {
+	Body   []byte // a signed TEEP message; nil where there is nothing to send
+	Reason Reason // why not what the sender hoped for; empty where all went well
+}
+
+// ProcessConnect answers a device that connects (RFC 9397 section 6.2.1) with a
+// QueryRequest (draft-ietf-teep-protocol-26 section 4.2). Anybody may ask, so it
+// writes nothing. An error is a fault of the TAM itself.
+func (t *TAM) ProcessConnect(ctx context.Context, ep *Endpoint) (Answer, error) {
+	items := tokenItems
+	if ep.firstContact(t.cfg.Policy) == ChallengeFirst {
+		items = challengeItems
+	}
+	request, err := t.queryRequest(ep, purpose(items), nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	var body []byte
+	if ep.FirstRequest != 0 {
+		body, err = teep.Seal(ep.Numbering, request, t.cfg.Signers.of(ep.FirstRequest))
+	} else {
+		body, err = teep.SealFor(ep.Numbering, request, t.cfg.Signers.all())
+	}
+	if err != nil {
+		return Answer{}, fmt.Errorf("sign a QueryRequest: %w", err)
+	}
+	t.cfg.Log.DebugContext(ctx, "connect", slog.String("endpoint", ep.Path))
+	return Answer{Body: body}, nil
+}
+
+// ProcessTeepMessage answers a message of an agent (RFC 9397 section 6.2.1). A
+// message that is refused has an Answer with a Reason; an error is a fault of the
+// TAM itself, [ErrUnavailable] among them.
+func (t *TAM) ProcessTeepMessage(ctx context.Context, ep *Endpoint, wire []byte) (Answer, error) {
+	x := &exchange{ep: ep, now: t.cfg.Clock().UTC()}
+	out, err := t.process(ctx, x, wire)
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		out, err = outcome{reason: refused.reason, detail: refused.detail()}, nil
+	}
+	var answer Answer
+	if err == nil {
+		answer, err = t.answer(x, out)
+	}
+	t.log(ctx, x, out, err)
+	return answer, err
+}
+
+// outcome is what a message came to, before the answer is signed.
+type outcome struct {
+	reply  teep.Message // nil for none
+	reason Reason
+	detail string // for logs
+}
+
+// answer signs the reply in the suite of the agent's own message.
+func (t *TAM) answer(x *exchange, out outcome) (Answer, error) {
+	if out.reply == nil {
+		return Answer{Reason: out.reason}, nil
+	}
+	body, err := teep.Seal(x.ep.Numbering, out.reply, t.cfg.Signers.of(x.env.Algorithm()))
+	if err != nil {
+		return Answer{}, fmt.Errorf("sign the answer: %w", err)
+	}
+	return Answer{Body: body, Reason: out.reason}, nil
+}
+
+// log writes one line for each message. It never holds tokens, evidence or keys;
+// thumbprints are names.
+func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("endpoint", x.ep.Path)}
+	if x.env != nil {
+		attrs = append(attrs, slog.String("message", x.env.Kind().String()))
+	}
+	if x.key != nil {
+		attrs = append(attrs, slog.Any("agent", x.thumbprint()))
+	}
+	if x.device != "" {
+		attrs = append(attrs, slog.String("device", string(x.device)))
+	}
+	if out.reply != nil {
+		attrs = append(attrs, slog.String("reply", out.reply.Kind().String()))
+	}
+	if out.reason != "" {
+		attrs = append(attrs, slog.String("reason", string(out.reason)))
+	}
+	if out.detail != "" {
+		attrs = append(attrs, slog.String("detail", out.detail))
+	}
+	if err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	t.cfg.Log.LogAttrs(ctx, level, "teep message", attrs...)
+}
+
+// What QueryRequests ask for. The extensions bit is left clear until there is an
+// extension to use: an agent without any could not even answer it, since ext-list
+// must not be empty.
+const (
+	tokenItems     = teep.ItemTrustedComponents
+	challengeItems = teep.ItemTrustedComponents | teep.ItemAttestation
+)
+
+// queryRequest makes a QueryRequest with a token, or a challenge where evidence is
+// asked for: a token stands in it if and only if the attestation bit is clear.
+func (t *TAM) queryRequest(ep *Endpoint, p purpose, to *cosekit.Thumbprint) (*teep.QueryRequest, error) {
+	secret, err := t.tokens.issue(ep, p, to)
+	if err != nil {
+		return nil, err
+	}
+	q := &teep.QueryRequest{
+		Versions:     []uint32{0},
+		CipherSuites: []teep.CipherSuite{teep.SuiteESP256, teep.SuiteEd25519},
+		COSEProfiles: teep.TEEPProfiles,
+		DataItems:    p.items(),
+	}
+	if p.challenge() {
+		q.Challenge = secret
+		q.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessNonce}
+	} else {
+		q.Token = secret
+	}
+	return q, nil
+}
