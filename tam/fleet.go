@@ -1,0 +1,419 @@
+package tam
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// operatorRefused is the audit action of a request that was refused; its details
+// name the action that was asked for. Manifests have an action of their own.
+const operatorRefused audit.Action = "operator.refused"
+
+// Caps of a Fleet where its configuration gives none.
+const (
+	DefaultMaxEnvelope int64 = 1 << 20
+	DefaultMaxPayload  int64 = 1 << 30
+)
+
+// FleetConfig is what a Fleet works with.
+type FleetConfig struct {
+	Store    Store
+	Payloads Payloads
+	Clock    func() time.Time
+	Log      *slog.Logger
+	// PayloadURL is where devices find the payloads of this TAM, up to the slash
+	// before the digest. A manifest that points there needs its payload uploaded.
+	// Empty: unknown.
+	PayloadURL  string
+	MaxEnvelope int64 // bytes; 0 for DefaultMaxEnvelope
+	MaxPayload  int64 // bytes; 0 for DefaultMaxPayload
+}
+
+// Fleet is what operators can ask of a TAM. Every change is one transaction with
+// its audit event in the name of the actor, for example "operator:admin"; a
+// refusal is a [*Refusal], [ErrNotFound] or [ErrExists], changes nothing and is
+// written to the audit log as well.
+type Fleet struct {
+	config FleetConfig
+}
+
+// NewFleet returns the operators' side of the TAM that keeps its state in the store.
+func NewFleet(c FleetConfig) *Fleet {
+	if c.MaxEnvelope == 0 {
+		c.MaxEnvelope = DefaultMaxEnvelope
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = DefaultMaxPayload
+	}
+	if c.PayloadURL != "" {
+		c.PayloadURL = strings.TrimSuffix(c.PayloadURL, "/") + "/"
+	}
+	return &Fleet{c}
+}
+
+// MaxEnvelope is the size, in bytes, beyond which PublishManifest refuses.
+func (f *Fleet) MaxEnvelope() int64 { return f.config.MaxEnvelope }
+
+// MaxPayload is the size, in bytes, beyond which UploadPayload refuses.
+func (f *Fleet) MaxPayload() int64 { return f.config.MaxPayload }
+
+// change runs fn and appends the event, all in one transaction.
+func (f *Fleet) change(ctx context.Context, event audit.Event, fn func(Tx) error) error {
+	event.At = f.config.Clock()
+	err := f.config.Store.Update(ctx, func(tx Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.AppendEvent(event)
+	})
+	if err != nil {
+		return f.deny(ctx, event, err)
+	}
+	f.config.Log.InfoContext(ctx, "operator's change", "action", event.Action, "actor", event.Actor, "subject", event.Subject)
+	return nil
+}
+
+// deny writes down that the request of an event was refused, and why, and returns
+// the reason. A fault of ours is no refusal.
+func (f *Fleet) deny(ctx context.Context, event audit.Event, reason error) error {
+	code, refused := RefusalCode(reason)
+	if !refused {
+		return reason
+	}
+	event.At = f.config.Clock()
+	event.Details = map[string]string{"action": string(event.Action), "detail": reason.Error()}
+	event.Reason = string(code)
+	event.Action = operatorRefused
+	if event.Details["action"] == string(audit.ManifestPublished) {
+		event.Action = audit.ManifestRefused
+	}
+	f.config.Log.WarnContext(ctx, "operator's request refused", "action", event.Action, "actor", event.Actor,
+		"subject", event.Subject, "reason", code, "detail", reason.Error())
+	if err := f.config.Store.Update(ctx, func(tx Tx) error { return tx.AppendEvent(event) }); err != nil {
+		return errors.Join(reason, fmt.Errorf("write the refusal to the audit log: %w", err))
+	}
+	return reason
+}
+
+// UploadPayload streams a payload into the payload store and returns its digest
+// and its size in bytes.
+func (f *Fleet) UploadPayload(ctx context.Context, actor string, r io.Reader) (suit.Digest, int64, error) {
+	digest, size, err := f.config.Payloads.Put(ctx, &capped{r, f.config.MaxPayload}, f.config.MaxPayload)
+	if err != nil {
+		event := audit.Event{Actor: actor, Action: audit.PayloadUploaded, Subject: "payload:"}
+		return suit.Digest{}, 0, f.deny(ctx, event, fmt.Errorf("upload: %w", err))
+	}
+	event := audit.Event{
+		Actor: actor, Action: audit.PayloadUploaded, Subject: "payload:" + digest.String(),
+		Details: map[string]string{"size": fmt.Sprint(size)},
+	}
+	return digest, size, f.change(ctx, event, func(Tx) error { return nil })
+}
+
+// capped is a stream that refuses to give more than left bytes.
+type capped struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, ErrPayloadTooLarge
+	}
+	return n, err
+}
+
+// Manifests lists published manifests by ascending digest.
+func (f *Fleet) Manifests(ctx context.Context, page Page) (list []Manifest, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		list, err = r.Manifests(page)
+		return err
+	})
+	return list, err
+}
+
+// ManifestsFor lists the manifests of a component, the highest sequence number first.
+func (f *Fleet) ManifestsFor(ctx context.Context, component suit.ComponentID, limit int) (list []Manifest, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		list, err = r.ManifestsFor(component, limit)
+		return err
+	})
+	return list, err
+}
+
+// Manifest finds a published manifest by its digest, or by the first hexadecimal
+// digits of it where they are enough to tell it from all others.
+func (f *Fleet) Manifest(ctx context.Context, ref string) (m Manifest, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		m, err = findManifest(r, strings.TrimPrefix(ref, suit.SHA256.String()+":"))
+		return err
+	})
+	return m, err
+}
+
+func findManifest(r Reader, digits string) (m Manifest, err error) {
+	cursor := digits + "0"[:len(digits)%2]
+	sum, bad := hex.DecodeString(cursor)
+	if bad != nil || len(digits) < minPrefix {
+		return m, fmt.Errorf("manifest %q: %w", digits, ErrNotFound)
+	}
+	if cursor == digits {
+		m, err = r.Manifest(suit.Digest{Algorithm: suit.SHA256, Bytes: sum})
+		if !errors.Is(err, ErrNotFound) {
+			return m, err
+		}
+	}
+	next, err := r.Manifests(Page{After: cursor, Limit: 2})
+	if err != nil {
+		return m, err
+	}
+	return only("manifest", digits, next, func(m Manifest) string { return hex.EncodeToString(m.Digest.Bytes) })
+}
+
+// SeenDevice is a device and when one of its agents last spoke; zero for never.
+type SeenDevice struct {
+	devices.Device
+	LastSeen time.Time
+}
+
+// Devices lists devices by ascending id, of one state or of all.
+func (f *Fleet) Devices(ctx context.Context, state devices.State, page Page) (list []SeenDevice, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		found, err := r.Devices(state, page)
+		if err != nil {
+			return err
+		}
+		list = make([]SeenDevice, len(found))
+		for i, d := range found {
+			agents, err := r.AgentsOf(d.ID)
+			if err != nil {
+				return err
+			}
+			list[i] = seen(d, agents)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func seen(d devices.Device, agents []devices.Agent) SeenDevice {
+	s := SeenDevice{Device: d}
+	for _, a := range agents {
+		if a.LastSeen.After(s.LastSeen) {
+			s.LastSeen = a.LastSeen
+		}
+	}
+	return s
+}
+
+// DeviceDetail is all that the TAM knows of a device.
+type DeviceDetail struct {
+	Device       SeenDevice
+	Agents       []devices.Agent
+	Inventory    []devices.InventoryItem
+	Components   []devices.ComponentStatus
+	Requirements []devices.Requirement
+	Appraisals   []devices.Appraisal // the newest first, a few
+}
+
+// shownAppraisals is how many attestations a DeviceDetail goes back.
+const shownAppraisals = 5
+
+// Device finds a device by what people call it: its id, the first digits of its
+// id where they are enough to tell it from all others, or its ueid in hexadecimal
+// digits.
+func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		found, err := findDevice(r, ref)
+		if err != nil {
+			return err
+		}
+		if d.Agents, err = r.AgentsOf(found.ID); err != nil {
+			return err
+		}
+		d.Device = seen(found, d.Agents)
+		if d.Inventory, err = r.Inventory(found.ID); err != nil {
+			return err
+		}
+		if d.Components, err = r.ComponentStatuses(found.ID); err != nil {
+			return err
+		}
+		if d.Requirements, err = r.Requirements(found.ID); err != nil {
+			return err
+		}
+		d.Appraisals, err = r.Appraisals(found.ID, shownAppraisals)
+		return err
+	})
+	return d, err
+}
+
+// minPrefix is how many digits of an id or a digest may name a thing.
+const minPrefix = 4
+
+func findDevice(r Reader, ref string) (devices.Device, error) {
+	d, err := r.Device(devices.ID(ref))
+	if !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	if ueid, bad := hex.DecodeString(ref); bad == nil && len(ueid) > 0 {
+		if d, err = r.DeviceByUEID(ueid); !errors.Is(err, ErrNotFound) {
+			return d, err
+		}
+	}
+	if len(ref) < minPrefix {
+		return d, fmt.Errorf("device %q: %w", ref, ErrNotFound)
+	}
+	next, err := r.Devices("", Page{After: ref, Limit: 2})
+	if err != nil {
+		return d, err
+	}
+	return only("device", ref, next, func(d devices.Device) string { return string(d.ID) })
+}
+
+// only returns the one thing whose key begins with the prefix, from the first two
+// behind the prefix in the order of keys: all that begin with it stand there.
+func only[T any](kind, prefix string, next []T, key func(T) string) (found T, err error) {
+	switch {
+	case len(next) == 0 || !strings.HasPrefix(key(next[0]), prefix):
+		return found, fmt.Errorf("%s %q: %w", kind, prefix, ErrNotFound)
+	case len(next) == 2 && strings.HasPrefix(key(next[1]), prefix):
+		return found, fmt.Errorf("%s %q %w, %s among them", kind, prefix, ErrAmbiguous, key(next[0]))
+	}
+	return next[0], nil
+}
+
+// Accept admits a device: from its next poll on it is offered what it should have.
+func (f *Fleet) Accept(ctx context.Context, actor string, id devices.ID, reason string) (devices.Device, error) {
+	return f.move(ctx, actor, audit.DeviceAccepted, id, devices.Accepted, reason)
+}
+
+// Reject turns a device away for a reason; it is offered nothing any more.
+func (f *Fleet) Reject(ctx context.Context, actor string, id devices.ID, reason string) (devices.Device, error) {
+	return f.move(ctx, actor, audit.DeviceRejected, id, devices.Rejected, reason)
+}
+
+func (f *Fleet) move(ctx context.Context, actor string, action audit.Action, id devices.ID, to devices.State, reason string) (d devices.Device, err error) {
+	event := audit.Event{
+		Actor: actor, Action: action, Subject: deviceSubject(id), Reason: reason,
+		Details: map[string]string{"to": string(to)},
+	}
+	if to == devices.Rejected && reason == "" {
+		return d, f.deny(ctx, event, fmt.Errorf("%w: to reject device %s", ErrNoReason, id))
+	}
+	err = f.change(ctx, event, func(tx Tx) error {
+		if d, err = tx.Device(id); err != nil {
+			return err
+		}
+		if !d.State.CanBecome(to) {
+			return fmt.Errorf("%w: device %s is %s and cannot become %s", ErrDeviceState, id, d.State, to)
+		}
+		event.Details["from"] = string(d.State)
+		d.State, d.StateReason, d.UpdatedAt = to, reason, f.config.Clock()
+		return tx.PutDevice(d)
+	})
+	return d, err
+}
+
+// Require says that a device must have a component: a manifest component id or
+// the target of a manifest. A requirement that stands already is left as it is.
+func (f *Fleet) Require(ctx context.Context, actor string, id devices.ID, component suit.ComponentID) (req devices.Requirement, err error) {
+	event := audit.Event{
+		Actor: actor, Action: audit.ComponentRequired, Subject: deviceSubject(id),
+		Details: map[string]string{"component": component.String()},
+	}
+	if len(component) == 0 {
+		return req, f.deny(ctx, event, fmt.Errorf("%w: to require on device %s", ErrNoComponent, id))
+	}
+	err = f.change(ctx, event, func(tx Tx) error {
+		d, err := tx.Device(id)
+		if err != nil {
+			return err
+		}
+		if d.State == devices.Rejected || d.State == devices.Retired {
+			return fmt.Errorf("%w: device %s is %s; nothing can be required of it", ErrDeviceState, id, d.State)
+		}
+		standing, err := tx.Requirements(id)
+		if err != nil {
+			return err
+		}
+		for _, s := range standing {
+			if s.Component.Equal(component) {
+				req = s
+				return nil
+			}
+		}
+		req = devices.Requirement{Device: id, Component: component, CreatedAt: f.config.Clock()}
+		return tx.PutRequirement(req)
+	})
+	return req, err
+}
+
+// AddPublisher lets a key sign manifests for the components of its constraints.
+// Its purposes are set here.
+func (f *Fleet) AddPublisher(ctx context.Context, actor string, a anchor.Anchor) (anchor.Anchor, error) {
+	a.Purposes = []anchor.Purpose{anchor.TCSigner}
+	return a, f.addAnchor(ctx, actor, audit.PublisherAdded, a)
+}
+
+// AddAttestationAnchor registers a key that signs evidence. Its purposes are set here.
+func (f *Fleet) AddAttestationAnchor(ctx context.Context, actor string, a anchor.Anchor) (anchor.Anchor, error) {
+	a.Purposes = []anchor.Purpose{anchor.Attester}
+	return a, f.addAnchor(ctx, actor, audit.AttestationAnchorAdded, a)
+}
+
+func (f *Fleet) addAnchor(ctx context.Context, actor string, action audit.Action, a anchor.Anchor) error {
+	key := a.Key.Thumbprint()
+	event := audit.Event{
+		Actor: actor, Action: action, Subject: anchorSubject(key),
+		Details: map[string]string{"title": a.Title},
+	}
+	if err := a.Validate(); err != nil {
+		return f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadAnchor, err))
+	}
+	return f.change(ctx, event, func(tx Tx) error {
+		return tx.AddAnchor(a)
+	})
+}
+
+// Publishers lists the keys that may sign manifests.
+func (f *Fleet) Publishers(ctx context.Context) ([]anchor.Anchor, error) {
+	return f.anchors(ctx, anchor.TCSigner)
+}
+
+// AttestationAnchors lists the keys that may sign evidence.
+func (f *Fleet) AttestationAnchors(ctx context.Context) ([]anchor.Anchor, error) {
+	return f.anchors(ctx, anchor.Attester)
+}
+
+func (f *Fleet) anchors(ctx context.Context, purpose anchor.Purpose) (list []anchor.Anchor, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		list, err = r.Anchors(purpose)
+		return err
+	})
+	return list, err
+}
+
+// Events lists the audit log in its order, from the first event behind after.
+func (f *Fleet) Events(ctx context.Context, after int64, limit int) (list []audit.Event, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		list, err = r.Events(after, limit)
+		return err
+	})
+	return list, err
+}
+
+func deviceSubject(id devices.ID) string          { return "device:" + string(id) }
+func anchorSubject(key cosekit.Thumbprint) string { return "anchor:" + key.String() }

@@ -1,0 +1,254 @@
+package tam
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// PublishManifest takes a signed SUIT envelope for the devices that should have
+// what it installs. Everything that devices check is checked here first, and what
+// they would refuse is refused with its reason.
+func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []byte) (Manifest, error) {
+	event := audit.Event{
+		Actor: actor, Action: audit.ManifestPublished,
+		Subject: "envelope:" + suit.SumSHA256(envelope).String(),
+	}
+	verified, err := f.authenticate(ctx, envelope)
+	if err != nil {
+		return Manifest{}, f.deny(ctx, event, err)
+	}
+	event.Subject = "manifest:" + verified.Digest().String()
+	m, err := f.describe(ctx, verified)
+	if err != nil {
+		return Manifest{}, f.deny(ctx, event, err)
+	}
+	m.Size, m.PublishedBy, m.PublishedAt = int64(len(envelope)), actor, f.config.Clock()
+	event.Details = map[string]string{"component": m.Component.String(), "sequence": fmt.Sprint(m.Sequence)}
+	err = f.change(ctx, event, func(tx Tx) error {
+		if m.Signer, err = signerOf(tx, verified, m, f.config.Clock()); err != nil {
+			return err
+		}
+		if err := checkSequence(tx, m); err != nil {
+			return err
+		}
+		return tx.AddManifest(m, envelope)
+	})
+	return m, err
+}
+
+// authenticate decodes the envelope and checks its signature under the publishers' keys.
+func (f *Fleet) authenticate(ctx context.Context, envelope []byte) (*suit.Verified, error) {
+	if size := int64(len(envelope)); size > f.config.MaxEnvelope {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrEnvelopeTooLarge, f.config.MaxEnvelope)
+	}
+	e, err := suit.Decode(envelope)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelopeMalformed, err)
+	}
+	publishers, err := f.Publishers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys suit.KeyList
+	for _, p := range publishers {
+		keys = append(keys, p.Key)
+	}
+	verified, err := e.Verify(keys, cosekit.LegacyPolicy(false))
+	if err != nil {
+		return nil, unverified(e, keys, err)
+	}
+	return verified, nil
+}
+
+// unverified names the reason for which an envelope does not verify.
+func unverified(e *suit.Envelope, keys suit.Keys, err error) error {
+	var at *suit.PathError
+	manifestDiffers := errors.As(err, &at) && at.Path == "envelope.manifest"
+	switch {
+	case errors.Is(err, suit.ErrNoAuthentication), errors.Is(err, suit.ErrDigest) && manifestDiffers:
+		return fmt.Errorf("%w: %w", ErrBadSignature, err)
+	case errors.Is(err, suit.ErrNoSignature):
+		if signer, named := unknownSigner(e, keys); named {
+			return fmt.Errorf("%w: %s", ErrUnknownSigner, signer)
+		}
+		return fmt.Errorf("%w: %w", ErrBadSignature, err)
+	case errors.Is(err, suit.ErrDigest):
+		return fmt.Errorf("%w: %w", ErrSeveredMismatch, err)
+	}
+	return fmt.Errorf("%w: %w", ErrEnvelopeMalformed, err)
+}
+
+// unknownSigner returns the key that the envelope names, where no signature names
+// the key of a publisher.
+func unknownSigner(e *suit.Envelope, keys suit.Keys) (signer cosekit.Thumbprint, named bool) {
+	for _, block := range e.UnverifiedBlocks() {
+		for _, s := range block.Signatures {
+			if len(s.KeyID) != len(signer) {
+				continue
+			}
+			t := cosekit.Thumbprint(s.KeyID)
+			if _, known := keys.Lookup(t); known {
+				return signer, false
+			}
+			signer, named = t, true
+		}
+	}
+	return signer, named
+}
+
+// describe reads from an authenticated manifest what plans and people need, and
+// checks the payloads that can be seen from here.
+func (f *Fleet) describe(ctx context.Context, v *suit.Verified) (Manifest, error) {
+	manifest := v.Manifest()
+	if len(manifest.ComponentID) == 0 {
+		return Manifest{}, ErrNoManifestComponent
+	}
+	m := Manifest{Digest: v.Digest(), Component: manifest.ComponentID, Sequence: manifest.SequenceNumber}
+	images, err := imagesOf(manifest)
+	if err != nil {
+		return Manifest{}, err
+	}
+	for _, img := range images {
+		if payload, ok := v.Integrated(img.URI); ok && img.content == nil {
+			img.content, img.URI = payload, ""
+		}
+		if err := f.checkPayload(ctx, img); err != nil {
+			return Manifest{}, fmt.Errorf("component %s: %w", img.Component, err)
+		}
+		if img.content != nil && img.ImageSize == 0 {
+			img.ImageSize = uint64(len(img.content))
+		}
+		m.Targets = append(m.Targets, img.Target)
+	}
+	return m, nil
+}
+
+// checkPayload compares the payload with the digest and the size that the manifest
+// gives: one that the envelope carries, or one of our own payload store. A payload
+// that is hosted elsewhere is for the device to check.
+func (f *Fleet) checkPayload(ctx context.Context, img image) error {
+	if img.content != nil {
+		h, ok := img.ImageDigest.Algorithm.New()
+		if !ok {
+			return fmt.Errorf("%w: %s", ErrUnsupportedManifest, img.ImageDigest.Algorithm)
+		}
+		h.Write(img.content)
+		got := suit.Digest{Algorithm: img.ImageDigest.Algorithm, Bytes: h.Sum(nil)}
+		return compare(img, got, int64(len(img.content)))
+	}
+	ours := f.config.PayloadURL != "" && strings.HasPrefix(img.URI, f.config.PayloadURL)
+	sum, err := hex.DecodeString(path.Base(img.URI))
+	if err != nil || len(sum) != len(cosekit.Thumbprint{}) {
+		if ours {
+			return fmt.Errorf("%w: %s does not end in the SHA-256 digest of a payload", ErrPayloadMissing, img.URI)
+		}
+		return nil
+	}
+	digest := suit.Digest{Algorithm: suit.SHA256, Bytes: sum}
+	payload, size, err := f.config.Payloads.Open(ctx, digest)
+	switch {
+	case errors.Is(err, ErrNotFound) && ours:
+		return fmt.Errorf("%w: %s", ErrPayloadMissing, img.URI)
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := payload.Close(); err != nil {
+		return err
+	}
+	return compare(img, digest, size)
+}
+
+// compare holds a payload against the manifest. An image size that is not given is 0.
+func compare(img image, got suit.Digest, size int64) error {
+	if !got.Equal(img.ImageDigest) {
+		return fmt.Errorf("%w: it has %s, the manifest says %s", ErrPayloadMismatch, got, img.ImageDigest)
+	}
+	if img.ImageSize != 0 && img.ImageSize != uint64(size) {
+		return fmt.Errorf("%w: it has %d bytes, the manifest says %d", ErrPayloadMismatch, size, img.ImageSize)
+	}
+	return nil
+}
+
+// signerOf returns the first signer that is a publisher now and may sign for the
+// manifest component id and every target.
+func signerOf(r AnchorReader, v *suit.Verified, m Manifest, now time.Time) (cosekit.Thumbprint, error) {
+	refusal := fmt.Errorf("%w", ErrUnknownSigner)
+	for _, signer := range v.Signers() {
+		a, err := r.Anchor(signer)
+		if err != nil {
+			return signer, err
+		}
+		if refusal = mayPublish(a, m, now); refusal == nil {
+			return signer, nil
+		}
+	}
+	return cosekit.Thumbprint{}, refusal
+}
+
+func mayPublish(a anchor.Anchor, m Manifest, now time.Time) error {
+	if err := a.Allows(anchor.TCSigner, now); err != nil {
+		return fmt.Errorf("%w: %w", ErrSignerNotAllowed, err)
+	}
+	components := []suit.ComponentID{m.Component}
+	for _, t := range m.Targets {
+		components = append(components, t.Component)
+	}
+	for _, c := range components {
+		if !a.MayPublish(c) {
+			return fmt.Errorf("%w: publisher %q (%s) may not sign for %s", ErrSignerNotAllowed, a.Title, a.Key.Thumbprint(), c)
+		}
+	}
+	return nil
+}
+
+// checkSequence refuses a manifest that is not newer than every other one with its
+// manifest component id.
+func checkSequence(r ManifestReader, m Manifest) error {
+	switch _, err := r.Manifest(m.Digest); {
+	case err == nil:
+		return fmt.Errorf("%w: %s", ErrAlreadyPublished, m.Digest)
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	last, found, err := newest(r, m.Component)
+	if err != nil {
+		return err
+	}
+	if found && m.Sequence <= last {
+		return fmt.Errorf("%w: %s has %d already, the manifest has %d", ErrSequenceNotAbove, m.Component, last, m.Sequence)
+	}
+	return nil
+}
+
+// newest returns the highest sequence number of a manifest component id. Manifests
+// that only install into a component of the same name may stand before it in the
+// list; hence the longer looks, the last of which decides.
+func newest(r ManifestReader, component suit.ComponentID) (sequence uint64, found bool, err error) {
+	for _, limit := range []int{4, 1000} {
+		list, err := r.ManifestsFor(component, limit)
+		if err != nil {
+			return 0, false, err
+		}
+		for _, m := range list {
+			if m.Component.Equal(component) {
+				return m.Sequence, true, nil
+			}
+		}
+		if len(list) < limit {
+			return 0, false, nil
+		}
+	}
+	return 0, false, fmt.Errorf("%w: too many manifests install into %s", ErrSequenceNotAbove, component)
+}
