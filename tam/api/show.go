@@ -1,0 +1,144 @@
+package api
+
+import (
+	"encoding/hex"
+	"strconv"
+
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// show translates a list; an empty one is [], not null.
+func show[From, To any](list []From, one func(From) To) []To {
+	out := make([]To, len(list))
+	for i, item := range list {
+		out[i] = one(item)
+	}
+	return out
+}
+
+func showManifest(m tam.Manifest) Manifest {
+	return Manifest{
+		Digest: m.Digest.String(), Component: m.Component.String(), Sequence: m.Sequence,
+		Signer: m.Signer.String(), Targets: show(m.Targets, showTarget), Size: m.Size,
+		PublishedAt: m.PublishedAt, PublishedBy: m.PublishedBy,
+	}
+}
+
+func showTarget(t tam.Target) Target {
+	return Target{
+		Component: t.Component.String(), ImageDigest: t.ImageDigest.String(),
+		ImageSize: t.ImageSize, URI: t.URI,
+	}
+}
+
+func showDevice(d tam.SeenDevice) Device {
+	return Device{
+		ID: string(d.ID), UEID: hex.EncodeToString(d.UEID), Name: d.Name,
+		State: DeviceState(d.State), StateReason: d.StateReason,
+		OEMID: hex.EncodeToString(d.OEMID), HardwareModel: hex.EncodeToString(d.HWModel),
+		HardwareVersion: d.HWVersion, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+		LastSeen: d.LastSeen,
+	}
+}
+
+func showDetail(d tam.DeviceDetail) DeviceDetail {
+	return DeviceDetail{
+		Device: showDevice(d.Device), Agents: show(d.Agents, showAgent),
+		Inventory: show(d.Inventory, showInventory), Components: show(d.Components, showStatus),
+		Requirements: show(d.Requirements, showRequirement), Appraisals: show(d.Appraisals, showAppraisal),
+	}
+}
+
+func showAgent(a devices.Agent) Agent {
+	out := Agent{
+		Key: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
+		Numbering: a.Numbering.String(), CreatedAt: a.CreatedAt, LastSeen: a.LastSeen,
+		AttestedAt: a.AttestedAt, HoldUntil: a.HoldUntil, HoldReason: a.HoldReason,
+	}
+	if a.ReportKey != nil {
+		out.ReportKey = a.ReportKey.Thumbprint().String()
+	}
+	return out
+}
+
+func showInventory(i devices.InventoryItem) InventoryItem {
+	return InventoryItem{Component: i.Component.String(), Digest: showDigest(i.Digest), Since: i.Since}
+}
+
+// showDigest leaves out a digest that is not known.
+func showDigest(d suit.Digest) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.String()
+}
+
+func showStatus(c devices.ComponentStatus) ComponentStatus {
+	return ComponentStatus{
+		Component: c.Component.String(), Manifest: c.Manifest.String(), Sequence: c.Sequence,
+		State: ComponentState(c.State), Reason: c.Reason, Attempts: c.Attempts,
+		RetryAfter: c.RetryAfter, Since: c.Since,
+	}
+}
+
+func showRequirement(r devices.Requirement) Requirement {
+	return Requirement{Component: r.Component.String(), CreatedAt: r.CreatedAt}
+}
+
+func showAppraisal(a devices.Appraisal) Appraisal {
+	return Appraisal{
+		At: a.At, Agent: a.Agent.String(), Accepted: a.Accepted, Reason: a.Reason,
+		Status: statusName(attest.Status(a.Status)), Verifier: a.Verifier, Format: a.Format,
+	}
+}
+
+func statusName(s attest.Status) string {
+	switch s {
+	case attest.None:
+		return "none"
+	case attest.Affirming:
+		return "affirming"
+	case attest.Warning:
+		return "warning"
+	case attest.Contraindicated:
+		return "contraindicated"
+	}
+	return strconv.Itoa(int(s))
+}
+
+func showPublisher(a anchor.Anchor) Publisher {
+	return Publisher{
+		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
+		PublicKey: string(a.Key.PEM()), Title: a.Title,
+		Components:    show(a.Constraints.Components, suit.ComponentID.String),
+		AllComponents: len(a.Constraints.Components) == 0,
+		NotBefore:     a.NotBefore, NotAfter: a.NotAfter,
+	}
+}
+
+func showAttestationAnchor(a anchor.Anchor) AttestationAnchor {
+	return AttestationAnchor{
+		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
+		PublicKey: string(a.Key.PEM()), Title: a.Title, NotBefore: a.NotBefore, NotAfter: a.NotAfter,
+	}
+}
+
+func showEvent(e audit.Event) Event {
+	return Event{
+		Seq: e.Seq, At: e.At, Actor: e.Actor, Action: string(e.Action), Subject: e.Subject,
+		Reason: e.Reason, Details: e.Details,
+	}
+}
+
+func showKey(k *cosekit.PublicKey) Key {
+	return Key{
+		Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(k.Algorithm()),
+		PublicKey: string(k.PEM()),
+	}
+}
