@@ -1,0 +1,135 @@
+// Command tamctl works on manifests in files, and on a Tamarack server as one of
+// its operators.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitUnreachable = 4
+)
+
+const longHelp = `tamctl makes and signs SUIT manifests ("tamctl suit", "tamctl keygen": files only)
+and operates a Tamarack server (everything else).
+
+The server is found by --server or TAMCTL_SERVER. Its token is read from the file
+given by --token-file or TAMCTL_TOKEN_FILE; the server wrote it at its first start.
+
+Exit codes:
+  0  done
+  1  something on this side failed, a file for example
+  2  the command line is wrong
+  3  the server refused, and says why
+  4  the server was not reached, or could not do its work`
+
+// run is the whole program.
+func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &app{env: env, stderr: stderr}
+	root := &cobra.Command{
+		Use:           "tamctl",
+		Short:         "Make manifests, and operate a Tamarack server",
+		Long:          longHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w; see '%s --help'", err, cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&app.server, "server", "", "URL of the server's API (env TAMCTL_SERVER; default "+defaultServer+")")
+	flags.StringVar(&app.tokenFile, "token-file", "", "file that holds the API token (env TAMCTL_TOKEN_FILE)")
+	flags.StringVarP(&app.format, "output", "o", "table", "how to show results: table, json or yaml")
+	root.AddCommand(
+		suitCommand(app), keygenCommand(),
+		manifestCommand(app), deviceCommand(app),
+		publisherCommand(app), attestationAnchorCommand(app),
+		keyCommand(app), eventCommand(app),
+	)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "tamctl: %v\n", err)
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(stderr, "  next: %s\n", hinted.Hint())
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var refused *refusedError
+	var unreachable *unreachableError
+	switch {
+	case errors.As(err, new(usageError)), strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	case errors.As(err, &unreachable):
+		return exitUnreachable
+	case errors.As(err, &refused):
+		return exitRefused
+	}
+	return exitFailure
+}
+
+// usageError is a fault of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usage("say what to do; see '%s --help'", cmd.CommandPath())
+		},
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// exactly is cobra.ExactArgs with a message that names what is missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usage("want %s; see '%s --help'", strings.Join(names, " and "), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%q is not wanted here; see '%s --help'", args[0], cmd.CommandPath())
+	}
+	return nil
+}

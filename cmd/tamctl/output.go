@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// show prints a result in the format of --output; table prints it for people.
+func (a *app) show(w io.Writer, value any, table func(*tabwriter.Writer)) error {
+	if a.format == "table" {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		table(t)
+		return t.Flush()
+	}
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	if a.format == "yaml" {
+		if text, err = yaml.JSONToYAML(text); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(w, strings.TrimSuffix(string(text), "\n"))
+	return err
+}
+
+// checkFormat refuses an unknown format before anything is done.
+func (a *app) checkFormat() error {
+	switch a.format {
+	case "table", "json", "yaml":
+		return nil
+	}
+	return usage("output %q is not table, json or yaml", a.format)
+}
+
+// row writes the cells of one line of a table; an empty one is a dash.
+func row(t *tabwriter.Writer, cells ...any) {
+	texts := make([]string, len(cells))
+	for i, c := range cells {
+		switch c := c.(type) {
+		case time.Time:
+			texts[i] = instant(c)
+		default:
+			texts[i] = printable(fmt.Sprint(c))
+		}
+		if texts[i] == "" {
+			texts[i] = "-"
+		}
+	}
+	fmt.Fprintln(t, strings.Join(texts, "\t"))
+}
+
+// fact is a row of a table that describes one thing; one without a value is left out.
+func fact(t *tabwriter.Writer, name string, value any) {
+	if moment, ok := value.(time.Time); ok && moment.IsZero() || value == "" {
+		return
+	}
+	row(t, name+":", value)
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// printable keeps what devices and other operators wrote from steering the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// brief cuts a digest or an id to the digits that tell it from others, unless all
+// are wanted. They are enough for 'show'.
+func brief(text string, wide bool) string {
+	const digits = 12
+	name, hex, found := strings.Cut(text, ":")
+	if !found {
+		name, hex = "", text
+	} else {
+		name += ":"
+	}
+	if wide || len(hex) <= digits {
+		return text
+	}
+	return name + hex[:digits]
+}
+
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, prefix := float64(n)/unit, 0
+	for value >= unit && prefix < 4 {
+		value /= unit
+		prefix++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[prefix])
+}
