@@ -2,13 +2,17 @@ package author
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/google/uuid"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -85,7 +89,9 @@ type Text struct {
 // Parse reads one YAML document. An unknown key is an error, and so is one that
 // appears twice.
 func Parse(data []byte) (*Description, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict(),
+		yaml.CustomUnmarshaler(asWritten), yaml.CustomUnmarshaler(wholeNumber),
+		yaml.CustomUnmarshaler(fromText[suit.ComponentID]), yaml.CustomUnmarshaler(fromText[uuid.UUID]))
 	var d Description
 	if err := decoder.Decode(&d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDescription, err)
@@ -94,6 +100,62 @@ func Parse(data []byte) (*Description, error) {
 		return nil, refuse("more than one YAML document")
 	}
 	return &d, nil
+}
+
+// asWritten keeps the digits of what looks like a number: the library reads 1.10 as
+// 1.1, which is another version and another class.
+func asWritten(dst *string, raw []byte) error {
+	node, err := scalar(raw)
+	if err != nil {
+		return err
+	}
+	switch node := node.(type) {
+	case *ast.StringNode:
+		*dst = node.Value
+	case *ast.LiteralNode:
+		*dst = node.Value.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		*dst = node.GetToken().Value
+	default:
+		return fmt.Errorf("want text, not %s", node.Type())
+	}
+	return nil
+}
+
+// fromText is asWritten for a type that reads text.
+func fromText[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](dst *T, raw []byte) error {
+	var text string
+	if err := asWritten(&text, raw); err != nil {
+		return err
+	}
+	return P(dst).UnmarshalText([]byte(text))
+}
+
+// wholeNumber reads decimal digits, and nothing that has to be rounded.
+func wholeNumber(dst *uint64, raw []byte) error {
+	node, err := scalar(raw)
+	if err != nil {
+		return err
+	}
+	digits := node.GetToken().Value
+	if *dst, err = strconv.ParseUint(digits, 10, 64); err != nil {
+		return fmt.Errorf("want a whole number, not %q", digits)
+	}
+	return nil
+}
+
+func scalar(raw []byte) (ast.Node, error) {
+	file, err := parser.ParseBytes(raw, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return nil, errors.New("want a value")
+	}
+	return file.Docs[0].Body, nil
 }
 
 // Load reads a description file. The payload's file is looked for beside it.

@@ -1,6 +1,7 @@
 package author
 
 import (
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -53,6 +54,9 @@ func (d *Description) check() error {
 	}
 	if d.SequenceNumber == 0 {
 		return refuse("sequence-number is missing: 1 for the first manifest of a component, more for each that follows")
+	}
+	if d.SequenceNumber > math.MaxInt64 {
+		return refuse("sequence-number %d leaves no room for the next ones", d.SequenceNumber)
 	}
 	if err := d.checkIdentity(); err != nil {
 		return err
