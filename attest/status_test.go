@@ -1,0 +1,65 @@
+package attest
+
+import "testing"
+
+func TestTier(t *testing.T) {
+	for value := -128; value <= 127; value++ {
+		want := Contraindicated
+		switch {
+		case value >= -1 && value <= 1:
+			want = None
+		case value >= 2 && value < 32, value >= -32 && value <= -2:
+			want = Affirming
+		case value >= 32 && value < 96, value >= -96 && value <= -33:
+			want = Warning
+		}
+		if got := (Element{Value: int8(value)}).Tier(); got != want {
+			t.Errorf("%d: %s, want %s", value, got, want)
+		}
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	for _, test := range []struct {
+		values []int8
+		want   Status
+	}{
+		{nil, None}, {[]int8{0, 0}, None}, {[]int8{2}, Affirming}, {[]int8{0, 2, 0, -32}, Affirming},
+		{[]int8{2, 32}, Warning}, {[]int8{-33, 2}, Warning}, {[]int8{2, 95, 0}, Warning},
+		{[]int8{96, 2}, Contraindicated}, {[]int8{32, -97}, Contraindicated}, {[]int8{127}, Contraindicated},
+		{[]int8{2, 1}, None}, {[]int8{-1, 2}, None}, {[]int8{1, 32}, Warning}, {[]int8{-1, 96}, Contraindicated},
+	} {
+		vector := make([]Element, len(test.values))
+		for i, v := range test.values {
+			vector[i].Value = v
+		}
+		if got := StatusOf(vector); got != test.want {
+			t.Errorf("%v: %s, want %s", test.values, got, test.want)
+		}
+	}
+}
+
+func TestReason(t *testing.T) {
+	for _, test := range []struct {
+		result Result
+		want   string
+	}{
+		{Result{Status: Affirming, Vector: []Element{{Hardware, 2, "genuine"}}}, ""},
+		{Result{Status: Affirming}, "the verifier gave no reason"},
+		{Result{Status: None, Vector: []Element{{Hardware, 0, "skipped"}}}, "the verifier gave no reason"},
+		{Result{Vector: []Element{{Hardware, 2, "genuine"}, {Executables, -1, "broken"}}}, "executables: broken"},
+		{Result{Vector: []Element{{Executables, -1, "broken"}, {Hardware, 32, "old"}}}, "hardware: old"},
+		{Result{Vector: []Element{{Hardware, 32, "old"}, {InstanceIdentity, 97, "unknown"}, {Executables, 33, "odd"}}}, "instance-identity: unknown"},
+	} {
+		if got := test.result.Reason(); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.result.Vector, got, test.want)
+		}
+	}
+	for status, want := range map[Status]string{
+		None: "none", Affirming: "affirming", Warning: "warning", Contraindicated: "contraindicated", 7: "status 7",
+	} {
+		if status.String() != want {
+			t.Errorf("%d: %s", status, status)
+		}
+	}
+}
