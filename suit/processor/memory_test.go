@@ -19,6 +19,7 @@ type memory struct {
 	images    map[string][]byte
 	manifests map[string]Installation
 	faults    map[string]error // by the name of the method that returns it
+	room      int              // set aside for a candidate
 	open      bool             // a transaction is
 	broken    []string         // breaches of the contract
 }
@@ -130,7 +131,7 @@ func (tx *memoryTx) Create(_ context.Context, id suit.ComponentID) (io.WriteClos
 	}
 	delete(tx.candidates, id.Key())
 	tx.writing++
-	return &memoryImage{tx: tx, key: id.Key()}, nil
+	return &memoryImage{tx: tx, key: id.Key(), content: make([]byte, 0, tx.host.room)}, nil
 }
 
 type memoryImage struct {

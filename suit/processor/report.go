@@ -9,7 +9,7 @@ type trace struct {
 }
 
 // place is a command on a component. The shared sequence runs before every section:
-// what it finds there each time is told once.
+// that its commands succeed each time is told once.
 type place struct {
 	section   suit.Section
 	offset    int
@@ -23,13 +23,13 @@ func (t *trace) record(at place, policy suit.Policy, measured suit.Parameters, e
 	if err != nil {
 		record, sysinfo = suit.RecordOnFailure, suit.SysinfoOnFailure
 	}
-	if policy&record == 0 || t.seen[at] {
+	if policy&record == 0 || err == nil && t.seen[at] {
 		return
 	}
 	if t.seen == nil {
 		t.seen = map[place]bool{}
 	}
-	t.seen[at] = err == nil
+	t.seen[at] = true
 	if policy&sysinfo == 0 {
 		measured = suit.Parameters{}
 	}
