@@ -23,6 +23,7 @@ type disk struct {
 	crash   bool
 	crashed bool // everything after a crash fails
 	open    int  // files that are open
+	stuck   bool // it was a removal that failed
 }
 
 type inode struct {
@@ -108,6 +109,7 @@ func (d *disk) Rename(oldName, newName string) error {
 
 func (d *disk) Remove(name string) error {
 	if err := d.step(); err != nil {
+		d.stuck = true
 		return err
 	}
 	if d.names[name] == nil {

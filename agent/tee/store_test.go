@@ -1,0 +1,411 @@
+package tee
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
+	"github.com/tamarack-tam/tamarack/suit/processor"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+const vendor, class = "example.com", "lamp"
+
+var identity = processor.Identity{
+	Vendor: author.VendorID(vendor),
+	Class:  author.ClassID(author.VendorID(vendor), class),
+}
+
+var publisher = func() cosekit.Signer {
+	s, err := cosekit.GenerateSigner(cosekit.Ed25519)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}()
+
+func component(t testing.TB, s string) suit.ComponentID {
+	t.Helper()
+	id, err := suit.ParseComponentID(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// manifest is a verified manifest that installs image as id.
+func manifest(t testing.TB, id suit.ComponentID, sequence uint64, image []byte) *suit.Verified {
+	t.Helper()
+	m, payloads, err := author.CreateFrom(&author.Description{
+		Component: id, SequenceNumber: sequence, VendorDomain: vendor, ClassInfo: class,
+		Payload: author.Payload{Integrated: true},
+	}, bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := suit.Sign(m, payloads, publisher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified, err := envelope.Verify(suit.KeyList{publisher.PublicKey()}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verified
+}
+
+func install(ctx context.Context, s *Store, m *suit.Verified) error {
+	all := func(suit.ComponentID) bool { return true }
+	_, err := processor.New(s, nil, processor.DefaultLimits()).Update(ctx, m, all)
+	return err
+}
+
+func openStore(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestInstalledComponentIsMeasuredFromItsFile(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	id := component(t, "app/hello")
+	m := manifest(t, id, 3, []byte("hello"))
+	if err := install(t.Context(), s, m); err != nil {
+		t.Fatal(err)
+	}
+	claims, err := s.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(claims) != 2 {
+		t.Fatalf("%d claims, want component and manifest", len(claims))
+	}
+	image, own := claims[0], claims[1]
+	if !image.Component.Equal(id) || !image.ImageDigest.Equal(suit.SumSHA256([]byte("hello"))) || *image.ImageSize != 5 {
+		t.Errorf("component measured as %+v", image)
+	}
+	if !own.Component.Equal(component(t, "app/hello/suit")) || !own.ImageDigest.Equal(m.Digest()) {
+		t.Errorf("manifest measured as %+v, want %s", own, m.Digest())
+	}
+
+	// Whoever changes the file changes the measurement: nothing is remembered.
+	file := filepath.Join(dir, s.view().component(id).File)
+	if err := os.WriteFile(file, []byte("HELLO!"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	installed, err := s.Installed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := installed[0]; !c.Digest.Equal(suit.SumSHA256([]byte("HELLO!"))) || c.Size != 6 || c.Sequence != 3 {
+		t.Errorf("after tampering measured as %+v", c)
+	}
+}
+
+func TestStoreSurvivesReopening(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	id := component(t, "app/hello")
+	least := uint64(7)
+	if err := install(t.Context(), s, manifest(t, id, 1, []byte("one"))); err != nil {
+		t.Fatal(err)
+	}
+	if added, err := s.Request(teep.RequestedTC{Component: component(t, "app/other"), MinSequence: &least}); !added || err != nil {
+		t.Fatal(added, err)
+	}
+	if fresh, err := s.AcceptUpdate([32]byte{1}); !fresh || err != nil {
+		t.Fatal(fresh, err)
+	}
+	want := fingerprint(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openStore(t, dir)
+	if got := fingerprint(t, again); got != want {
+		t.Errorf("reopened as\n%s\nwant\n%s", got, want)
+	}
+	if fresh, err := again.AcceptUpdate([32]byte{1}); fresh || err != nil {
+		t.Errorf("a known update is fresh=%v, %v", fresh, err)
+	}
+	if r := again.Requests(); len(r) != 1 || *r[0].MinSequence != 7 {
+		t.Errorf("requests %+v", r)
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	dir := t.TempDir()
+	openStore(t, dir)
+	_, err := Open(dir, identity)
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "its own directory") {
+		t.Fatalf("second Open: %v", err)
+	}
+	reader, err := Read(dir, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if _, err := reader.AcceptUpdate([32]byte{}); !errors.Is(err, errReadOnly) {
+		t.Errorf("change through a reader: %v", err)
+	}
+	if err := install(t.Context(), reader, manifest(t, component(t, "a"), 1, []byte("x"))); !errors.Is(err, errReadOnly) {
+		t.Errorf("installation through a reader: %v", err)
+	}
+}
+
+func TestOpenRefusesWhatItDidNotWrite(t *testing.T) {
+	id := component(t, "app/hello")
+	tests := []struct {
+		name   string
+		spoil  func(t *testing.T, dir, image string)
+		isDone error
+	}{
+		{"index flipped", func(t *testing.T, dir, _ string) { flip(t, filepath.Join(dir, indexName)) }, ErrDamaged},
+		{"index empty", func(t *testing.T, dir, _ string) { write(t, filepath.Join(dir, indexName), nil) }, ErrDamaged},
+		{"index too large", func(t *testing.T, dir, _ string) {
+			write(t, filepath.Join(dir, indexName), make([]byte, maxIndexSize+1))
+		}, ErrDamaged},
+		{"index of a newer version", func(t *testing.T, dir, _ string) {
+			write(t, filepath.Join(dir, indexName), cosekit.MustMarshal([]any{indexVersion + 1, []byte{}, []byte{}}))
+		}, ErrTooNew},
+		{"image gone", func(t *testing.T, dir, image string) {
+			if err := os.Remove(image); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrDamaged},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			if err := install(t.Context(), s, manifest(t, id, 1, []byte("hello"))); err != nil {
+				t.Fatal(err)
+			}
+			image := filepath.Join(dir, s.view().component(id).File)
+			s.Close()
+			tt.spoil(t, dir, image)
+			if _, err := Open(dir, identity); !errors.Is(err, tt.isDone) {
+				t.Errorf("Open: %v, want %v", err, tt.isDone)
+			}
+		})
+	}
+}
+
+func TestSymbolicLinkIsNoImage(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	id := component(t, "app/hello")
+	if err := install(t.Context(), s, manifest(t, id, 1, []byte("hello"))); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(dir, s.view().component(id).File)
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, []byte("hello"))
+	if err := errors.Join(os.Remove(image), os.Symlink(secret, image)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Measure(t.Context()); err == nil {
+		t.Error("a planted link was measured as the component")
+	}
+}
+
+func TestOpenSweepsLeftoversOnly(t *testing.T) {
+	dir := t.TempDir()
+	openStore(t, dir).Close()
+	leftovers := []string{indexTemp, fileName(imagePrefix, component(t, "a"), 3, 1), fileName(envelopePrefix, component(t, "a"), 3, 2)}
+	for _, name := range append(leftovers, "notes.txt", "image-of-my-cat.jpg") {
+		write(t, filepath.Join(dir, name), []byte("x"))
+	}
+	openStore(t, dir)
+	for _, name := range leftovers {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	for _, name := range []string{"notes.txt", "image-of-my-cat.jpg"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("somebody's file: %v", err)
+		}
+	}
+}
+
+func TestComponentIDsNeverNameFiles(t *testing.T) {
+	outer := t.TempDir()
+	s := openStore(t, filepath.Join(outer, "store"))
+	for i, id := range []suit.ComponentID{
+		{[]byte(".."), []byte(".."), []byte("etc"), []byte("passwd")},
+		{[]byte("/etc/passwd")}, {[]byte("a\x00b")}, {[]byte("index")}, {{}}, {[]byte(strings.Repeat("x", 900))},
+	} {
+		tx, err := s.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := tx.Create(t.Context(), id)
+		if err != nil {
+			t.Fatalf("%q: %v", id, err)
+		}
+		in := processor.Installation{Manifest: id, Components: []suit.ComponentID{id}, Envelope: []byte{byte(i)}}
+		if err := errors.Join(w.Close(), tx.Commit(t.Context(), in)); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(outer, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !validFile(e.Name()) && e.Name() != indexName && e.Name() != lockName {
+			t.Errorf("file %q", e.Name())
+		}
+	}
+	if beside, _ := os.ReadDir(outer); len(beside) != 1 {
+		t.Errorf("files beside the store: %v", beside)
+	}
+}
+
+func TestSupports(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	for name, id := range map[string]suit.ComponentID{
+		"empty":             {},
+		"too many segments": make(suit.ComponentID, maxSegments+1),
+		"too long":          {make([]byte, maxIDBytes+1)},
+	} {
+		if s.Supports(id) == nil {
+			t.Errorf("%s: supported", name)
+		}
+	}
+}
+
+func TestRollbackLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	id := component(t, "app/hello")
+	if err := install(t.Context(), s, manifest(t, id, 5, []byte("five"))); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	tests := map[string]*suit.Verified{
+		"lower sequence": manifest(t, id, 4, []byte("four")),
+	}
+	for name, m := range tests {
+		if err := install(t.Context(), s, m); !errors.Is(err, processor.ErrRollback) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second replaces the first
+		w, err := tx.Create(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte("candidate")); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if claims, err := s.Measure(t.Context()); err != nil || !claims[0].ImageDigest.Equal(suit.SumSHA256([]byte("five"))) {
+		t.Errorf("the candidate shows: %v %v", claims, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tx.Open(t.Context(), id); !errors.Is(err, ErrFinished) {
+		t.Errorf("Open after Rollback: %v", err)
+	}
+	if after := tree(t, dir); after != before {
+		t.Errorf("directory changed:\n%s\nwas\n%s", after, before)
+	}
+}
+
+func TestCommitRefusesAStrayCandidate(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	w, err := tx.Create(t.Context(), component(t, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in := processor.Installation{Manifest: component(t, "m"), Components: []suit.ComponentID{component(t, "a")}}
+	if err := tx.Commit(t.Context(), in); err == nil {
+		t.Error("a candidate of a foreign component was committed")
+	}
+	if len(s.view().Components) != 0 {
+		t.Error("something is installed")
+	}
+}
+
+// fingerprint is all that the store knows, as text.
+func fingerprint(t testing.TB, s *Store) string {
+	t.Helper()
+	claims, err := s.Measure(t.Context())
+	if err != nil {
+		t.Fatalf("measure: %v", err)
+	}
+	x := s.view().clone()
+	x.Serial = 0
+	for i := range x.Components {
+		x.Components[i].File = ""
+	}
+	for i := range x.Manifests {
+		x.Manifests[i].File = ""
+	}
+	return string(cosekit.MustMarshal([]any{claims, x}))
+}
+
+// tree is every file of a directory with its content.
+func tree(t testing.TB, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		b.WriteString(path + "\n" + string(data) + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func write(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(t testing.TB, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	write(t, path, data)
+}
