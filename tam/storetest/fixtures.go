@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// at is a moment in the suite's own time, to the microsecond.
+func at(minutes int) time.Time {
+	return time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC).Add(time.Duration(minutes) * time.Minute)
+}
+
+// publicKey returns the nth key of the suite.
+func publicKey(n int) *cosekit.PublicKey {
+	seed := make([]byte, ed25519.SeedSize)
+	binary.BigEndian.PutUint64(seed, uint64(n))
+	k, err := cosekit.NewPublicKey(ed25519.NewKeyFromSeed(seed).Public())
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// oddComponents are ids that a store may trip over.
+var oddComponents = []suit.ComponentID{
+	{},
+	{[]byte{}},
+	{[]byte{}, []byte{}},
+	{[]byte{0}},
+	{[]byte{0, 0xff, '\'', '"', '%'}},
+	{[]byte("app"), []byte("hello")},
+	{[]byte("app/hello")},
+	{bytes.Repeat([]byte{0xa5}, 3000)},
+}
+
+func deviceID(n int) devices.ID { return devices.ID(fmt.Sprintf("device-%03d", n)) }
+
+func device(n int) devices.Device {
+	return devices.Device{
+		ID: deviceID(n), UEID: []byte{1, byte(n >> 8), byte(n), 0, 7}, Name: "sensor ☃ 'one'; --", State: devices.Pending, StateReason: "new",
+		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", CreatedAt: at(n), UpdatedAt: at(n + 1),
+	}
+}
+
+func agent(device, key int) devices.Agent {
+	return devices.Agent{
+		Key: publicKey(key), Device: deviceID(device), Numbering: teep.PreIANA, ReportKey: publicKey(key + 1000), Extensions: []uint32{0, 1<<32 - 1},
+		CreatedAt: at(1), LastSeen: at(2), AttestedAt: at(3), HoldUntil: at(4), HoldReason: "asks too often",
+	}
+}
+
+func digest(n int) suit.Digest { return suit.SumSHA256(binary.BigEndian.AppendUint64(nil, uint64(n))) }
+
+func component(name string) suit.ComponentID { return suit.ComponentID{[]byte("app"), []byte(name)} }
+
+func manifest(n int, c suit.ComponentID, sequence uint64) tam.Manifest {
+	return tam.Manifest{
+		Digest: digest(n), Component: c, Sequence: sequence, Signer: publicKey(n).Thumbprint(), Size: 3,
+		Targets:     []tam.Target{{Component: c, ImageDigest: digest(n + 1000), ImageSize: 1<<64 - 1, URI: "https://example.com/a?b=c"}},
+		PublishedAt: at(n), PublishedBy: "operator",
+	}
+}
+
+func appraisal(device int, when time.Time, reason string) devices.Appraisal {
+	return devices.Appraisal{
+		Device: deviceID(device), Agent: publicKey(1).Thumbprint(), At: when, Accepted: true, Reason: reason, Status: -1,
+		Vector: []byte(`[{"name":"executables"}]`), Verifier: "local", Evidence: bytes.Repeat([]byte{0}, 100), Format: "application/eat+cwt", Challenge: []byte{0, 1},
+	}
+}
+
+func event(subject string) audit.Event {
+	return audit.Event{
+		At: at(0), Actor: "operator:ann", Action: "device.accepted", Subject: subject, Reason: "known",
+		Details: map[string]string{"": "empty", "b": "☃", "a": ""},
+	}
+}
+
+func update(agent, device, token int) tam.Outstanding {
+	return tam.Outstanding{
+		Agent: publicKey(agent).Thumbprint(), Device: deviceID(device), Token: []byte{0, byte(token)},
+		Manifests: []suit.Digest{digest(1), {Algorithm: suit.SHA512, Bytes: bytes.Repeat([]byte{1}, 64)}}, SentAt: at(token), ExpiresAt: at(token + 100),
+	}
+}
+
+// Fill puts something of everything into an empty store.
+func Fill(t testing.TB, store tam.Store) {
+	t.Helper()
+	err := store.Update(t.Context(), func(tx tam.Tx) error {
+		for _, put := range []func() error{
+			func() error { return tx.PutDevice(device(1)) },
+			func() error { return tx.PutAgent(agent(1, 1)) },
+			func() error {
+				return tx.ReplaceInventory(deviceID(1), []devices.InventoryItem{{Component: component("a"), Digest: digest(1), Since: at(1)}})
+			},
+			func() error { return tx.PutComponentStatus(status(1, component("a"))) },
+			func() error {
+				return tx.PutRequirement(devices.Requirement{Device: deviceID(1), Component: component("a"), CreatedAt: at(1)})
+			},
+			func() error { return tx.AddAppraisal(appraisal(1, at(1), "good")) },
+			func() error { return tx.AddManifest(manifest(1, component("a"), 1), []byte("env")) },
+			func() error { return tx.AddAnchor(trusted(1, anchor.TCSigner)) },
+			func() error { return tx.Spend([]byte("token"), at(1)) },
+			func() error { return tx.PutOutstanding(update(1, 1, 1), 1) },
+			func() error { return tx.AddTokenKey(tam.TokenKey{ID: 1, Secret: []byte("secret"), CreatedAt: at(1)}) },
+			func() error { return tx.AppendEvent(event("device:1")) },
+		} {
+			if err := put(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("fill the store: %v", err)
+	}
+}
+
+func status(device int, c suit.ComponentID) devices.ComponentStatus {
+	return devices.ComponentStatus{
+		Device: deviceID(device), Component: c, Manifest: digest(1), Sequence: 1<<64 - 1, State: devices.Failed, Reason: "no room",
+		Attempts: 3, RetryAfter: at(1), Since: at(2),
+	}
+}
+
+func trusted(key int, purposes ...anchor.Purpose) anchor.Anchor {
+	return anchor.Anchor{
+		Key: publicKey(key), Title: "Acme", Purposes: purposes, NotBefore: at(1),
+		Constraints: anchor.Constraints{
+			Components: []suit.ComponentID{{}, component("a")}, VendorIDs: [][]byte{bytes.Repeat([]byte{1}, 16)},
+			ClassIDs: [][]byte{{2}, {3}}, Grants: []anchor.Purpose{anchor.TCSigner, anchor.TAM},
+		},
+	}
+}

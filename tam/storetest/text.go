@@ -1,0 +1,113 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// Each value has one text, whether nil or empty, in whatever zone. Values are
+// compared by it.
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000")
+}
+
+func keyText(k *cosekit.PublicKey) string {
+	if k == nil {
+		return "none"
+	}
+	return k.Thumbprint().String()
+}
+
+func digestText(d suit.Digest) string {
+	if d.IsZero() {
+		return "none"
+	}
+	return d.String()
+}
+
+func hashText(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
+
+func deviceText(d devices.Device) string {
+	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q created %s updated %s",
+		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, timeText(d.CreatedAt), timeText(d.UpdatedAt))
+}
+
+func agentText(a devices.Agent) string {
+	return fmt.Sprintf("agent %s of %s numbering %d report key %s extensions %d created %s seen %s attested %s hold %s %q",
+		keyText(a.Key), a.Device, a.Numbering, keyText(a.ReportKey), a.Extensions,
+		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.HoldUntil), a.HoldReason)
+}
+
+func itemText(i devices.InventoryItem) string {
+	return fmt.Sprintf("holds %q %s since %s", i.Component, digestText(i.Digest), timeText(i.Since))
+}
+
+func statusText(s devices.ComponentStatus) string {
+	return fmt.Sprintf("status of %q on %s %s sequence %d %s %q attempts %d retry %s since %s",
+		s.Component, s.Device, s.Manifest, s.Sequence, s.State, s.Reason, s.Attempts, timeText(s.RetryAfter), timeText(s.Since))
+}
+
+func requirementText(r devices.Requirement) string {
+	return fmt.Sprintf("%s requires %q since %s", r.Device, r.Component, timeText(r.CreatedAt))
+}
+
+func appraisalText(a devices.Appraisal) string {
+	return fmt.Sprintf("appraisal of %s %s at %s accepted %t %q status %d vector %s by %q evidence %s %q challenge %x",
+		a.Device, a.Agent, timeText(a.At), a.Accepted, a.Reason, a.Status, a.Vector, a.Verifier, hashText(a.Evidence), a.Format, a.Challenge)
+}
+
+func manifestText(m tam.Manifest) string {
+	lines := []string{fmt.Sprintf("manifest %s of %q sequence %d signer %s size %d published %s by %q",
+		m.Digest, m.Component, m.Sequence, m.Signer, m.Size, timeText(m.PublishedAt), m.PublishedBy)}
+	for _, t := range m.Targets {
+		lines = append(lines, fmt.Sprintf("  target %q %s size %d uri %q", t.Component, digestText(t.ImageDigest), t.ImageSize, t.URI))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func anchorText(a anchor.Anchor) string {
+	c := a.Constraints
+	return fmt.Sprintf("anchor %s %q for %v components %q vendors %x classes %x grants %v from %s to %s",
+		keyText(a.Key), a.Title, a.Purposes, c.Components, c.VendorIDs, c.ClassIDs, c.Grants, timeText(a.NotBefore), timeText(a.NotAfter))
+}
+
+func outstandingText(o tam.Outstanding) string {
+	return fmt.Sprintf("update to %s of %s token %x manifests %v sent %s expires %s",
+		o.Agent, o.Device, o.Token, o.Manifests, timeText(o.SentAt), timeText(o.ExpiresAt))
+}
+
+func tokenKeyText(k tam.TokenKey) string {
+	return fmt.Sprintf("token key %d %s created %s", k.ID, hashText(k.Secret), timeText(k.CreatedAt))
+}
+
+func eventText(e audit.Event) string {
+	var details strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(e.Details)) {
+		fmt.Fprintf(&details, " %q=%q", k, e.Details[k])
+	}
+	return fmt.Sprintf("event %d at %s %q %s %q %q%s", e.Seq, timeText(e.At), e.Actor, e.Action, e.Subject, e.Reason, details.String())
+}
+
+// textOf joins the texts of a list, a line for each.
+func textOf[T any](text func(T) string, list []T) string {
+	lines := make([]string, len(list))
+	for i, v := range list {
+		lines[i] = text(v)
+	}
+	return strings.Join(lines, "\n")
+}
