@@ -191,6 +191,17 @@ func TestReaders(t *testing.T) {
 	}
 }
 
+func TestReadersCapTheirInput(t *testing.T) {
+	many := append([]byte{0x99, 0x10, 0x01}, make([]byte, MaxElements+1)...)
+	if _, err := Elements(many); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d elements: got %v, want ErrMalformed", MaxElements+1, err)
+	}
+	many[0] = 0xb9
+	if _, err := Pairs(append(many, many...)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d pairs: got %v, want ErrMalformed", MaxElements+1, err)
+	}
+}
+
 func TestBytesDoesNotAlias(t *testing.T) {
 	item := []byte{0x42, 1, 2}
 	got, err := Bytes(item)

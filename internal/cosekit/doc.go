@@ -1,8 +1,9 @@
 // Package cosekit is the one place where Tamarack touches CBOR modes and COSE.
 //
-// Call [Unmarshal] and [Marshal] for strict and deterministic CBOR, [ParsePublicKey]
-// for a COSE_Key, [LoadSigner] for a private key in a file, [Sign1], [Sign] and
-// [Parse] for COSE_Sign1 and COSE_Sign.
+// Call [Validate] on what came from somebody else and read it with [Elements],
+// [Pairs] and their likes, or [Unmarshal] where the laxer library will do; write
+// with [Marshal]. [ParsePublicKey] reads a COSE_Key, [LoadSigner] a private key in a
+// file; [Sign1], [Sign] and [Parse] are for COSE_Sign1 and COSE_Sign.
 //
 // It adds to go-cose what that library does not know: the fully-specified
 // algorithms ESP256 (-9) and Ed25519 (-19) of RFC 9864, key thumbprints (RFC 9679),

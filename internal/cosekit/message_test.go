@@ -388,6 +388,15 @@ func TestVerifyConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
+func TestAnotherKeyIDIsPassedOver(t *testing.T) {
+	s, other := newSigner(t, ESP256), newSigner(t, ESP256)
+	kid := other.PublicKey().thumbprint[:]
+	m := parse(t, craft(t, s, unhex(t, "a10128"), map[int]any{4: kid}, []byte("x")))
+	if err := m.Verify(s.PublicKey(), false); !errors.Is(err, ErrSignature) {
+		t.Errorf("signed by this key, naming another: got %v, want ErrSignature", err)
+	}
+}
+
 func TestConfirmationKey(t *testing.T) {
 	s := newSigner(t, Ed25519)
 	m := parse(t, sign1(t, s, []byte("x"), Form{CWTClaims: ConfirmationHeader(s.PublicKey())}))
