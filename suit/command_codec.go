@@ -150,10 +150,12 @@ func decodeAlternatives(raw []byte, depth int) (Argument, error) {
 
 // encodeSequence returns the encoded array. It refuses what decodeSequence would.
 func encodeSequence(seq *Sequence, depth int) ([]byte, error) {
-	if depth > MaxSequenceDepth {
+	switch {
+	case seq == nil:
+		return nil, malformed("no sequence")
+	case depth > MaxSequenceDepth:
 		return nil, overLimit("sequences nested deeper than %d", MaxSequenceDepth)
-	}
-	if len(seq.Commands) > MaxCommands {
+	case len(seq.Commands) > MaxCommands:
 		return nil, overLimit("%d commands, at most %d", len(seq.Commands), MaxCommands)
 	}
 	items := make([]any, 0, 2*len(seq.Commands))
@@ -188,6 +190,9 @@ func (s *Sequence) encode(depth int) (any, error) {
 }
 
 func (a *Alternatives) encode(depth int) (any, error) {
+	if a == nil {
+		return nil, malformed("no alternatives")
+	}
 	list := make([]any, 0, len(a.Sequences)+1)
 	for i := range a.Sequences {
 		raw, err := encodeSequence(&a.Sequences[i], depth+1)
