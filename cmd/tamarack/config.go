@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Config is the one configuration file. Every key can be set by a flag with its
+// dotted name (--teep.listen) or by the environment (TAMARACK_TEEP_LISTEN); a
+// flag wins over the environment, the environment over the file. Values there are
+// YAML too.
+type Config struct {
+	Data        string            `yaml:"data" doc:"directory of the database, payloads and keys"`
+	TEEP        TEEPConfig        `yaml:"teep"`
+	API         APIConfig         `yaml:"api"`
+	Attestation AttestationConfig `yaml:"attestation"`
+	Sessions    SessionsConfig    `yaml:"sessions"`
+	Log         LogConfig         `yaml:"log"`
+}
+
+// TEEPConfig is the devices' listener.
+type TEEPConfig struct {
+	Listen    string           `yaml:"listen" doc:"address for devices"`
+	PublicURL string           `yaml:"public_url" doc:"URL at which devices reach the listener; empty for its own address"`
+	TLSCert   string           `yaml:"tls_cert" doc:"PEM certificate chain; empty serves plain HTTP, for loopback or behind a proxy"`
+	TLSKey    string           `yaml:"tls_key" doc:"PEM private key file of tls_cert"`
+	MaxBody   int64            `yaml:"max_body" doc:"bytes that one message may have"`
+	RateLimit RateConfig       `yaml:"rate_limit"`
+	Endpoints []EndpointConfig `yaml:"endpoints" doc:"list of endpoints, as YAML"`
+}
+
+// RateConfig limits requests, in memory, before anything is decoded.
+type RateConfig struct {
+	PerAddress float64 `yaml:"per_address" doc:"requests a second from one address; -1 for no limit"`
+	Total      float64 `yaml:"total" doc:"requests a second from all addresses; -1 for no limit"`
+}
+
+// EndpointConfig is one TEEP URL.
+type EndpointConfig struct {
+	Path             string         `yaml:"path"`
+	Numbering        teep.Numbering `yaml:"numbering"`
+	FirstRequest     string         `yaml:"first_request"` // sign, esp256 or ed25519
+	FirstContact     string         `yaml:"first_contact"` // token, challenge or empty for attestation.first_contact
+	LegacyAlgorithms bool           `yaml:"legacy_algorithms"`
+	Debug            bool           `yaml:"debug"`
+}
+
+// APIConfig is the operators' listener.
+type APIConfig struct {
+	Listen     string `yaml:"listen" doc:"address for operators"`
+	TLSCert    string `yaml:"tls_cert" doc:"PEM certificate chain; needed beyond loopback"`
+	TLSKey     string `yaml:"tls_key" doc:"PEM private key file of tls_cert"`
+	TokenFile  string `yaml:"token_file" doc:"file of the admin token; default <data>/admin.token"`
+	MaxPayload int64  `yaml:"max_payload" doc:"bytes that one uploaded payload may have"`
+}
+
+// AttestationConfig is when devices must attest, and what becomes of new ones.
+type AttestationConfig struct {
+	FirstContact string        `yaml:"first_contact" doc:"token (cheap polls) or challenge (one round trip less for new devices)"`
+	Admission    string        `yaml:"admission" doc:"new devices: pending, affirming or preregistered"`
+	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
+}
+
+// SessionsConfig holds the lifetimes of what the TAM sends.
+type SessionsConfig struct {
+	TokenLifetime     time.Duration `yaml:"token_lifetime" doc:"of the token in a QueryRequest"`
+	ChallengeLifetime time.Duration `yaml:"challenge_lifetime" doc:"of a challenge"`
+	UpdateLifetime    time.Duration `yaml:"update_lifetime" doc:"of the token in an Update"`
+	Outstanding       int           `yaml:"outstanding" doc:"unanswered Updates kept per device"`
+}
+
+// LogConfig is the log on standard error.
+type LogConfig struct {
+	Format string `yaml:"format" doc:"text or json"`
+	Level  string `yaml:"level" doc:"debug, info, warn or error"`
+}
+
+// DefaultConfig is a TAM on loopback that keeps its data in ./tamarack-data.
+func DefaultConfig() Config {
+	return Config{
+		Data: "tamarack-data",
+		TEEP: TEEPConfig{
+			Listen:    "127.0.0.1:8777",
+			MaxBody:   1 << 20,
+			RateLimit: RateConfig{PerAddress: 50, Total: 5000},
+			Endpoints: []EndpointConfig{{Path: "/tam", FirstRequest: "sign"}},
+		},
+		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
+		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", MaxAge: 24 * time.Hour},
+		Sessions: SessionsConfig{
+			TokenLifetime:     5 * time.Minute,
+			ChallengeLifetime: 5 * time.Minute,
+			UpdateLifetime:    6 * time.Hour,
+			Outstanding:       4,
+		},
+		Log: LogConfig{Format: "text", Level: "info"},
+	}
+}
+
+// LoadConfig reads the file, if one is named, then the environment, then the flags.
+func LoadConfig(file string, env []string, flags map[string]string) (Config, error) {
+	c := DefaultConfig()
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return c, fmt.Errorf("configuration: %w; make it or leave --config out", err)
+		}
+		if err := decodeYAML(data, &c); err != nil {
+			return c, fmt.Errorf("configuration %s:\n%w", file, err)
+		}
+	}
+	keys := c.keys()
+	known := map[string]reflect.Value{}
+	for _, k := range keys {
+		known[k.env()] = k.value
+	}
+	for _, line := range env {
+		name, value, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(name, "TAMARACK_") || strings.HasPrefix(name, "TAMARACK_TEST_") {
+			continue
+		}
+		target, ok := known[name]
+		if !ok {
+			return c, fmt.Errorf("environment variable %s names no key; see 'tamarack config keys'", name)
+		}
+		if err := setYAML(target, value); err != nil {
+			return c, fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	}
+	for _, k := range keys {
+		if value, given := flags[k.name]; given {
+			if err := setYAML(k.value, value); err != nil {
+				return c, fmt.Errorf("flag --%s: %w", k.name, err)
+			}
+		}
+	}
+	if c.API.TokenFile == "" {
+		c.API.TokenFile = filepath.Join(c.Data, "admin.token")
+	}
+	return c, c.check()
+}
+
+func decodeYAML(data []byte, into any) error {
+	err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(into)
+	if err != nil {
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+// setYAML reads value as YAML into target; an empty value empties it.
+func setYAML(target reflect.Value, value string) error {
+	fresh := reflect.New(target.Type())
+	if value != "" {
+		if err := decodeYAML([]byte(value), fresh.Interface()); err != nil {
+			return err
+		}
+	}
+	target.Set(fresh.Elem())
+	return nil
+}
+
+// key is one settable leaf of the configuration.
+type key struct {
+	name  string // dotted
+	doc   string
+	value reflect.Value
+}
+
+func (k key) env() string {
+	return "TAMARACK_" + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
+}
+
+// keys lists the leaves of c in the order of the file.
+func (c *Config) keys() []key { return leaves("", reflect.ValueOf(c).Elem()) }
+
+func leaves(prefix string, v reflect.Value) []key {
+	var found []key
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name := prefix + field.Tag.Get("yaml")
+		if field.Type.Kind() == reflect.Struct {
+			found = append(found, leaves(name+".", v.Field(i))...)
+			continue
+		}
+		found = append(found, key{name, field.Tag.Get("doc"), v.Field(i)})
+	}
+	return found
+}
+
+// check names every fault at once.
+func (c *Config) check() error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	choice := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if value == a {
+				return
+			}
+		}
+		fault(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+	if c.Data == "" {
+		fault("data", "name a directory")
+	}
+	for _, l := range []struct{ key, address string }{{"teep.listen", c.TEEP.Listen}, {"api.listen", c.API.Listen}} {
+		if _, _, err := net.SplitHostPort(l.address); err != nil {
+			fault(l.key, "%q is not host:port", l.address)
+		}
+	}
+	c.checkTLS(fault)
+	c.checkEndpoints(fault, choice)
+	choice("attestation.first_contact", c.Attestation.FirstContact, "token", "challenge")
+	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming", "preregistered")
+	choice("log.format", c.Log.Format, "text", "json")
+	choice("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	for _, positive := range []struct {
+		key   string
+		value int64
+	}{
+		{"teep.max_body", c.TEEP.MaxBody},
+		{"api.max_payload", c.API.MaxPayload},
+		{"attestation.max_age", int64(c.Attestation.MaxAge)},
+		{"sessions.token_lifetime", int64(c.Sessions.TokenLifetime)},
+		{"sessions.challenge_lifetime", int64(c.Sessions.ChallengeLifetime)},
+		{"sessions.update_lifetime", int64(c.Sessions.UpdateLifetime)},
+		{"sessions.outstanding", int64(c.Sessions.Outstanding)},
+	} {
+		if positive.value <= 0 {
+			fault(positive.key, "must be above 0")
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) checkTLS(fault func(string, string, ...any)) {
+	if (c.TEEP.TLSCert == "") != (c.TEEP.TLSKey == "") {
+		fault("teep.tls_cert", "tls_cert and tls_key go together")
+	}
+	if (c.API.TLSCert == "") != (c.API.TLSKey == "") {
+		fault("api.tls_cert", "tls_cert and tls_key go together")
+	}
+	if c.API.TLSCert == "" && !loopback(c.API.Listen) {
+		fault("api.listen", "%s is not loopback and the admin token would travel in the clear; set api.tls_cert and api.tls_key", c.API.Listen)
+	}
+	if c.TEEP.PublicURL != "" {
+		u, err := url.Parse(c.TEEP.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
+			fault("teep.public_url", "%q is not an http or https URL", c.TEEP.PublicURL)
+		}
+	}
+}
+
+// loopback reports whether only this machine reaches the address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) checkEndpoints(fault func(string, string, ...any), choice func(string, string, ...string)) {
+	if len(c.TEEP.Endpoints) == 0 {
+		fault("teep.endpoints", "name at least one")
+	}
+	seen := map[string]bool{}
+	for i, e := range c.TEEP.Endpoints {
+		key := fmt.Sprintf("teep.endpoints[%d]", i)
+		u, err := url.Parse(e.Path)
+		switch {
+		case err != nil || !strings.HasPrefix(e.Path, "/") || u.Path != e.Path || strings.ContainsAny(e.Path, ":*"):
+			fault(key+".path", "%q is not a plain path such as /tam", e.Path)
+		case e.Path == "/payloads" || strings.HasPrefix(e.Path, "/payloads/"):
+			fault(key+".path", "/payloads is taken by the payload files")
+		case seen[e.Path]:
+			fault(key+".path", "%q is there twice", e.Path)
+		}
+		seen[e.Path] = true
+		choice(key+".first_request", e.FirstRequest, "", "sign", "esp256", "ed25519")
+		choice(key+".first_contact", e.FirstContact, "", "token", "challenge")
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func configCommand(env []string) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or list its keys"}
+	check := &cobra.Command{
+		Use:     "check",
+		Short:   "Read the configuration, name every fault, and print what would be in force",
+		Example: "  tamarack config check --config tamarack.yaml",
+		Args:    cobra.NoArgs,
+	}
+	load := configFlags(check, env)
+	check.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		text, err := yaml.Marshal(c)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s# no faults found\n", text)
+		return err
+	}
+	list := &cobra.Command{
+		Use:     "keys",
+		Short:   "List every key with its default and its environment variable",
+		Example: "  tamarack config keys",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "KEY AND FLAG\tENVIRONMENT\tDEFAULT\tMEANING")
+			c := DefaultConfig()
+			for _, k := range c.keys() {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.name, k.env(), k.text(), k.doc)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.AddCommand(check, list)
+	return cmd
+}
+
+// text is the value on one line.
+func (k key) text() string {
+	out, err := yaml.MarshalWithOptions(k.value.Interface(), yaml.Flow(true))
+	if err != nil {
+		return "?"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// configFlags gives cmd --config and a flag for every key, and returns what reads them.
+func configFlags(cmd *cobra.Command, env []string) (load func() (Config, error)) {
+	defaults := DefaultConfig()
+	keys := map[string]bool{}
+	file := cmd.Flags().String("config", "", "configuration file (YAML)")
+	for _, k := range defaults.keys() {
+		keys[k.name] = true
+		cmd.Flags().String(k.name, k.text(), k.doc)
+	}
+	return func() (Config, error) {
+		given := map[string]string{}
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if keys[f.Name] {
+				given[f.Name] = f.Value.String()
+			}
+		})
+		c, err := LoadConfig(*file, env, given)
+		if err != nil {
+			return c, usageError{err}
+		}
+		return c, nil
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tamarack.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestConfigFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	file := writeConfig(t, `
+data: from-file
+teep:
+  listen: 127.0.0.1:1
+  endpoints:
+    - {path: /old, numbering: pre-iana, debug: true}
+attestation: {max_age: 36h}
+`)
+	c, err := LoadConfig(file,
+		[]string{"TAMARACK_DATA=from-env", "TAMARACK_TEEP_LISTEN=127.0.0.1:2", "HOME=/root"},
+		map[string]string{"teep.listen": "127.0.0.1:3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "from-env" || c.TEEP.Listen != "127.0.0.1:3" || c.Attestation.MaxAge != 36*time.Hour {
+		t.Errorf("got data %q, listen %q, max age %v", c.Data, c.TEEP.Listen, c.Attestation.MaxAge)
+	}
+	if len(c.TEEP.Endpoints) != 1 || c.TEEP.Endpoints[0].Numbering != teep.PreIANA || !c.TEEP.Endpoints[0].Debug {
+		t.Errorf("endpoints %+v", c.TEEP.Endpoints)
+	}
+	if c.API.TokenFile != filepath.Join("from-env", "admin.token") {
+		t.Errorf("token file %q", c.API.TokenFile)
+	}
+}
+
+func TestConfigRefusals(t *testing.T) {
+	tests := map[string]struct {
+		file  string
+		env   []string
+		flags map[string]string
+		want  string
+	}{
+		"unknown key in file":      {file: "teep: {lissten: x}", want: "lissten"},
+		"not YAML":                 {file: "teep: [", want: "configuration"},
+		"unknown environment":      {env: []string{"TAMARACK_TEEP_LISTN=x"}, want: "TAMARACK_TEEP_LISTN names no key"},
+		"bad duration":             {flags: map[string]string{"attestation.max_age": "soon"}, want: "--attestation.max_age"},
+		"bad choice":               {flags: map[string]string{"attestation.admission": "all"}, want: `attestation.admission: "all" is not one of`},
+		"bad numbering":            {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, numbering: guess}]"}, want: "TAMARACK_TEEP_ENDPOINTS"},
+		"address without port":     {flags: map[string]string{"api.listen": "localhost"}, want: "api.listen"},
+		"endpoint over payloads":   {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /payloads/x}]"}, want: "/payloads is taken"},
+		"endpoint with a wildcard": {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: '/t/:id'}]"}, want: "not a plain path"},
+		"endpoint twice":           {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a}, {path: /a}]"}, want: "there twice"},
+		"no endpoint":              {env: []string{"TAMARACK_TEEP_ENDPOINTS=[]"}, want: "at least one"},
+		"API beyond loopback":      {flags: map[string]string{"api.listen": "0.0.0.0:8778"}, want: "in the clear"},
+		"public URL without host":  {flags: map[string]string{"teep.public_url": "/payloads"}, want: "teep.public_url"},
+		"half of TLS":              {flags: map[string]string{"teep.tls_cert": "a.pem"}, want: "go together"},
+		"zero lifetime":            {flags: map[string]string{"sessions.token_lifetime": "0s"}, want: "must be above 0"},
+		"two faults at once":       {flags: map[string]string{"data": "", "log.level": "loud"}, want: "log.level"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := ""
+			if tt.file != "" {
+				file = writeConfig(t, tt.file)
+			}
+			_, err := LoadConfig(file, tt.env, tt.flags)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := LoadConfig(filepath.Join(t.TempDir(), "none.yaml"), nil, nil); err == nil {
+		t.Error("a missing file was accepted")
+	}
+}
+
+// Every key must be settable from the text that 'config keys' shows for it.
+func TestConfigKeysRoundTrip(t *testing.T) {
+	want := DefaultConfig()
+	flags := map[string]string{}
+	for _, k := range want.keys() {
+		if k.doc == "" {
+			t.Errorf("key %s has no doc", k.name)
+		}
+		flags[k.name] = k.text()
+	}
+	got, err := LoadConfig("", nil, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.API.TokenFile = ""
+	for i, k := range got.keys() {
+		if k.text() != want.keys()[i].text() {
+			t.Errorf("%s: %s became %s", k.name, want.keys()[i].text(), k.text())
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
+)
+
+// enroll makes a device, lets it meet the TAM, and has the operator accept it.
+func (d *demo) enroll(ctx context.Context, i int) (*demoDevice, error) {
+	dev := &demoDevice{name: fmt.Sprintf("device-%d", i+1)}
+	dev.dir = filepath.Join(d.dir, dev.name)
+	setup, err := d.setup(i)
+	if err != nil {
+		return nil, err
+	}
+	if err := device.Create(dev.dir, setup); err != nil {
+		return nil, err
+	}
+	if dev.Device, err = device.Open(dev.dir, device.Options{}); err != nil {
+		return nil, err
+	}
+	if err := d.operator.addAttestationAnchor(ctx, dev.name, dev.AttestationKey()); err != nil {
+		return nil, err
+	}
+	d.say.line("operator", "registered the attestation key of %s, %s", dev.name, short(dev.AttestationKey()))
+	if _, err := dev.Poll(ctx); err != nil {
+		return nil, err
+	}
+	ueid := hex.EncodeToString(dev.Settings().Identity.UEID)
+	var state string
+	if dev.id, state, err = d.operator.findDevice(ctx, ueid); err != nil {
+		return nil, err
+	}
+	d.say.line(dev.name, "first contact: challenge answered with evidence for %s; the TAM has it as %s", cosekit.AlgorithmName(setup.Algorithm)+" key", state)
+	if err := d.operator.accept(ctx, dev.id); err != nil {
+		return nil, err
+	}
+	if err := d.operator.require(ctx, dev.id, demoComponent); err != nil {
+		return nil, err
+	}
+	d.say.line("operator", "accepted %s; it must have %s", dev.name, demoComponent)
+	return dev, nil
+}
+
+// setup gives every other device the other cipher suite.
+func (d *demo) setup(i int) (device.Setup, error) {
+	vendor := author.VendorID(demoVendor)
+	setup := device.Setup{
+		Settings: device.Settings{
+			TAM:  device.TAM{URL: d.server.teepURL + "/tam"},
+			Poll: device.DefaultPolling,
+			Identity: device.Identity{
+				UEID:      device.RandomUEID(),
+				Vendor:    vendor,
+				Class:     author.ClassID(vendor, demoClass),
+				OEMID:     device.RandomOEMID(uuid.NewSHA1(vendor, []byte("oemid"))),
+				Model:     demoClass,
+				HWVersion: "1",
+			},
+		},
+		Algorithm: cosekit.ESP256,
+	}
+	tamKey := d.server.signers.ESP256.PublicKey()
+	if i%2 == 1 {
+		setup.Algorithm = cosekit.Ed25519
+		tamKey = d.server.signers.Ed25519.PublicKey()
+	}
+	setup.Anchors = []anchor.Anchor{
+		{Key: tamKey, Title: "demo TAM", Purposes: []anchor.Purpose{anchor.TAM}},
+		{Key: d.publisher.PublicKey(), Title: "demo publisher", Purposes: []anchor.Purpose{anchor.TCSigner},
+			Constraints: anchor.Constraints{Components: []suit.ComponentID{{[]byte(demoPrefix)}}}},
+	}
+	return setup, nil
+}
+
+// deliver is two polls: one brings the update, the next the evidence that it is there.
+func (d *demo) deliver(ctx context.Context, dev *demoDevice) error {
+	for _, what := range []string{
+		"fetched, checked and installed; it says so in a signed report",
+		"polled again; its attester measured the component",
+	} {
+		if _, err := dev.Poll(ctx); err != nil {
+			return err
+		}
+		state, err := d.operator.componentState(ctx, dev)
+		if err != nil {
+			return err
+		}
+		if state == "" {
+			state = "nothing offered"
+		}
+		d.say.line(dev.name, "%s: the TAM has it as %s", what, state)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func runHere(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, fault bytes.Buffer
+	code = run(t.Context(), args, nil, &out, &fault)
+	return code, out.String(), fault.String()
+}
+
+func TestDemoDeliversTheFileOfTheUser(t *testing.T) {
+	payload := filepath.Join(t.TempDir(), "firmware.bin")
+	content := bytes.Repeat([]byte("not compressible in spirit "), 1<<17) // larger than a message may be
+	if err := os.WriteFile(payload, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, fault := runHere(t, "demo", "--exit", "--devices", "3", "--payload", payload)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s%s", code, out, fault)
+	}
+	sum := sha256.Sum256(content)
+	want := regexp.MustCompile(`(?m)^device-\d +demo/app +1 +confirmed +` + hex.EncodeToString(sum[:]) + `\s*$`)
+	if rows := want.FindAllString(out, -1); len(rows) != 3 {
+		t.Errorf("%d rows with the digest of the file, want 3:\n%s", len(rows), out)
+	}
+}
+
+func TestDemoRefusals(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no device":      {[]string{"demo", "--devices", "0"}, 2, "at least 1"},
+		"no such file":   {[]string{"demo", "--exit", "--payload", "/nowhere/x"}, 1, "/nowhere/x"},
+		"empty file":     {[]string{"demo", "--exit", "--payload", empty}, 2, "is empty"},
+		"unknown flag":   {[]string{"demo", "--payloads", "x"}, 2, "--help"},
+		"unknown word":   {[]string{"dmeo"}, 2, "demo"},
+		"unknown config": {[]string{"config", "check", "--config", "/nowhere/x"}, 2, "/nowhere/x"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, out, fault := runHere(t, tt.args...)
+			if code != tt.code || !strings.Contains(fault, tt.want) {
+				t.Errorf("exit %d, want %d; %q, want %q in it\n%s", code, tt.code, fault, tt.want, out)
+			}
+		})
+	}
+}
+
+// lineWriter hands over what a program prints, line by line.
+type lineWriter struct {
+	*io.PipeWriter
+	lines chan string
+}
+
+func newLineWriter() lineWriter {
+	r, w := io.Pipe()
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		var rest []byte
+		buffer := make([]byte, 4096)
+		for {
+			n, err := r.Read(buffer)
+			rest = append(rest, buffer[:n]...)
+			for i := bytes.IndexByte(rest, '\n'); i >= 0; i = bytes.IndexByte(rest, '\n') {
+				lines <- string(rest[:i])
+				rest = rest[i+1:]
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lineWriter{w, lines}
+}
+
+// until returns the lines up to the one with the text.
+func (w lineWriter) until(t *testing.T, text string) string {
+	t.Helper()
+	var seen strings.Builder
+	for line := range w.lines {
+		seen.WriteString(line + "\n")
+		if strings.Contains(line, text) {
+			return seen.String()
+		}
+	}
+	t.Fatalf("the program ended without %q:\n%s", text, seen.String())
+	return ""
+}
+
+func TestServeAnswersAndEndsOnInterrupt(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	data := t.TempDir()
+	out := newLineWriter()
+	code := make(chan int, 1)
+	var fault bytes.Buffer
+	go func() {
+		code <- run(ctx, []string{"serve", "--data", data, "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0"},
+			[]string{"TAMARACK_LOG_FORMAT=json"}, out, &fault)
+		out.Close()
+	}()
+	said := out.until(t, "ready")
+	token, err := os.ReadFile(filepath.Join(data, "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(said, strings.TrimSpace(string(token))) {
+		t.Error("the token itself was printed")
+	}
+	teep := regexp.MustCompile(`http://\S+/tam`).FindString(said)
+	client := http.Client{Timeout: time.Minute}
+	connect, err := http.NewRequestWithContext(t.Context(), http.MethodPost, teep, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(connect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusOK || len(body) == 0 {
+		t.Errorf("connect: %s, %d bytes, %v", response.Status, len(body), err)
+	}
+	interrupt()
+	if got := <-code; got != 0 {
+		t.Errorf("exit %d after an interrupt\n%s", got, fault.String())
+	}
+}
+
+func TestDemoServesOnUntilInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := newLineWriter()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"demo", "--devices", "1"}, nil, out, io.Discard)
+		out.Close()
+	}()
+	said := out.until(t, "docs/quickstart.md")
+	dir := regexp.MustCompile(`Everything is in (\S+)`).FindStringSubmatch(said)
+	if dir == nil {
+		t.Fatalf("no directory named:\n%s", said)
+	}
+	if _, err := os.Stat(dir[1]); err != nil {
+		t.Error(err)
+	}
+	interrupt()
+	if got := <-code; got != 0 {
+		t.Errorf("exit %d after an interrupt", got)
+	}
+	if _, err := os.Stat(dir[1]); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir[1], err)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := newLineWriter()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"serve", "--data", t.TempDir(), "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0"}, nil, out, io.Discard)
+		out.Close()
+	}()
+	said := out.until(t, "ready")
+	taken := strings.TrimPrefix(regexp.MustCompile(`http://[\d.:]+`).FindString(said), "http://")
+	got, _, fault := runHere(t, "serve", "--data", t.TempDir(), "--teep.listen", taken)
+	if got != 1 || !strings.Contains(fault, "teep.listen") {
+		t.Errorf("exit %d, %q", got, fault)
+	}
+	interrupt()
+	<-code
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tamarack-tam/tamarack/attest/local"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/api"
+	"github.com/tamarack-tam/tamarack/tam/store"
+	"github.com/tamarack-tam/tamarack/tam/teephttp"
+)
+
+const (
+	maintenance  = time.Minute      // between two rounds of TAM.Maintain
+	shutdownTime = 10 * time.Second // for requests under way when the server ends
+)
+
+// server is a TAM with its store and its two listeners.
+type server struct {
+	teepURL      string // without a path
+	apiURL       string
+	tokenFile    string
+	tokenCreated bool
+	signers      tam.Signers
+	publicKeys   []string // files of their public halves
+
+	tam       *tam.TAM
+	store     *store.SQLite
+	log       *slog.Logger
+	listeners []listener
+}
+
+type listener struct {
+	net.Listener
+	http *http.Server
+}
+
+// newServer opens everything that the configuration names; serve then answers.
+// Both listeners are bound when it returns, so clients can connect at once.
+func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{log: log, tokenFile: c.API.TokenFile}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if s.signers, err = s.loadKeys(filepath.Join(c.Data, "keys")); err != nil {
+		return nil, err
+	}
+	if s.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "tamarack.db"), store.Options{}); err != nil {
+		return nil, err
+	}
+	payloads, err := store.OpenPayloads(filepath.Join(c.Data, "payloads"))
+	if err != nil {
+		return nil, err
+	}
+	s.tam, err = tam.New(ctx, tam.Config{
+		Store:    s.store,
+		Verifier: local.New(attestationKeys{s.store}, local.Options{}),
+		Signers:  s.signers,
+		Policy:   c.policy(),
+		Log:      log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	devices, err := teephttp.New(s.tam, c.endpoints(), payloads, teephttp.Options{
+		MaxBody: c.TEEP.MaxBody,
+		Limits:  teephttp.Limits{PerAddress: c.TEEP.RateLimit.PerAddress, Total: c.TEEP.RateLimit.Total},
+		Log:     log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.teepURL, err = s.listen(c.TEEP.Listen, c.TEEP.TLSCert, c.TEEP.TLSKey, teephttp.Server(c.TEEP.Listen, devices)); err != nil {
+		return nil, fmt.Errorf("teep.listen: %w", err)
+	}
+	if c.TEEP.PublicURL != "" {
+		s.teepURL = strings.TrimSuffix(c.TEEP.PublicURL, "/")
+	}
+	operators, err := s.operators(c, payloads)
+	if err != nil {
+		return nil, err
+	}
+	if s.apiURL, err = s.listen(c.API.Listen, c.API.TLSCert, c.API.TLSKey, api.Server(c.API.Listen, operators)); err != nil {
+		return nil, fmt.Errorf("api.listen: %w", err)
+	}
+	return s, nil
+}
+
+func (s *server) operators(c Config, payloads tam.Payloads) (http.Handler, error) {
+	token, created, err := api.LoadOrCreateToken(c.API.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	s.tokenCreated = created
+	fleet := tam.NewFleet(tam.FleetConfig{
+		Store:      s.store,
+		Payloads:   payloads,
+		Clock:      time.Now,
+		Log:        s.log,
+		PayloadURL: s.teepURL + teephttp.PayloadPath,
+		MaxPayload: c.API.MaxPayload,
+	})
+	return api.New(fleet, api.Options{
+		Token: token,
+		Keys:  []*cosekit.PublicKey{s.signers.ESP256.PublicKey(), s.signers.Ed25519.PublicKey()},
+		Log:   s.log,
+	}), nil
+}
+
+// loadKeys loads the TAM's two message keys or makes them, and leaves the public
+// halves beside them for whoever sets up agents.
+func (s *server) loadKeys(dir string) (tam.Signers, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return tam.Signers{}, err
+	}
+	load := func(name string, alg cosekit.Algorithm) (cosekit.Signer, error) {
+		signer, err := cosekit.LoadOrCreateSigner(filepath.Join(dir, name+".pem"), alg)
+		if err != nil {
+			return nil, fmt.Errorf("TAM key: %w", err)
+		}
+		public := filepath.Join(dir, name+".pub.pem")
+		s.publicKeys = append(s.publicKeys, public)
+		return signer, os.WriteFile(public, signer.PublicKey().PEM(), 0o644)
+	}
+	esp256, err := load("tam-esp256", cosekit.ESP256)
+	if err != nil {
+		return tam.Signers{}, err
+	}
+	ed25519, err := load("tam-ed25519", cosekit.Ed25519)
+	return tam.Signers{ESP256: esp256, Ed25519: ed25519}, err
+}
+
+// listen binds an address and returns the URL of it.
+func (s *server) listen(address, cert, key string, h *http.Server) (string, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	scheme := "http"
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return "", errors.Join(err, l.Close())
+		}
+		scheme = "https"
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	}
+	s.listeners = append(s.listeners, listener{l, h})
+	return scheme + "://" + l.Addr().String(), nil
+}
+
+// serve answers until ctx ends, lets the requests under way finish, and closes.
+func (s *server) serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.listeners {
+		group.Go(func() error {
+			if err := l.http.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+			defer cancel()
+			return l.http.Shutdown(end)
+		})
+	}
+	group.Go(func() error {
+		s.maintain(ctx)
+		return nil
+	})
+	return errors.Join(group.Wait(), s.close())
+}
+
+func (s *server) maintain(ctx context.Context) {
+	tick := time.NewTicker(maintenance)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.tam.Maintain(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "maintenance failed; it is tried again", slog.Any("error", err))
+		}
+	}
+}
+
+func (s *server) close() error {
+	var faults []error
+	for _, l := range s.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			faults = append(faults, err)
+		}
+	}
+	if s.store != nil {
+		faults = append(faults, s.store.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// attestationKeys gives the built-in verifier the keys that operators registered.
+type attestationKeys struct{ store tam.Store }
+
+func (k attestationKeys) AttestationKey(ctx context.Context, key cosekit.Thumbprint) (found anchor.Anchor, err error) {
+	err = k.store.View(ctx, func(r tam.Reader) error {
+		found, err = r.Anchor(key)
+		return err
+	})
+	if errors.Is(err, tam.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", anchor.ErrUnknown, err)
+	}
+	return found, err
+}
+
+func (c *Config) policy() tam.Policy {
+	return tam.Policy{
+		FirstContact:      tam.FirstContact(c.Attestation.FirstContact),
+		Admission:         tam.Admission(c.Attestation.Admission),
+		AttestationMaxAge: c.Attestation.MaxAge,
+		ChallengeLifetime: c.Sessions.ChallengeLifetime,
+		TokenLifetime:     c.Sessions.TokenLifetime,
+		UpdateLifetime:    c.Sessions.UpdateLifetime,
+		Outstanding:       c.Sessions.Outstanding,
+	}
+}
+
+func (c *Config) endpoints() []*tam.Endpoint {
+	first := map[string]cosekit.Algorithm{"esp256": cosekit.ESP256, "ed25519": cosekit.Ed25519}
+	var list []*tam.Endpoint
+	for _, e := range c.TEEP.Endpoints {
+		list = append(list, &tam.Endpoint{
+			Path:             e.Path,
+			Numbering:        e.Numbering,
+			FirstRequest:     first[e.FirstRequest],
+			LegacyAlgorithms: e.LegacyAlgorithms,
+			FirstContact:     tam.FirstContact(e.FirstContact),
+			Debug:            e.Debug,
+		})
+	}
+	return list
+}
+
+func (c *Config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		level = slog.LevelInfo // Config.check admits no other text
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
