@@ -40,10 +40,7 @@ type Claims struct {
 }
 
 // ManifestRef is a SUIT_Reference (draft-ietf-suit-report-18 section 4).
-type ManifestRef struct {
-	URI    string
-	Digest suit.Digest
-}
+type ManifestRef = suit.Reference
 
 // Measurement is what was measured of the components of one manifest: a
 // SUIT_Report in an EAT measurements claim (draft-ietf-suit-report-18 section 7).

@@ -34,7 +34,7 @@ var (
 func goodClaims(t testing.TB) *Claims {
 	t.Helper()
 	digest, size := suit.SumSHA256([]byte("image")), uint64(5)
-	hello := ManifestRef{"https://example.com/hello.suit", suit.SumSHA256([]byte("manifest"))}
+	hello := ManifestRef{URI: "https://example.com/hello.suit", Digest: suit.SumSHA256([]byte("manifest"))}
 	kid := testSigner(t, 1).PublicKey().Thumbprint()
 	return &Claims{
 		Profile:      ProfileEAT,
@@ -44,7 +44,7 @@ func goodClaims(t testing.TB) *Claims {
 		HWModel:      []byte("board-7"),
 		HWVersion:    "1.3.4",
 		Confirmation: Confirmation{Key: testSigner(t, 1).PublicKey(), KeyID: kid[:]},
-		Manifests:    []ManifestRef{hello, {"", suit.SumSHA256([]byte("other"))}},
+		Manifests:    []ManifestRef{hello, {Digest: suit.SumSHA256([]byte("other"))}},
 		Measurements: []Measurement{{hello, []suit.PropertyClaims{
 			{Component: suit.ComponentID{[]byte("app"), []byte("hello")}, ImageDigest: &digest, ImageSize: &size},
 			{Component: suit.ComponentID{[]byte("app"), []byte("data")}, ImageDigest: &digest},
@@ -199,19 +199,19 @@ func TestDecodeClaimsRefuses(t *testing.T) {
 		{"content format too large", "manifests (272): entry 0", one(272, []any{[]any{65536, []byte{}}})},
 		{"reference empty", "manifests (272): entry 0", reference([]byte{})},
 		{"reference as a map, the old form", "manifests (272): entry 0", reference(map[int]any{0: digest, 1: "u"})},
-		{"reference of one element", "SUIT_Reference of 1", reference([]any{"u"})},
-		{"reference without URI", "URI", reference([]any{nil, digest})},
+		{"reference of one element", "SUIT_Reference: malformed: array of 1", reference([]any{"u"})},
+		{"reference without URI", "uri: malformed", reference([]any{nil, digest})},
 		{"reference with a short digest", "digest", reference([]any{"u", []any{-16, []byte{1}}})},
 		{"reference with trailing bytes", "behind the end", reference(append(cosekit.MustMarshal([]any{"u", digest}), 0))},
 		{"no measurement", "measurements (273): no entry", one(273, []any{})},
 		{"report not in a byte string", "measurements (273): entry 0", one(273, []any{[]any{ContentFormatSUITReport, map[int]any{}}})},
 		{"protected report", "protected by itself", one(273, []any{[]any{ContentFormatSUITReport, []byte{0xd2, 0x80}}})},
-		{"report without reference", "without element 99", report(map[int]any{3: []any{}, 4: true})},
-		{"report without records", "without element 3", report(map[int]any{99: []any{"", digest}, 4: true})},
-		{"report without result", "without element 4", report(map[int]any{99: []any{"", digest}, 3: []any{}})},
-		{"record of no kind", "record 0", report(map[int]any{99: []any{"", digest}, 3: []any{1}, 4: true})},
-		{"measurement without component", "record 0", report(map[int]any{99: []any{"", digest}, 3: []any{map[int]any{14: 1}}, 4: true})},
-		{"report with text label", "label", one(273, []any{[]any{ContentFormatSUITReport, cosekit.MustMarshal(map[string]int{"x": 1})}})},
+		{"report without reference", "report.reference: malformed: missing", report(map[int]any{3: []any{}, 4: true})},
+		{"report without records", "report.records: malformed: missing", report(map[int]any{99: []any{"", digest}, 4: true})},
+		{"report without result", "report.result: malformed: missing", report(map[int]any{99: []any{"", digest}, 3: []any{}})},
+		{"record of no kind", "report.records[0]", report(map[int]any{99: []any{"", digest}, 3: []any{1}, 4: true})},
+		{"measurement without component", "report.records[0]", report(map[int]any{99: []any{"", digest}, 3: []any{map[int]any{14: 1}}, 4: true})},
+		{"report with text label", "not an integer", one(273, []any{[]any{ContentFormatSUITReport, cosekit.MustMarshal(map[string]int{"x": 1})}})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := DecodeClaims(test.data)
@@ -311,7 +311,7 @@ func TestClaimsProperty(t *testing.T) {
 			c.Confirmation.KeyID = blob("kid", 1, 64)
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "manifests") {
-			ref := ManifestRef{rapid.String().Draw(t, "uri"), suit.SumSHA256(blob("manifest", 0, 4))}
+			ref := ManifestRef{URI: rapid.String().Draw(t, "uri"), Digest: suit.SumSHA256(blob("manifest", 0, 4))}
 			size := rapid.Uint64().Draw(t, "size")
 			c.Manifests = append(c.Manifests, ref)
 			c.Measurements = append(c.Measurements, Measurement{ref, []suit.PropertyClaims{

@@ -52,7 +52,7 @@ func (c *Claims) decodeManifests(raw cosekit.RawMessage) error {
 func (c *Claims) encodeManifests() (any, error) {
 	entries := []any{}
 	for _, ref := range c.Manifests {
-		body, err := cosekit.Marshal(ref.items())
+		body, err := cosekit.Marshal(ref)
 		if err != nil {
 			return nil, err
 		}
@@ -137,97 +137,39 @@ func (e ContentEntry) content() []byte {
 }
 
 func decodeReference(item []byte) (ManifestRef, error) {
-	if err := cosekit.Validate(item); err != nil {
-		return ManifestRef{}, fmt.Errorf("SUIT_Reference: %w", err)
+	var ref ManifestRef
+	err := cosekit.Validate(item)
+	if err == nil {
+		err = ref.UnmarshalCBOR(item)
 	}
-	parts, err := cosekit.Elements(item)
 	if err != nil {
 		return ManifestRef{}, fmt.Errorf("SUIT_Reference: %w", err)
 	}
-	if len(parts) != 2 {
-		return ManifestRef{}, fmt.Errorf("SUIT_Reference of %d elements, want URI and digest", len(parts))
-	}
-	var ref ManifestRef
-	if ref.URI, err = cosekit.Text(parts[0]); err != nil {
-		return ManifestRef{}, fmt.Errorf("URI: %w", err)
-	}
-	if err := ref.Digest.UnmarshalCBOR(parts[1]); err != nil {
-		return ManifestRef{}, err
-	}
 	return ref, nil
 }
-
-func (r ManifestRef) items() []any { return []any{r.URI, r.Digest} }
-
-// Labels of a SUIT_Report (draft-ietf-suit-report-18 section 9.5).
-const (
-	reportRecords   int64 = 3
-	reportResult    int64 = 4
-	reportReference int64 = 99
-)
 
 // decodeMeasurement reads an unprotected SUIT_Report in a byte string; the EAT's own
 // signature protects it (draft-ietf-suit-report-18 section 8). Of its records the
 // measurements count; the trace of a failed command is not a measurement.
 func decodeMeasurement(body cosekit.RawMessage) (Measurement, error) {
-	report, err := cosekit.Bytes(body)
+	data, err := cosekit.Bytes(body)
 	if err != nil {
 		return Measurement{}, fmt.Errorf("SUIT_Report: %w", err)
 	}
-	if err := cosekit.Validate(report); err != nil {
-		return Measurement{}, fmt.Errorf("SUIT_Report: %w", err)
+	if cosekit.Major(data) != cosekit.MajorMap {
+		return Measurement{}, errors.New("not a bare SUIT_Report; one that is protected by itself is not read here")
 	}
-	pairs, err := cosekit.Pairs(report)
+	report, err := suit.DecodeReport(data)
 	if err != nil {
-		return Measurement{}, fmt.Errorf("SUIT_Report: %w; one that is protected by itself is not read here", err)
-	}
-	elements := map[int64]cosekit.RawMessage{}
-	for _, p := range pairs {
-		label, err := cosekit.Int(p.Key)
-		if err != nil {
-			return Measurement{}, fmt.Errorf("SUIT_Report: label: %w", err)
-		}
-		elements[label] = p.Value
-	}
-	for _, label := range []int64{reportReference, reportRecords, reportResult} {
-		if elements[label] == nil {
-			return Measurement{}, fmt.Errorf("SUIT_Report without element %d", label)
-		}
-	}
-	var m Measurement
-	if m.Manifest, err = decodeReference(elements[reportReference]); err != nil {
 		return Measurement{}, err
 	}
-	m.Components, err = decodeRecords(elements[reportRecords])
-	return m, err
-}
-
-func decodeRecords(raw cosekit.RawMessage) ([]suit.PropertyClaims, error) {
-	records, err := cosekit.Elements(raw)
-	if err != nil {
-		return nil, fmt.Errorf("records: %w", err)
-	}
-	var components []suit.PropertyClaims
-	for i, record := range records {
-		switch cosekit.Major(record) {
-		case cosekit.MajorMap:
-			var p suit.PropertyClaims
-			if err := p.UnmarshalCBOR(record); err != nil {
-				return nil, fmt.Errorf("record %d: %w", i, err)
-			}
-			components = append(components, p)
-		case cosekit.MajorArray:
-		default:
-			return nil, fmt.Errorf("record %d: neither a SUIT_Record nor system-property-claims", i)
-		}
-	}
-	return components, nil
+	return Measurement{report.Reference, report.Properties()}, nil
 }
 
 func (m Measurement) encode() ([]byte, error) {
-	return cosekit.Marshal(map[int64]any{
-		reportReference: m.Manifest.items(),
-		reportRecords:   m.Components,
-		reportResult:    true,
-	})
+	report := suit.Report{Reference: m.Manifest}
+	for _, c := range m.Components {
+		report.Entries = append(report.Entries, c)
+	}
+	return report.Encode()
 }
