@@ -29,10 +29,10 @@ const (
 
 // FleetConfig is what a Fleet works with.
 type FleetConfig struct {
-	Store    Store
-	Payloads Payloads
-	Clock    func() time.Time
-	Log      *slog.Logger
+	Store    Store            // required
+	Payloads Payloads         // required
+	Clock    func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: nothing is logged
 	// PayloadURL is where devices find the payloads of this TAM, up to the slash
 	// before the digest. A manifest that points there needs its payload uploaded.
 	// Empty: unknown.
@@ -51,11 +51,13 @@ type Fleet struct {
 
 // NewFleet returns the operators' side of the TAM that keeps its state in the store.
 func NewFleet(c FleetConfig) *Fleet {
-	if c.MaxEnvelope == 0 {
-		c.MaxEnvelope = DefaultMaxEnvelope
+	orDefault(&c.MaxEnvelope, DefaultMaxEnvelope)
+	orDefault(&c.MaxPayload, DefaultMaxPayload)
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
-	if c.MaxPayload == 0 {
-		c.MaxPayload = DefaultMaxPayload
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.PayloadURL != "" {
 		c.PayloadURL = strings.TrimSuffix(c.PayloadURL, "/") + "/"

@@ -60,6 +60,9 @@ func (s *server) ListManifests(ctx context.Context, r ListManifestsRequestObject
 		list, err := s.fleet.ManifestsFor(ctx, component, page.Limit)
 		return ListManifests200JSONResponse{Items: show(list, showManifest)}, err
 	}
+	if _, err := hex.DecodeString(page.After); err != nil {
+		return nil, noCursor(page)
+	}
 	list, err := s.fleet.Manifests(ctx, page)
 	if err != nil {
 		return nil, err
@@ -199,8 +202,8 @@ func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 	}
 	var after int64
 	if page.After != "" {
-		if after, err = strconv.ParseInt(page.After, 10, 64); err != nil {
-			return nil, fmt.Errorf("%w: %q is no cursor of this list", errMalformed, page.After)
+		if after, err = strconv.ParseInt(page.After, 10, 64); err != nil || after < 0 {
+			return nil, noCursor(page)
 		}
 	}
 	list, err := s.fleet.Events(ctx, after, page.Limit)
@@ -234,6 +237,10 @@ func pageOf(after *string, limit *int) (tam.Page, error) {
 		return page, fmt.Errorf("%w: a limit of %d, want 1 to %d", errMalformed, page.Limit, maxLimit)
 	}
 	return page, nil
+}
+
+func noCursor(page tam.Page) error {
+	return fmt.Errorf("%w: %q is no cursor of this list", errMalformed, page.After)
 }
 
 func checkReason(reason string) error {

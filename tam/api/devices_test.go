@@ -1,0 +1,211 @@
+package api
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+const (
+	one = "11111111-aaaa-4000-8000-000000000001"
+	two = "11111111-bbbb-4000-8000-000000000002"
+)
+
+func TestListDevices(t *testing.T) {
+	r := newRig(t)
+	r.addDevice(one, devices.Pending)
+	r.addDevice(two, devices.Accepted)
+	r.update(func(tx tam.Tx) error {
+		return tx.PutAgent(devices.Agent{Key: newSigner(t).PublicKey(), Device: one, CreatedAt: now, LastSeen: now.Add(time.Hour)})
+	})
+	var page DevicePage
+	r.want(get("/api/v1/devices?limit=1"), http.StatusOK, &page)
+	if len(page.Items) != 1 || page.Items[0].ID != one || !page.Items[0].LastSeen.Equal(now.Add(time.Hour)) || page.Next == "" {
+		t.Fatalf("first page %+v", page)
+	}
+	next := page.Next
+	page = DevicePage{}
+	r.want(get("/api/v1/devices?after="+next), http.StatusOK, &page)
+	if len(page.Items) != 1 || page.Items[0].ID != two || page.Next != "" {
+		t.Errorf("second page %+v", page)
+	}
+	r.want(get("/api/v1/devices?state=accepted"), http.StatusOK, &page)
+	if len(page.Items) != 1 || page.Items[0].ID != two {
+		t.Errorf("accepted %+v", page)
+	}
+}
+
+func TestGetDevice(t *testing.T) {
+	r := newRig(t)
+	r.addDevice(one, devices.Accepted)
+	r.addDevice(two, devices.Accepted)
+	agent := newSigner(t).PublicKey()
+	hello := componentID(t, "app/hello")
+	r.update(func(tx tam.Tx) error {
+		for _, err := range []error{
+			tx.PutAgent(devices.Agent{Key: agent, Device: one, CreatedAt: now, HoldUntil: now, HoldReason: "busy"}),
+			tx.ReplaceInventory(one, []devices.InventoryItem{{Component: hello, Since: now}}),
+			tx.PutComponentStatus(devices.ComponentStatus{
+				Device: one, Component: hello, Manifest: suit.SumSHA256(nil), Sequence: 3, State: devices.Failed, Reason: "no space", Since: now,
+			}),
+			tx.PutRequirement(devices.Requirement{Device: one, Component: hello, CreatedAt: now}),
+			tx.AddAppraisal(devices.Appraisal{Device: one, Agent: agent.Thumbprint(), At: now, Status: 96, Reason: "other key", Verifier: "local"}),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var d DeviceDetail
+	ueid := fmt.Sprintf("%x", "\x01"+one)
+	for _, ref := range []string{one, one[:10], ueid, strings.ToUpper(ueid)} {
+		d = DeviceDetail{}
+		r.want(get("/api/v1/devices/"+ref), http.StatusOK, &d)
+		if d.Device.ID != one {
+			t.Errorf("%s finds %s", ref, d.Device.ID)
+		}
+	}
+	if len(d.Agents) != 1 || d.Agents[0].Key != agent.Thumbprint().String() || d.Agents[0].Numbering != "iana" || d.Agents[0].HoldReason != "busy" ||
+		len(d.Inventory) != 1 || d.Inventory[0].Component != "app/hello" || d.Inventory[0].Digest != "" ||
+		len(d.Components) != 1 || d.Components[0].State != ComponentStateFailed || d.Components[0].Reason != "no space" ||
+		len(d.Requirements) != 1 || len(d.Appraisals) != 1 || d.Appraisals[0].Status != "contraindicated" {
+		t.Errorf("detail %+v", d)
+	}
+
+	r.refused(get("/api/v1/devices/11111111"), http.StatusConflict, "ambiguous")
+	r.refused(get("/api/v1/devices/111"), http.StatusNotFound, "not-found")
+	r.refused(get("/api/v1/devices/22222222"), http.StatusNotFound, "not-found")
+	r.refused(get("/api/v1/devices/ffff"), http.StatusNotFound, "not-found")
+	r.refused(get("/api/v1/manifests/abcd"), http.StatusNotFound, "not-found")
+	r.refused(get("/api/v1/manifests/nonsense"), http.StatusNotFound, "not-found")
+	r.refused(get("/api/v1/manifests/"+suit.SumSHA256(nil).String()), http.StatusNotFound, "not-found")
+}
+
+func TestAcceptAndReject(t *testing.T) {
+	r := newRig(t)
+	r.addDevice(one, devices.Pending)
+	path := "/api/v1/devices/" + one
+	var d Device
+	r.want(post(path+"/accept", `{"reason":"on the list"}`), http.StatusOK, &d)
+	if d.State != DeviceStateAccepted || d.StateReason != "on the list" || !d.UpdatedAt.Equal(now) {
+		t.Errorf("accepted %+v", d)
+	}
+	if e, _ := r.lastEvent(); e.Action != audit.DeviceAccepted || e.Subject != "device:"+one || e.Reason != "on the list" || e.Details["from"] != "pending" || e.Details["to"] != "accepted" {
+		t.Errorf("event %+v", e)
+	}
+	r.refused(post(path+"/accept", `{}`), http.StatusConflict, "device-state")
+	if e, _ := r.lastEvent(); e.Reason != "device-state" || e.Details["action"] != string(audit.DeviceAccepted) {
+		t.Errorf("event %+v", e)
+	}
+	r.refused(post(path+"/reject", `{}`), http.StatusUnprocessableEntity, "no-reason")
+	r.want(post(path+"/reject", `{"reason":"stolen"}`), http.StatusOK, &d)
+	if d.State != DeviceStateRejected {
+		t.Errorf("rejected %+v", d)
+	}
+	r.refused(post(path+"/requirements", `{"component":"app/hello"}`), http.StatusConflict, "device-state")
+	// Changes want the whole id.
+	r.refused(post("/api/v1/devices/11111111/accept", `{}`), http.StatusNotFound, "not-found")
+	if e, _ := r.lastEvent(); e.Reason != "not-found" || e.Subject != "device:11111111" {
+		t.Errorf("event %+v", e)
+	}
+}
+
+func TestRequire(t *testing.T) {
+	r := newRig(t)
+	r.addDevice(one, devices.Pending)
+	path := "/api/v1/devices/" + one + "/requirements"
+	var first, again Requirement
+	r.want(post(path, `{"component":"app/hello"}`), http.StatusOK, &first)
+	if e, _ := r.lastEvent(); e.Action != audit.ComponentRequired || e.Details["component"] != "app/hello" {
+		t.Errorf("event %+v", e)
+	}
+	r.want(post(path, `{"component":"app/hello"}`), http.StatusOK, &again)
+	if first != again || first.Component != "app/hello" {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	r.refused(post(path, `{"component":""}`), http.StatusUnprocessableEntity, "no-component")
+	r.refused(post(path, `{"component":"app//hello"}`), http.StatusBadRequest, "malformed-request")
+	r.refused(post("/api/v1/devices/"+two+"/requirements", `{"component":"app/hello"}`), http.StatusNotFound, "not-found")
+}
+
+func TestPublishers(t *testing.T) {
+	r := newRig(t)
+	const path = "/api/v1/publishers"
+	key := newSigner(t).PublicKey()
+	pem := fmt.Sprintf("%q", key.PEM())
+	var p Publisher
+	r.want(post(path, `{"title":"Team","publicKey":`+pem+`,"components":["app/a","boot"],"notAfter":"2027-01-01T00:00:00Z"}`), http.StatusCreated, &p)
+	if p.Thumbprint != key.Thumbprint().String() || p.AllComponents || strings.Join(p.Components, " ") != "app/a boot" || p.NotAfter.Year() != 2027 {
+		t.Errorf("publisher %+v", p)
+	}
+	if e, _ := r.lastEvent(); e.Action != audit.PublisherAdded || e.Subject != "anchor:"+p.Thumbprint || e.Details["title"] != "Team" {
+		t.Errorf("event %+v", e)
+	}
+	everything := newSigner(t).PublicKey()
+	text := base64.StdEncoding.EncodeToString(everything.COSEKey())
+	r.want(post(path, `{"title":"Root","publicKey":"`+text+`","allComponents":true}`), http.StatusCreated, &p)
+	if !p.AllComponents || len(p.Components) != 0 {
+		t.Errorf("publisher %+v", p)
+	}
+	var list []Publisher
+	r.want(get(path), http.StatusOK, &list)
+	if len(list) != 3 {
+		t.Errorf("%d publishers, want 3", len(list))
+	}
+
+	fresh := fmt.Sprintf("%q", newSigner(t).PublicKey().PEM())
+	for name, c := range map[string]struct {
+		body   string
+		status int
+		code   string
+	}{
+		"known key":           {`{"title":"x","publicKey":` + pem + `,"allComponents":true}`, http.StatusConflict, "exists"},
+		"no title":            {`{"publicKey":` + fresh + `,"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"no scope":            {`{"title":"x","publicKey":` + fresh + `}`, http.StatusBadRequest, "malformed-request"},
+		"two scopes":          {`{"title":"x","publicKey":` + fresh + `,"components":["a"],"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"empty prefix":        {`{"title":"x","publicKey":` + fresh + `,"components":[""]}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"prefix no component": {`{"title":"x","publicKey":` + fresh + `,"components":["a//b"]}`, http.StatusBadRequest, "malformed-request"},
+		"no key":              {`{"title":"x","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"not a key":           {`{"title":"x","publicKey":"AAAA","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"not base64":          {`{"title":"x","publicKey":"?","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"title too long":      {`{"title":"` + strings.Repeat("x", 200) + `","publicKey":` + fresh + `,"allComponents":true}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"ends before it begins": {`{"title":"x","publicKey":` + fresh + `,"allComponents":true,"notBefore":"2027-01-01T00:00:00Z","notAfter":"2026-01-01T00:00:00Z"}`,
+			http.StatusUnprocessableEntity, "bad-anchor"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := r.in(t)
+			r.refused(post(path, c.body), c.status, c.code)
+		})
+	}
+}
+
+func TestAttestationAnchors(t *testing.T) {
+	r := newRig(t)
+	const path = "/api/v1/attestation-anchors"
+	key := newSigner(t).PublicKey()
+	body := fmt.Sprintf(`{"title":"device 1","publicKey":%q}`, key.PEM())
+	var a AttestationAnchor
+	r.want(post(path, body), http.StatusCreated, &a)
+	if a.Thumbprint != key.Thumbprint().String() || a.Title != "device 1" {
+		t.Errorf("anchor %+v", a)
+	}
+	if e, _ := r.lastEvent(); e.Action != audit.AttestationAnchorAdded || e.Subject != "anchor:"+a.Thumbprint {
+		t.Errorf("event %+v", e)
+	}
+	var list []AttestationAnchor
+	r.want(get(path), http.StatusOK, &list)
+	if len(list) != 1 || list[0].Thumbprint != a.Thumbprint {
+		t.Errorf("anchors %+v", list)
+	}
+	r.refused(post(path, body), http.StatusConflict, "exists")
+	r.refused(post(path, `{"title":"x","publicKey":"?"}`), http.StatusBadRequest, "malformed-request")
+}
