@@ -1,0 +1,468 @@
+package suit
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+func newSigner(t testing.TB, alg cosekit.Algorithm) cosekit.Signer {
+	t.Helper()
+	s, err := cosekit.GenerateSigner(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var smallPayloads = map[string][]byte{"#payload": []byte("payload")}
+
+func signed(t testing.TB, s cosekit.Signer) *Envelope {
+	t.Helper()
+	e, err := Sign(smallManifest(), smallPayloads, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func encoded(t testing.TB, e *Envelope) []byte {
+	t.Helper()
+	raw, err := e.Encode(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestSignAndVerify(t *testing.T) {
+	for _, alg := range []cosekit.Algorithm{cosekit.ESP256, cosekit.Ed25519} {
+		t.Run(cosekit.AlgorithmName(alg), func(t *testing.T) {
+			s := newSigner(t, alg)
+			for _, tagged := range []bool{false, true} {
+				raw, err := signed(t, s).Encode(tagged)
+				if err != nil {
+					t.Fatal(err)
+				}
+				e, err := Decode(raw)
+				if err != nil || e.Tagged() != tagged {
+					t.Fatalf("tagged %v: %v", tagged, err)
+				}
+				v, err := e.Verify(KeyList{newSigner(t, alg).PublicKey(), s.PublicKey()}, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkVerified(t, v, s.PublicKey())
+			}
+		})
+	}
+}
+
+func checkVerified(t *testing.T, v *Verified, key *cosekit.PublicKey) {
+	t.Helper()
+	m := v.Manifest()
+	raw, err := m.Encode(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := SumSHA256(wrap(raw)); !v.Digest().Equal(want) {
+		t.Errorf("digest %s, want %s", v.Digest(), want)
+	}
+	clearOffsets(m)
+	if !reflect.DeepEqual(m, smallManifest()) {
+		t.Errorf("manifest %+v", m)
+	}
+	if got := v.Signers(); !slices.Equal(got, []cosekit.Thumbprint{key.Thumbprint()}) {
+		t.Errorf("signers %v", got)
+	}
+	if p, ok := v.Integrated("#payload"); !ok || string(p) != "payload" {
+		t.Errorf("payload %q, %v", p, ok)
+	}
+	if p, ok := v.Integrated("payload"); ok {
+		t.Errorf("a payload of another name: %q", p)
+	}
+	b := v.Blocks()[0]
+	if b.Structure != "COSE_Sign1" || b.Err != nil || b.Signatures[0].Algorithm != key.Algorithm() {
+		t.Errorf("block %+v", b)
+	}
+}
+
+func TestDecodeDoesNotAlias(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	raw := encoded(t, signed(t, s))
+	e, err := Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(raw)
+	if _, err := e.Verify(KeyList{s.PublicKey()}, false); err != nil {
+		t.Errorf("the envelope changes with the bytes that it was read from: %v", err)
+	}
+}
+
+// Whatever byte is changed, the outcome is a refusal or the very manifest that was
+// signed: the signature says nothing about kid, integrated payloads and the names
+// of these.
+func TestEveryFlippedByte(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	original := signed(t, s)
+	raw := encoded(t, original)
+	for i := range raw {
+		for _, flip := range []byte{0x01, 0x20, 0x80, 0xff} {
+			spoilt := bytes.Clone(raw)
+			spoilt[i] ^= flip
+			e, err := Decode(spoilt)
+			if err != nil {
+				continue
+			}
+			v, err := e.Verify(KeyList{s.PublicKey()}, cosekit.AllowLegacy)
+			if err == nil && (!bytes.Equal(e.manifest, original.manifest) || !v.Digest().Equal(original.Digest())) {
+				t.Fatalf("byte %d ^ %#x: another manifest verifies", i, flip)
+			}
+		}
+	}
+	manifestAt := bytes.Index(raw, original.manifest)
+	for i := range original.manifest {
+		spoilt := bytes.Clone(raw)
+		spoilt[manifestAt+i] ^= 1
+		e, err := Decode(spoilt)
+		if err != nil {
+			t.Fatalf("the manifest is looked into too early: %v", err)
+		}
+		if _, err := e.Verify(KeyList{s.PublicKey()}, false); !errors.Is(err, ErrDigest) {
+			t.Fatalf("byte %d of the manifest: %v", i, err)
+		}
+	}
+}
+
+func TestTruncation(t *testing.T) {
+	raw := encoded(t, signed(t, newSigner(t, cosekit.ESP256)))
+	for i := range raw {
+		if _, err := Decode(raw[:i]); !errors.Is(err, ErrMalformed) {
+			t.Fatalf("%d bytes: %v", i, err)
+		}
+	}
+	if _, err := Decode(append(raw, 0)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("trailing byte: %v", err)
+	}
+}
+
+func TestDecodeRefusals(t *testing.T) {
+	digest := wrap(SumSHA256(nil))
+	wrapper := wrap([][]byte{digest})
+	manifest := []byte{0xa0}
+	for _, test := range []struct {
+		name string
+		data []byte
+		path string
+		want error
+	}{
+		{"nothing", nil, "envelope", ErrMalformed},
+		{"array", wrap([]int{1}), "envelope", ErrMalformed},
+		{"another tag", append([]byte{0xd8, 0x6c}, inOrder(2, wrapper, 3, manifest)...), "envelope", ErrMalformed},
+		{"tag of a manifest", append(bytes.Clone(manifestTag), inOrder(2, wrapper, 3, manifest)...), "envelope", ErrMalformed},
+		{"tagged twice", append([]byte{0xd8, 0x6b, 0xd8, 0x6b}, inOrder(2, wrapper, 3, manifest)...), "envelope", ErrMalformed},
+		{"no wrapper", inOrder(3, manifest), "envelope.authentication-wrapper", ErrMalformed},
+		{"no manifest", inOrder(2, wrapper), "envelope.manifest", ErrMalformed},
+		{"manifest first", inOrder(3, manifest, 2, wrapper), "envelope", ErrMalformed},
+		{"key twice", inOrder(2, wrapper, 3, manifest, 3, manifest), "envelope", ErrMalformed},
+		{"key of bytes", inOrder(2, wrapper, 3, manifest, []byte("x"), []byte{}), "envelope", ErrMalformed},
+		{"bare wrapper", inOrder(2, [][]byte{digest}, 3, manifest), "envelope.authentication-wrapper", ErrMalformed},
+		{"bare manifest", inOrder(2, wrapper, 3, rawMap{}), "envelope.manifest", ErrMalformed},
+		{"bare element", inOrder(2, wrapper, 3, manifest, 20, []int{1}), "envelope.install", ErrMalformed},
+		{"payload of text", inOrder(2, wrapper, 3, manifest, "#a", "b"), `envelope.integrated payload "#a"`, ErrMalformed},
+		{"empty wrapper", inOrder(2, wrap([][]byte{}), 3, manifest), "envelope.authentication-wrapper", ErrMalformed},
+		{"wrapper of a map", inOrder(2, wrap(rawMap{}), 3, manifest), "envelope.authentication-wrapper", ErrMalformed},
+		{"bare digest", inOrder(2, wrap([]any{SumSHA256(nil)}), 3, manifest), "envelope.authentication-wrapper.digest", ErrMalformed},
+		{"not a digest", inOrder(2, wrap([][]byte{{0x01}}), 3, manifest), "envelope.authentication-wrapper.digest", ErrMalformed},
+		{"bare block", inOrder(2, wrap([]any{digest, 1}), 3, manifest), "envelope.authentication-wrapper.[1]", ErrMalformed},
+		{"too many blocks", inOrder(2, wrap(slices.Repeat([][]byte{digest}, MaxAuthBlocks+2)), 3, manifest), "envelope.authentication-wrapper", ErrLimit},
+		{"large manifest", inOrder(2, wrapper, 3, make([]byte, MaxManifestSize+1)), "envelope.manifest", ErrLimit},
+		{"large element", inOrder(2, wrapper, 3, manifest, 23, make([]byte, MaxManifestSize+1)), "envelope.text", ErrLimit},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Decode(test.data)
+			var at *PathError
+			if !errors.Is(err, test.want) || !errors.As(err, &at) || at.Path != strings.ReplaceAll(test.path, ".[", "[") {
+				t.Errorf("%v, want %s: %v", err, test.path, test.want)
+			}
+		})
+	}
+}
+
+// blocks returns the envelope with other authentication blocks.
+func (e *Envelope) withBlocks(blocks ...[]byte) *Envelope {
+	out := *e
+	out.blocks = blocks
+	return &out
+}
+
+func (e *Envelope) sign1(t testing.TB, s cosekit.Signer, form cosekit.Form) []byte {
+	t.Helper()
+	block, err := cosekit.Sign1(s, e.signed, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return block
+}
+
+func TestVerifyRefusals(t *testing.T) {
+	s, stranger := newSigner(t, cosekit.ESP256), newSigner(t, cosekit.ESP256)
+	e := signed(t, s)
+	detached := cosekit.Form{Detached: true}
+	elsewhere := signed(t, s)
+	elsewhere.signed = wrap(SumSHA256([]byte("elsewhere")))
+	digestOf := func(alg DigestAlgorithm) *Envelope {
+		out := *e
+		out.digest = Digest{alg, make([]byte, 32)}
+		return &out
+	}
+	mac := wrap(cosekit.Tag{Number: 17, Content: wrap([]any{[]byte{}, rawMap{}, nil, make([]byte, 32)})})
+	for _, test := range []struct {
+		name     string
+		envelope *Envelope
+		keys     KeyList
+		want     error
+		words    string
+	}{
+		{"no block", e.withBlocks(), KeyList{s.PublicKey()}, ErrNoAuthentication, ""},
+		{"no keys", e, nil, ErrNoSignature, "key is not known"},
+		{"another key", e, KeyList{stranger.PublicKey()}, ErrNoSignature, "key is not known"},
+		{"another digest", e.withBlocks(elsewhere.sign1(t, s, detached)), KeyList{s.PublicKey()}, ErrNoSignature, ""},
+		{"attached payload", e.withBlocks(e.sign1(t, s, cosekit.Form{})), KeyList{s.PublicKey()}, ErrNoSignature, "attached"},
+		{"untagged", e.withBlocks(e.sign1(t, s, cosekit.Form{Untagged: true, Detached: true})), KeyList{s.PublicKey()}, ErrNoSignature, "untagged"},
+		{"MAC", e.withBlocks(mac), KeyList{s.PublicKey()}, ErrNoSignature, "COSE_Mac0"},
+		{"unknown tag", e.withBlocks([]byte{0xc1, 0x00}), KeyList{s.PublicKey()}, ErrNoSignature, "tag 1"},
+		{"garbage", e.withBlocks([]byte{0xff}), KeyList{s.PublicKey()}, ErrNoSignature, "untagged"},
+		{"broken COSE_Sign1", e.withBlocks([]byte{0xd2, 0x84}), KeyList{s.PublicKey()}, ErrNoSignature, ""},
+		{"unknown digest algorithm", digestOf(-1), KeyList{s.PublicKey()}, ErrDigestAlgorithm, ""},
+		{"wrong digest", digestOf(SHA256), KeyList{s.PublicKey()}, ErrDigest, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v, err := test.envelope.Verify(test.keys, false)
+			if v != nil || !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.words) {
+				t.Errorf("%v, %v, want %v with %q", v, err, test.want, test.words)
+			}
+		})
+	}
+}
+
+// The manifest is parsed after authentication: a broken one that is signed is
+// refused for what it is, one that is not for its signature.
+func TestVerifyParsesLast(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	e := &Envelope{manifest: []byte("not CBOR"), elements: map[int64][]byte{}}
+	e.digest = SumSHA256(wrap(e.manifest))
+	e.signed = wrap(e.digest)
+	e = e.withBlocks(e.sign1(t, s, cosekit.Form{Detached: true}))
+	if _, err := e.Verify(KeyList{}, false); !errors.Is(err, ErrNoSignature) {
+		t.Errorf("unknown signer: %v", err)
+	}
+	if _, err := e.Verify(KeyList{s.PublicKey()}, false); !errors.Is(err, ErrMalformed) {
+		t.Errorf("known signer: %v", err)
+	}
+}
+
+func TestSeveralBlocks(t *testing.T) {
+	a, b, stranger := newSigner(t, cosekit.ESP256), newSigner(t, cosekit.Ed25519), newSigner(t, cosekit.ESP256)
+	detached := cosekit.Form{Detached: true}
+	e := signed(t, a)
+	multi, err := cosekit.Sign([]cosekit.Signer{stranger, b}, e.signed, detached)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := wrap(cosekit.Tag{Number: 97, Content: wrap([]any{})})
+	e = e.withBlocks(mac, e.sign1(t, stranger, detached), multi, e.sign1(t, a, detached), e.sign1(t, a, detached))
+	e, err = Decode(encoded(t, e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := e.Verify(KeyList{a.PublicKey(), b.PublicKey()}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Signers(); !slices.Equal(got, []cosekit.Thumbprint{b.PublicKey().Thumbprint(), a.PublicKey().Thumbprint()}) {
+		t.Errorf("signers %v", got)
+	}
+	var outcome []string
+	for _, block := range v.Blocks() {
+		word := block.Structure
+		if block.Err != nil {
+			word += " refused"
+		}
+		outcome = append(outcome, word)
+	}
+	want := []string{"COSE_Mac refused", "COSE_Sign1 refused", "COSE_Sign", "COSE_Sign1", "COSE_Sign1"}
+	if !slices.Equal(outcome, want) {
+		t.Errorf("blocks %q, want %q", outcome, want)
+	}
+	for _, block := range e.UnverifiedBlocks() {
+		if block.Signers != nil {
+			t.Errorf("signers without verification: %+v", block)
+		}
+	}
+}
+
+func TestTooManySignatures(t *testing.T) {
+	s := newSigner(t, cosekit.Ed25519)
+	e := signed(t, s)
+	block, err := cosekit.Sign(slices.Repeat([]cosekit.Signer{s}, MaxBlockSignatures+1), e.signed, cosekit.Form{Detached: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.withBlocks(block).Verify(KeyList{s.PublicKey()}, false); !errors.Is(err, ErrLimit) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSignOnlyWhatWasLookedAt(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	unsigned, err := NewEnvelope(smallManifest(), smallPayloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := unsigned.Sign(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(unsigned.blocks) != 0 {
+		t.Error("signing changes the envelope that it was given")
+	}
+	if _, err := e.Sign(s); !errors.Is(err, ErrSigned) {
+		t.Errorf("signing twice: %v", err)
+	}
+	spoilt := *unsigned
+	spoilt.digest = SumSHA256(nil)
+	if _, err := spoilt.Sign(s); !errors.Is(err, ErrDigest) {
+		t.Errorf("wrong digest: %v", err)
+	}
+	garbage := &Envelope{manifest: []byte{0x01}, elements: map[int64][]byte{}}
+	garbage.digest = SumSHA256(wrap(garbage.manifest))
+	garbage.signed = wrap(garbage.digest)
+	if _, err := garbage.Sign(s); !errors.Is(err, ErrMalformed) {
+		t.Errorf("not a manifest: %v", err)
+	}
+	if _, err := Sign(&Manifest{Sections: map[Section]Severable{SectionLoad: {}}}, nil, s); !errors.Is(err, ErrMalformed) {
+		t.Errorf("manifest that does not encode: %v", err)
+	}
+}
+
+// severedManifest has a severable install section and text.
+func severedManifest(t testing.TB) *Manifest {
+	t.Helper()
+	m := smallManifest()
+	install := m.Sections[SectionInstall].Sequence
+	raw, err := encodeSequence(install, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Sections[SectionInstall] = Severable{Sequence: install, Digest: ptr(SumSHA256(wrap(raw)))}
+	m.Text = Text{"en": {ManifestDescription: "m"}}
+	if raw, err = encodeText(m.Text); err != nil {
+		t.Fatal(err)
+	}
+	m.TextDigest = ptr(SumSHA256(wrap(raw)))
+	return m
+}
+
+func TestSeveredElements(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	keys := KeyList{s.PublicKey()}
+	whole, err := Sign(severedManifest(t), nil, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := func(change func(elements map[int64][]byte)) *Envelope {
+		out := *whole
+		out.elements = map[int64][]byte{}
+		for k, e := range whole.elements {
+			out.elements[k] = e
+		}
+		change(out.elements)
+		return &out
+	}
+	v, err := whole.Verify(keys, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clearOffsets(v.Manifest())
+	if !reflect.DeepEqual(v.Manifest(), severedManifest(t)) {
+		t.Errorf("manifest %+v", v.Manifest())
+	}
+	again, err := NewEnvelope(v.Manifest(), nil)
+	if err != nil || !again.Digest().Equal(whole.Digest()) || !reflect.DeepEqual(again.elements, whole.elements) {
+		t.Errorf("made again: %+v, %v", again, err)
+	}
+
+	v, err = without(func(e map[int64][]byte) { clear(e) }).Verify(keys, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := v.Manifest().Section(SectionInstall); ok || v.Manifest().Text != nil || v.Manifest().TextDigest == nil {
+		t.Errorf("severed: %+v", v.Manifest())
+	}
+
+	for name, change := range map[string]func(map[int64][]byte){
+		"another sequence":      func(e map[int64][]byte) { e[20] = wrap([]any{14, 15}) },
+		"another text":          func(e map[int64][]byte) { e[23] = wrap(rawMap{"en": rawMap{1: "x"}}) },
+		"swapped":               func(e map[int64][]byte) { e[20], e[23] = e[23], e[20] },
+		"sequence of no digest": func(e map[int64][]byte) { e[16] = wrap([]any{14, 15}) },
+		"CoSWID of no digest":   func(e map[int64][]byte) { e[14] = []byte{1} },
+	} {
+		if _, err := without(change).Verify(keys, false); !errors.Is(err, ErrDigest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// An extension of the envelope is nobody's to vouch for: kept, and not looked at.
+	extended := without(func(e map[int64][]byte) { e[-7] = []byte("x"); e[99] = []byte("y") })
+	if _, err := extended.Verify(keys, false); err != nil {
+		t.Errorf("extension: %v", err)
+	}
+	back, err := Decode(encoded(t, extended))
+	if err != nil || !reflect.DeepEqual(back.elements, extended.elements) {
+		t.Errorf("extensions %v, %v", back.elements, err)
+	}
+}
+
+func TestSeveredCoSWID(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	m := smallManifest()
+	m.Extensions = map[int64]cosekit.RawMessage{keyCoSWID: wrap(SumSHA256(wrap([]byte("coswid"))))}
+	e, err := Sign(m, nil, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]error{"coswid": nil, "other": ErrDigest} {
+		e.elements[keyCoSWID] = []byte(content)
+		if _, err := e.Verify(KeyList{s.PublicKey()}, false); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", content, err, want)
+		}
+	}
+}
+
+// A severed element is digested by its own algorithm, and read like any other.
+func TestSeveredElementMustBeASequence(t *testing.T) {
+	s := newSigner(t, cosekit.ESP256)
+	for _, content := range [][]byte{{0xff}, {0x80}, {0x01}} {
+		h, _ := SHA384.New()
+		h.Write(wrap(content))
+		m := smallManifest()
+		m.Sections[SectionInstall] = Severable{Digest: &Digest{SHA384, h.Sum(nil)}}
+		m.TextDigest = &Digest{SHA384, h.Sum(nil)}
+		for _, key := range []int64{int64(SectionInstall), keyText} {
+			e, err := Sign(m, nil, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.elements[key] = content
+			if _, err := e.Verify(KeyList{s.PublicKey()}, false); !errors.Is(err, ErrMalformed) {
+				t.Errorf("element %d = %x: %v", key, content, err)
+			}
+		}
+	}
+}
