@@ -15,8 +15,8 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-// Config is what an Agent is made of. Observe and Log may be left out, all else is
-// needed.
+// Config is what an Agent is made of. Fetcher, Observe and Log may be left out, all
+// else is needed.
 type Config struct {
 	TAM       string // the URI of the TAM that this agent belongs to
 	Numbering teep.Numbering
@@ -27,7 +27,7 @@ type Config struct {
 	Components Components
 	Memory     Memory
 	Attester   Attester
-	Fetcher    processor.Fetcher
+	Fetcher    processor.Fetcher // nil: manifests use integrated payloads only
 	Clock      func() time.Time
 
 	// Legacy lets TAMs and publishers sign with ES256 and EdDSA.
@@ -53,7 +53,7 @@ func New(c Config) (*Agent, error) {
 		return nil, errors.New("agent: needs a message key and a report key")
 	case c.Key.PublicKey().Equal(c.ReportKey.PublicKey()):
 		return nil, errors.New("agent: the report key must not be the message key (draft-ietf-teep-protocol-26 section 4.5)")
-	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Fetcher == nil || c.Clock == nil:
+	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Clock == nil:
 		return nil, errors.New("agent: incomplete configuration")
 	}
 	if c.Observe == nil {

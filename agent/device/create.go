@@ -61,8 +61,10 @@ func Create(dir string, setup Setup) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, keysDir), 0o700); err != nil {
-		return err
+	for _, sub := range []string{keysDir, storeDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Lstat(filepath.Join(dir, settingsFile)); err == nil {
 		return fmt.Errorf("%s: %w", dir, ErrExists)

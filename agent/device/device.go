@@ -130,7 +130,11 @@ func wait(ctx context.Context, duration time.Duration) error {
 
 // processor returns what manifests may ask of the identity.
 func (i Identity) processor() processor.Identity {
-	return processor.Identity{Vendor: i.Vendor, Class: i.Class, Device: i.Device}
+	id := processor.Identity{Vendor: i.Vendor, Class: i.Class}
+	if i.Device != nil {
+		id.Device = *i.Device
+	}
+	return id
 }
 
 // claims returns what evidence says of the identity.

@@ -41,13 +41,13 @@ type Polling struct {
 
 // Identity is who the device says it is, to manifests and in its evidence.
 type Identity struct {
-	UEID      HexBytes  `yaml:"ueid"`                // RFC 9711 section 4.2.1
-	Vendor    uuid.UUID `yaml:"vendor-id"`           // draft-ietf-suit-manifest-37 section 8.4.8.2
-	Class     uuid.UUID `yaml:"class-id"`            //
-	Device    uuid.UUID `yaml:"device-id,omitempty"` // zero for none
-	OEMID     OEMID     `yaml:"oemid"`               // RFC 9711 section 4.2.3
-	Model     string    `yaml:"model"`               // hwmodel, RFC 9711 section 4.2.4
-	HWVersion string    `yaml:"hwversion"`           // RFC 9711 section 4.2.5
+	UEID      HexBytes   `yaml:"ueid"`                // RFC 9711 section 4.2.1
+	Vendor    uuid.UUID  `yaml:"vendor-id"`           // draft-ietf-suit-manifest-37 section 8.4.8.2
+	Class     uuid.UUID  `yaml:"class-id"`            //
+	Device    *uuid.UUID `yaml:"device-id,omitempty"` // nil for none
+	OEMID     OEMID      `yaml:"oemid"`               // RFC 9711 section 4.2.3
+	Model     string     `yaml:"model"`               // hwmodel, RFC 9711 section 4.2.4
+	HWVersion string     `yaml:"hwversion"`           // RFC 9711 section 4.2.5
 }
 
 // DefaultPolling suits a device on a network that costs nothing.

@@ -12,6 +12,7 @@ import (
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -117,16 +118,19 @@ func (f *initFlags) identity() (device.Identity, error) {
 		}
 	}
 	var err error
-	if i.Vendor, err = chooseID("vendor", f.vendor, f.vendorID, uuid.NameSpaceDNS); err != nil {
+	if i.Vendor, err = chooseID("vendor", f.vendor, f.vendorID, author.VendorID); err != nil {
 		return i, err
 	}
-	if i.Class, err = chooseID("class", f.class, f.classID, i.Vendor); err != nil {
+	ofVendor := func(class string) uuid.UUID { return author.ClassID(i.Vendor, class) }
+	if i.Class, err = chooseID("class", f.class, f.classID, ofVendor); err != nil {
 		return i, err
 	}
 	if f.deviceID != "" {
-		if i.Device, err = uuid.Parse(f.deviceID); err != nil {
+		id, err := uuid.Parse(f.deviceID)
+		if err != nil {
 			return i, fmt.Errorf("--device-id: %w", err)
 		}
+		i.Device = &id
 	}
 	if i.Model == "" {
 		i.Model = f.class
@@ -143,14 +147,13 @@ func (f *initFlags) identity() (device.Identity, error) {
 	return i, nil
 }
 
-// chooseID takes the id as it is written, or makes it of a name
-// (draft-ietf-suit-manifest-37 section 8.4.8.2).
-func chooseID(what, name, id string, space uuid.UUID) (uuid.UUID, error) {
+// chooseID takes the id as it is written, or makes it of a name.
+func chooseID(what, name, id string, derive func(name string) uuid.UUID) (uuid.UUID, error) {
 	switch {
 	case name != "" && id != "":
 		return uuid.Nil, fmt.Errorf("--%s and --%s-id exclude each other", what, what)
 	case name != "":
-		return uuid.NewSHA1(space, []byte(name)), nil
+		return derive(name), nil
 	case id != "":
 		parsed, err := uuid.Parse(id)
 		if err != nil {
