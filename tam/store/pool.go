@@ -43,11 +43,13 @@ func (c *conn) query(s *statement, args ...any) (*sql.Rows, error) {
 	return p.QueryContext(unhurried, args...)
 }
 
-// close ends the connection; an open transaction is rolled back by it.
+// close ends the connection; an open transaction is rolled back by it. The
+// statements go first: database/sql does not know them, and SQLite does not
+// survive one that outlives its connection.
 func (c *conn) close() error {
 	for _, p := range c.prepared {
 		if p != nil {
-			p.Close() //nolint:errcheck // the connection goes next
+			p.Close() //nolint:errcheck // it tells of its last run, which was told
 		}
 	}
 	return c.sql.Close()

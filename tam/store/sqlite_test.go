@@ -220,20 +220,69 @@ func TestUnavailable(t *testing.T) {
 	})
 }
 
-// limitPages lets the writer's database grow to so many pages; 0 means not at all.
+// limitPages lets the database grow to so many pages; 0 means not at all.
 func limitPages(t *testing.T, s *SQLite, pages int) {
 	t.Helper()
-	c, err := s.writer.take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.writer.put(c)
-	if pages == 0 {
-		if err := c.sql.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
+	withWriter(t, s, func(c *conn) {
+		if pages == 0 {
+			if err := c.sql.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := c.sql.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// A connection whose transaction cannot be undone is not used again.
+func TestLostConnectionIsReplaced(t *testing.T) {
+	s := openFile(t)
+	before := storetest.Dump(t, s)
+	err := s.Update(t.Context(), func(tx tam.Tx) error {
+		if err := tx.AppendEvent(audit.Event{}); err != nil {
+			return err
+		}
+		if err := tx.(update).conn.close(); err != nil {
+			return err
+		}
+		if err := tx.AppendEvent(audit.Event{}); !errors.Is(err, tam.ErrUnavailable) {
+			t.Errorf("AppendEvent: %v, want ErrUnavailable", err)
+		}
+		return nil
+	})
+	if !errors.Is(err, tam.ErrUnavailable) {
+		t.Errorf("Update: %v, want ErrUnavailable", err)
 	}
-	if _, err := c.sql.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
-		t.Fatal(err)
+	if after := storetest.Dump(t, s); after != before {
+		t.Errorf("something was kept:\n%s", after)
+	}
+	storetest.Fill(t, s)
+}
+
+func TestAuditLogIsAppendOnly(t *testing.T) {
+	s := openFile(t)
+	storetest.Fill(t, s)
+	before := storetest.Dump(t, s)
+	withWriter(t, s, func(c *conn) {
+		for _, change := range []string{`UPDATE audit_events SET actor = ''`, `DELETE FROM audit_events`, `UPDATE audit_events SET seq = 7`} {
+			if _, err := c.sql.ExecContext(t.Context(), change); err == nil {
+				t.Errorf("%s: no error", change)
+			}
+		}
+	})
+	if after := storetest.Dump(t, s); after != before {
+		t.Errorf("changed:\n%s", after)
+	}
+}
+
+func TestViewCannotWrite(t *testing.T) {
+	s := openFile(t)
+	err := s.View(t.Context(), func(r tam.Reader) error {
+		_, err := r.(snapshot).exec(insertEvent, 0, "", "", "", "", []byte{0xf6})
+		return err
+	})
+	if err == nil {
+		t.Fatal("a reader's connection has written")
 	}
 }

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/tam/storetest"
+)
+
+// schemaText returns the SQL of everything in the schema that is ours.
+func schemaText(t *testing.T, c *conn) string {
+	t.Helper()
+	rows, err := c.sql.QueryContext(t.Context(), `SELECT type, name, coalesce(sql, '') FROM sqlite_schema
+		WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type, name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var kind, name, text string
+		if err := rows.Scan(&kind, &name, &text); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, kind+" "+name+" "+text)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// withWriter lends fn the connection that writes.
+func withWriter(t *testing.T, s *SQLite, fn func(*conn)) {
+	t.Helper()
+	c, err := s.writer.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.writer.put(c)
+	fn(c)
+}
+
+func TestMigrateUpDownUp(t *testing.T) {
+	s := openFile(t)
+	storetest.Fill(t, s)
+	withWriter(t, s, func(c *conn) {
+		up := schemaText(t, c)
+		m, _, err := newMigration(c.sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Down(); err != nil {
+			t.Fatal(err)
+		}
+		if down := schemaText(t, c); down != "" {
+			t.Errorf("left after down:\n%s", down)
+		}
+		if err := m.Up(); err != nil {
+			t.Fatal(err)
+		}
+		if again := schemaText(t, c); again != up {
+			t.Errorf("up, down, up gives\n%s\nup gave\n%s", again, up)
+		}
+	})
+	storetest.Fill(t, s)
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tam.db")
+	s := open(t, path)
+	withWriter(t, s, func(c *conn) {
+		if _, err := c.sql.ExecContext(t.Context(), `PRAGMA user_version = 9999`); err != nil {
+			t.Fatal(err)
+		}
+	})
+	_, err := OpenSQLite(t.Context(), path, Options{})
+	if !errors.Is(err, ErrNewerSchema) || !strings.Contains(err.Error(), "9999") {
+		t.Fatalf("got %v, want ErrNewerSchema with the version", err)
+	}
+	withWriter(t, s, func(c *conn) {
+		if v, _, err := (&schema{conn: c.sql}).Version(); err != nil || v != 9999 {
+			t.Errorf("version is %d (%v) after the refusal", v, err)
+		}
+	})
+}
+
+// A migration that fails leaves neither tables nor a version.
+func TestFailedMigrationIsUndone(t *testing.T) {
+	s := open(t, Memory)
+	withWriter(t, s, func(c *conn) {
+		before := schemaText(t, c)
+		m := &schema{conn: c.sql}
+		if err := errors.Join(m.Lock(), m.SetVersion(2, true), m.Run(strings.NewReader(`CREATE TABLE half (a); CREATE TABLE half (b);`))); err == nil {
+			t.Fatal("the migration did not fail")
+		}
+		if err := m.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		if after := schemaText(t, c); after != before {
+			t.Errorf("left:\n%s", after)
+		}
+		if v, dirty, err := m.Version(); v != 1 || dirty || err != nil {
+			t.Errorf("version %d, dirty %t, %v; want 1", v, dirty, err)
+		}
+	})
+}
