@@ -43,6 +43,9 @@ func (p PropertyClaims) MarshalCBOR() ([]byte, error) {
 		case propertyComponent, propertyImageDigest, propertyImageSize:
 			return nil, fmt.Errorf("property claims of %s: label %d among the other parameters", p.Component, label)
 		}
+		if len(value) == 0 {
+			return nil, fmt.Errorf("property claims of %s: parameter %d without a value", p.Component, label)
+		}
 		m[label] = value
 	}
 	if len(m) < 2 {

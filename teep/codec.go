@@ -117,6 +117,9 @@ func Encode(n Numbering, m Message) ([]byte, error) {
 		if f, known := l.option(n, number); known {
 			return nil, fmt.Errorf("%w: %s: unknown option %d is %s", ErrMalformed, m.Kind(), number, f.label)
 		}
+		if len(value) == 0 {
+			return nil, fmt.Errorf("%w: %s: unknown option %d without a value", ErrMalformed, m.Kind(), number)
+		}
 		options[number] = value
 	}
 	parts := []any{kinds[m.Kind()].numbers[n], options}
