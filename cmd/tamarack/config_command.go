@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -37,13 +36,11 @@ func configCommand(env []string) *cobra.Command {
 		Example: "  tamarack config keys",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "KEY AND FLAG\tENVIRONMENT\tDEFAULT\tMEANING")
 			c := DefaultConfig()
 			for _, k := range c.keys() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.name, k.env(), k.text(), k.doc)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s (%s)\n    %s\n    default: %s\n", k.name, k.env(), k.doc, k.text())
 			}
-			return w.Flush()
+			return nil
 		},
 	}
 	cmd.AddCommand(check, list)
