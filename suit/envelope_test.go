@@ -231,8 +231,8 @@ func TestVerifyRefusals(t *testing.T) {
 		words    string
 	}{
 		{"no block", e.withBlocks(), KeyList{s.PublicKey()}, ErrNoAuthentication, ""},
-		{"no keys", e, nil, ErrNoSignature, "key is not known"},
-		{"another key", e, KeyList{stranger.PublicKey()}, ErrNoSignature, "key is not known"},
+		{"no keys", e, nil, ErrNoSignature, "signer is not known"},
+		{"another key", e, KeyList{stranger.PublicKey()}, ErrNoSignature, "signer is not known"},
 		{"another digest", e.withBlocks(elsewhere.sign1(t, s, detached)), KeyList{s.PublicKey()}, ErrNoSignature, ""},
 		{"attached payload", e.withBlocks(e.sign1(t, s, cosekit.Form{})), KeyList{s.PublicKey()}, ErrNoSignature, "attached"},
 		{"untagged", e.withBlocks(e.sign1(t, s, cosekit.Form{Untagged: true, Detached: true})), KeyList{s.PublicKey()}, ErrNoSignature, "untagged"},

@@ -17,6 +17,9 @@ var (
 	ErrNoAuthentication = errors.New("the envelope is not signed")
 	// ErrNoSignature: no authentication block verifies under an acceptable key.
 	ErrNoSignature = errors.New("no signature by an acceptable key")
+	// ErrUnknownSigner: a signature that names no key that is acceptable. It comes
+	// with ErrNoSignature.
+	ErrUnknownSigner = errors.New("the signer is not known")
 	// ErrDigest: the manifest or a severed element is not the one that was signed.
 	ErrDigest = errors.New("digest does not match")
 	// ErrDigestAlgorithm: a digest algorithm that is not supported.

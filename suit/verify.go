@@ -183,7 +183,7 @@ func (b *Block) verify(content []byte, keys Keys, legacy cosekit.LegacyPolicy) {
 	}
 	candidates := b.candidates(keys)
 	if len(candidates) == 0 {
-		b.Err = fmt.Errorf("%w: the key is not known", ErrNoSignature)
+		b.Err = ErrUnknownSigner
 		return
 	}
 	var fault error

@@ -1,0 +1,142 @@
+package suit
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// addSeeds adds every published example of the SUIT family, where they are at hand.
+func addSeeds(f *testing.F) {
+	f.Helper()
+	root := os.Getenv("TEEP_VECTORS")
+	if root == "" {
+		return
+	}
+	for _, pattern := range []string{"suit-*/*.cbor", "teep/suit_*.cbor", "teep/update.manifest.cbor"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			f.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+}
+
+// FuzzDecode holds envelopes and the manifests inside them to one encoding: what
+// was decoded encodes to something that decodes to the same.
+func FuzzDecode(f *testing.F) {
+	addSeeds(f)
+	s := newSigner(f, cosekit.Ed25519)
+	for _, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f)} {
+		m.Sections[SectionPayloadFetch] = m.Sections[SectionValidate]
+		e, err := Sign(m, smallPayloads, s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded(f, e))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := Decode(data)
+		if err != nil {
+			return
+		}
+		raw, err := e.Encode(e.Tagged())
+		if err != nil {
+			t.Fatalf("what was decoded does not encode: %v", err)
+		}
+		again, err := Decode(raw)
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Fatalf("decode-encode-decode gives %+v (%v), want %+v", again, err, e)
+		}
+		if _, err := e.Verify(KeyList{}, cosekit.AllowLegacy); err == nil {
+			t.Fatal("verified without a key")
+		}
+		checkManifest(t, e.manifest)
+	})
+}
+
+// FuzzManifest is FuzzDecode for what stands inside the envelope.
+func FuzzManifest(f *testing.F) {
+	for _, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f)} {
+		raw, err := m.Encode(true)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(checkManifest)
+}
+
+func checkManifest(t *testing.T, data []byte) {
+	m, err := DecodeManifest(data)
+	if err != nil {
+		return
+	}
+	raw, err := m.Encode(false)
+	if err != nil {
+		t.Fatalf("what was decoded does not encode: %v", err)
+	}
+	again, err := DecodeManifest(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fixpoint, err := again.Encode(false); err != nil || !bytes.Equal(fixpoint, raw) {
+		t.Fatalf("encoding is not a fixpoint (%v):\n%x\n%x", err, raw, fixpoint)
+	}
+	// Offsets are those of an encoding, and heads may be longer than they need to be.
+	clearOffsets(m)
+	clearOffsets(again)
+	if !reflect.DeepEqual(m, again) {
+		t.Fatalf("decode-encode-decode gives\n%+v, want\n%+v", again, m)
+	}
+}
+
+func FuzzReport(f *testing.F) {
+	addSeeds(f)
+	s := newSigner(f, cosekit.Ed25519)
+	for _, r := range []*Report{successReport(), failureReport()} {
+		raw, err := r.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+		if raw, err = SignReport(r, s); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		opened, err := OpenReport(data)
+		if err != nil {
+			return
+		}
+		if _, err := opened.Verify(newSigner(t, cosekit.Ed25519).PublicKey(), cosekit.AllowLegacy); err == nil {
+			t.Fatal("verifies under a new key")
+		}
+		r, err := opened.Unverified()
+		if err != nil {
+			return
+		}
+		raw, err := r.Encode()
+		if err != nil {
+			t.Fatalf("what was decoded does not encode: %v", err)
+		}
+		again, err := DecodeReport(raw)
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("decode-encode-decode gives %+v (%v), want %+v", again, err, r)
+		}
+		if fixpoint, err := again.Encode(); err != nil || !bytes.Equal(fixpoint, raw) {
+			t.Fatalf("encoding is not a fixpoint (%v)", err)
+		}
+	})
+}
