@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -21,7 +22,7 @@ const extensionCoSWID = 14
 
 // check refuses what could not be executed, or may not be, before anything is: a
 // manifest runs as a whole or not at all (draft-ietf-suit-manifest-37 sections 6.1
-// and 6.2).
+// and 6.2). Sections of other procedures are not looked into.
 func (m *machine) check(proc procedure, rights Rights) *Failure {
 	if m.manifest.Version != suit.ManifestVersion {
 		err := fmt.Errorf("%w: %d, want %d", ErrVersion, m.manifest.Version, suit.ManifestVersion)
@@ -84,10 +85,10 @@ func (m *machine) checkElements(proc procedure) *Failure {
 	if common.Dependencies != nil {
 		return refusal(suit.SectionShared, fmt.Errorf("%w: dependencies", ErrUnsupportedElement))
 	}
-	for key := range common.Extensions {
+	for _, key := range slices.Sorted(maps.Keys(common.Extensions)) {
 		return refusal(suit.SectionShared, fmt.Errorf("%w: key %d of common", ErrUnsupportedElement, key))
 	}
-	for key := range m.manifest.Extensions {
+	for _, key := range slices.Sorted(maps.Keys(m.manifest.Extensions)) {
 		if key != extensionCoSWID {
 			return refusal(suit.Section(key), fmt.Errorf("%w: key %d", ErrUnsupportedElement, key))
 		}

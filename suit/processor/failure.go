@@ -42,7 +42,9 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// reasons maps the faults that have a reason of their own, whichever command meets them.
+// reasons maps the faults that have a reason of their own, whichever command meets
+// them. The draft has none for a version that is not supported and for a rollback:
+// these get the nearest, and the record names the manifest key at fault.
 var reasons = []struct {
 	err    error
 	reason suit.ReportReason

@@ -2,6 +2,8 @@ package processor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 )
@@ -30,18 +32,9 @@ func set[T any](dst **T, src *T, replace bool) {
 // checkParameters refuses parameters that no command here reads: one that was
 // ignored could have changed what a command does. Strict-order may be ignored,
 // because running in order always conforms (draft-ietf-suit-manifest-37 section 6.7);
-// soft-failure is for set to judge.
+// soft-failure is judged where it is set.
 func checkParameters(p *suit.Parameters, limits Limits) error {
-	for code, present := range map[suit.ParameterCode]bool{
-		suit.ParameterSourceComponent: p.SourceComponent != nil,
-		suit.ParameterInvokeArgs:      p.InvokeArgs != nil,
-		suit.ParameterFetchArguments:  p.FetchArguments != nil,
-	} {
-		if present {
-			return fmt.Errorf("%w: %s", ErrUnsupportedParameter, code)
-		}
-	}
-	for code := range p.Other {
+	if code, ok := unread(p); ok {
 		return fmt.Errorf("%w: %s", ErrUnsupportedParameter, code)
 	}
 	switch {
@@ -58,4 +51,19 @@ func checkParameters(p *suit.Parameters, limits Limits) error {
 		}
 	}
 	return nil
+}
+
+// unread returns a parameter that no command here reads.
+func unread(p *suit.Parameters) (suit.ParameterCode, bool) {
+	switch {
+	case p.SourceComponent != nil:
+		return suit.ParameterSourceComponent, true
+	case p.InvokeArgs != nil:
+		return suit.ParameterInvokeArgs, true
+	case p.FetchArguments != nil:
+		return suit.ParameterFetchArguments, true
+	case len(p.Other) > 0:
+		return slices.Min(slices.Collect(maps.Keys(p.Other))), true
+	}
+	return 0, false
 }

@@ -5,158 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-
 	"github.com/tamarack-tam/tamarack/suit"
 )
-
-var (
-	device = Identity{
-		Vendor: uuid.MustParse("c0ddd5f1-5243-5660-87db-4f5b0aa26c2f"),
-		Class:  uuid.MustParse("db42f709-3d8c-55ba-a8c5-265fc5820f4e"),
-		Device: uuid.MustParse("c16efdd8-bb78-5a1a-a8a6-8f1d1c0f6f2b"),
-	}
-	stranger = uuid.MustParse("00000000-0000-4000-8000-000000000001")
-
-	app      = suit.ComponentID{[]byte("app"), []byte("hello")}
-	data     = suit.ComponentID{[]byte("app"), []byte("data")}
-	appSUIT  = suit.ComponentID{[]byte("app"), []byte("suit")}
-	location = "https://example.org/hello"
-
-	everything Rights = func(suit.ComponentID) bool { return true }
-)
-
-var (
-	oldImage = []byte("the image that was there before")
-	newImage = []byte("the image that the manifest wants")
-)
-
-func ptr[T any](v T) *T { return &v }
-
-func do(code suit.CommandCode, arg suit.Argument) suit.Command {
-	return suit.Command{Code: code, Argument: arg}
-}
-
-// check is a condition, or a directive without an argument of its own.
-func check(code suit.CommandCode) suit.Command { return do(code, suit.ReportAll) }
-
-func override(p suit.Parameters) suit.Command {
-	return do(suit.DirectiveOverrideParameters, &p)
-}
-
-func sequence(commands ...suit.Command) suit.Severable {
-	return suit.Severable{Sequence: &suit.Sequence{Commands: commands}}
-}
-
-// sample is a manifest that installs image at app/hello from location.
-func sample(image []byte) *suit.Manifest {
-	return &suit.Manifest{
-		Version:        suit.ManifestVersion,
-		SequenceNumber: 7,
-		ComponentID:    appSUIT,
-		Common: suit.Common{
-			Components: []suit.ComponentID{app},
-			Shared: &suit.Sequence{Commands: []suit.Command{
-				override(suit.Parameters{
-					VendorID: &device.Vendor, ClassID: &device.Class,
-					ImageDigest: ptr(suit.SumSHA256(image)), ImageSize: ptr(uint64(len(image))),
-				}),
-				check(suit.ConditionVendorIdentifier),
-				check(suit.ConditionClassIdentifier),
-			}},
-		},
-		Sections: map[suit.Section]suit.Severable{
-			suit.SectionInstall: sequence(
-				override(suit.Parameters{URI: &location}),
-				check(suit.DirectiveFetch),
-				check(suit.ConditionImageMatch),
-			),
-			suit.SectionValidate: sequence(check(suit.ConditionImageMatch)),
-		},
-	}
-}
-
-// install replaces the install section of the sample.
-func install(commands ...suit.Command) *suit.Manifest {
-	m := sample(newImage)
-	m.Sections[suit.SectionInstall] = sequence(commands...)
-	return m
-}
-
-// trial is one manifest on one device.
-type trial struct {
-	host       *memory
-	slot       *uint64
-	fetcher    Fetcher
-	integrated map[string][]byte
-	limits     Limits
-	rights     Rights
-}
-
-func newTrial() *trial {
-	host := newMemory(device)
-	host.images[app.Key()] = oldImage
-	return &trial{host: host, fetcher: served{location: newImage}, limits: DefaultLimits(), rights: everything}
-}
-
-func (tr *trial) processor() *Processor {
-	var host Host = tr.host
-	if tr.slot != nil {
-		host = slotted{tr.host, *tr.slot}
-	}
-	return New(host, tr.fetcher, tr.limits)
-}
-
-func (tr *trial) update(t *testing.T, m *suit.Manifest) (*Outcome, error) {
-	t.Helper()
-	return tr.processor().Update(t.Context(), authentic(t, m, tr.integrated), tr.rights)
-}
-
-// succeed updates and wants the image to be installed.
-func (tr *trial) succeed(t *testing.T, m *suit.Manifest, image []byte) *Outcome {
-	t.Helper()
-	outcome, err := tr.update(t, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := tr.host.images[app.Key()]; !bytes.Equal(got, image) {
-		t.Errorf("installed %q, want %q", got, image)
-	}
-	if got := tr.host.manifests[appSUIT.Key()].Sequence; got != m.SequenceNumber {
-		t.Errorf("sequence number %d installed, want %d", got, m.SequenceNumber)
-	}
-	if err := tr.host.same(tr.host.snapshot()); err != nil {
-		t.Error(err)
-	}
-	return outcome
-}
-
-// fail updates, wants it to fail with this error and the device to stay as it was.
-func (tr *trial) fail(t *testing.T, m *suit.Manifest, want error) (*Outcome, *Failure) {
-	t.Helper()
-	before := tr.host.snapshot()
-	outcome, err := tr.update(t, m)
-	return outcome, tr.unchanged(t, before, err, want)
-}
-
-func (tr *trial) unchanged(t *testing.T, before *memory, err, want error) *Failure {
-	t.Helper()
-	var failure *Failure
-	if !errors.As(err, &failure) {
-		t.Fatalf("got %v, want a Failure", err)
-	}
-	if !errors.Is(err, want) {
-		t.Errorf("got %v, want %v", err, want)
-	}
-	if err := tr.host.same(before); err != nil {
-		t.Error(err)
-	}
-	return failure
-}
 
 func TestUpdateFetches(t *testing.T) {
 	tr := newTrial()
@@ -338,6 +194,51 @@ func TestCancel(t *testing.T) {
 	failure = tr.unchanged(t, before, err, context.Canceled)
 	if failure.Reason != suit.ReasonOperationFailed {
 		t.Errorf("a cancelled condition is reported as %v", failure.Reason)
+	}
+}
+
+// A source without end is left one byte after what the manifest allows.
+func TestEndlessPayload(t *testing.T) {
+	read := 0
+	tr := newTrial()
+	tr.fetcher = fetcherFunc(func() io.Reader {
+		return readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil })
+	})
+	tr.fail(t, sample(newImage), ErrLimit)
+	if read > len(newImage)+1 {
+		t.Errorf("read %d bytes for an image of %d", read, len(newImage))
+	}
+}
+
+func TestUpdateOverHTTP(t *testing.T) {
+	answer := map[string]func(http.ResponseWriter){
+		"/good": func(w http.ResponseWriter) { w.Write(newImage) }, //nolint:errcheck
+		"/truncated": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(newImage)))
+			w.Write(newImage[:10]) //nolint:errcheck
+		},
+		"/announced": func(w http.ResponseWriter) { w.Write(make([]byte, 1000)) }, //nolint:errcheck
+		"/chunked": func(w http.ResponseWriter) {
+			for range 100 {
+				w.Write(newImage)                     //nolint:errcheck
+				http.NewResponseController(w).Flush() //nolint:errcheck
+			}
+		},
+	}
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) { answer[r.URL.Path](w) })
+	for path, want := range map[string]error{
+		"/truncated": io.ErrUnexpectedEOF, "/announced": ErrLimit, "/chunked": ErrLimit, "/good": nil,
+	} {
+		tr := newTrial()
+		tr.fetcher = NewHTTPFetcher(server.Client())
+		m := install(override(suit.Parameters{URI: ptr(server.URL + path)}), check(suit.DirectiveFetch), check(suit.ConditionImageMatch))
+		if want == nil {
+			tr.succeed(t, m, newImage)
+			continue
+		}
+		if _, failure := tr.fail(t, m, want); failure.Command != suit.DirectiveFetch {
+			t.Errorf("%s: failed at %s", path, failure.Command)
+		}
 	}
 }
 

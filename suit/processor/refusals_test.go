@@ -172,6 +172,44 @@ func TestUncheckedImage(t *testing.T) {
 	}
 }
 
+// A fetch makes what was known about the image void.
+func TestImageIsMeasuredAgain(t *testing.T) {
+	for _, tt := range []struct {
+		installed, fetched []byte
+		err                error
+	}{
+		{newImage, oldImage, ErrMismatch},
+		{oldImage, newImage, nil},
+	} {
+		tr := newTrial()
+		tr.host.images[app.Key()] = tt.installed
+		tr.fetcher = served{location: tt.fetched}
+		m := install(
+			override(suit.Parameters{ImageDigest: ptr(suit.SumSHA256(tt.installed))}),
+			check(suit.ConditionImageMatch),
+			override(suit.Parameters{ImageDigest: ptr(suit.SumSHA256(newImage)), URI: &location}),
+			check(suit.DirectiveFetch),
+			check(suit.ConditionImageMatch),
+		)
+		// Without a size the fetch is not spared.
+		m.Common.Shared.Commands[0] = override(suit.Parameters{VendorID: &device.Vendor, ClassID: &device.Class})
+		delete(m.Sections, suit.SectionValidate)
+		if tt.err == nil {
+			tr.succeed(t, m, newImage)
+		} else {
+			tr.fail(t, m, tt.err)
+		}
+	}
+}
+
+// Content stands in the signed manifest: writing it needs no further check.
+func TestWrittenContentIsVouchedFor(t *testing.T) {
+	tr := newTrial()
+	m := install(override(suit.Parameters{Content: newImage}), check(suit.DirectiveWrite))
+	delete(m.Sections, suit.SectionValidate)
+	tr.succeed(t, m, newImage)
+}
+
 // What cannot or may not be executed is refused before the device is touched.
 func TestRefusals(t *testing.T) {
 	withParameters := func(p suit.Parameters) func(*suit.Manifest, *trial) {
