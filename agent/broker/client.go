@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +18,11 @@ import (
 func CheckURL(tam string) error {
 	u, err := url.Parse(tam)
 	if err != nil {
+		// The error quotes the URL whole, with a password where there is one.
+		var fault *url.Error
+		if errors.As(err, &fault) {
+			err = fault.Err
+		}
 		return fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	switch {
