@@ -13,9 +13,16 @@ import (
 // addSeeds adds every published example of the SUIT family, where they are at hand.
 func addSeeds(f *testing.F) {
 	f.Helper()
+	for _, data := range publishedExamples(f) {
+		f.Add(data)
+	}
+}
+
+func publishedExamples(f *testing.F) (examples [][]byte) {
+	f.Helper()
 	root := os.Getenv("TEEP_VECTORS")
 	if root == "" {
-		return
+		return nil
 	}
 	for _, pattern := range []string{"suit-*/*.cbor", "teep/suit_*.cbor", "teep/update.manifest.cbor"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
@@ -27,9 +34,10 @@ func addSeeds(f *testing.F) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			f.Add(data)
+			examples = append(examples, data)
 		}
 	}
+	return examples
 }
 
 // FuzzDecode holds envelopes and the manifests inside them to one encoding: what
@@ -67,6 +75,11 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzManifest is FuzzDecode for what stands inside the envelope.
 func FuzzManifest(f *testing.F) {
+	for _, data := range publishedExamples(f) {
+		if e, err := Decode(data); err == nil {
+			f.Add(e.manifest)
+		}
+	}
 	for _, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f)} {
 		raw, err := m.Encode(true)
 		if err != nil {
