@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -173,24 +174,26 @@ func (p *program) requestCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			tc := teep.RequestedTC{Component: component}
+			if cmd.Flags().Changed("min-sequence") {
+				tc.MinSequence = &least
+			}
+			if withdraw && tc.MinSequence != nil {
+				return usageError{errors.New("--withdraw and --min-sequence exclude each other")}
+			}
 			d, err := device.Open(p.dir, device.Options{})
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
 			if withdraw {
-				return p.withdraw(cmd, d, component)
-			}
-			tc := teep.RequestedTC{Component: component}
-			if cmd.Flags().Changed("min-sequence") {
-				tc.MinSequence = &least
+				return withdrawRequest(cmd, d, component)
 			}
 			return p.request(cmd, d, tc)
 		},
 	}
 	cmd.Flags().Uint64Var(&least, "min-sequence", 0, "lowest sequence `number` of its manifest that will do")
 	cmd.Flags().BoolVar(&withdraw, "withdraw", false, "take the request back")
-	cmd.MarkFlagsMutuallyExclusive("min-sequence", "withdraw")
 	return cmd
 }
 
@@ -207,7 +210,7 @@ func (p *program) request(cmd *cobra.Command, d *device.Device, tc teep.Requeste
 	return err
 }
 
-func (p *program) withdraw(cmd *cobra.Command, d *device.Device, component suit.ComponentID) error {
+func withdrawRequest(cmd *cobra.Command, d *device.Device, component suit.ComponentID) error {
 	tam, err := d.Agent().UnrequestTA(component)
 	if err != nil {
 		return err
