@@ -13,10 +13,10 @@ import (
 // TestDocumentCommands runs every ```sh block of a document, in order, in one
 // shell, in a copy of the repository. A block marked ```sh serve runs beside the
 // others until the document ends; the next block starts when it prints "ready".
-// It needs the go tool and a minute, so it runs where TAMARACK_CI is set.
+// It needs the go tool and a minute, so it runs where TAMARACK_TEST_DOCS is set.
 func TestDocumentCommands(t *testing.T) {
-	if os.Getenv("TAMARACK_CI") == "" {
-		t.Skip("set TAMARACK_CI=1 to run the commands of the documents")
+	if os.Getenv("TAMARACK_TEST_DOCS") == "" {
+		t.Skip("set TAMARACK_TEST_DOCS=1 to run the commands of the documents")
 	}
 	for _, doc := range []string{"docs/quickstart.md"} {
 		t.Run(doc, func(t *testing.T) {
