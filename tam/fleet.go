@@ -110,30 +110,37 @@ func (f *Fleet) deny(ctx context.Context, event audit.Event, reason error) error
 }
 
 // UploadPayload streams a payload into the payload store and returns its digest
-// and its size in bytes.
-func (f *Fleet) UploadPayload(ctx context.Context, actor string, r io.Reader) (suit.Digest, int64, error) {
-	digest, size, err := f.config.Payloads.Put(ctx, &capped{r, f.config.MaxPayload}, f.config.MaxPayload)
+// and its size in bytes. announced is the size that the sender gave beforehand,
+// or less than 0.
+func (f *Fleet) UploadPayload(ctx context.Context, actor string, r io.Reader, announced int64) (suit.Digest, int64, error) {
+	event := audit.Event{Actor: actor, Action: audit.PayloadUploaded, Subject: "payload:unknown"}
+	limit := f.config.MaxPayload
+	if announced > limit {
+		return suit.Digest{}, 0, f.deny(ctx, event, tooLarge(limit))
+	}
+	digest, size, err := f.config.Payloads.Put(ctx, &capped{r, limit, limit}, limit)
 	if err != nil {
-		event := audit.Event{Actor: actor, Action: audit.PayloadUploaded, Subject: "payload:"}
-		return suit.Digest{}, 0, f.deny(ctx, event, fmt.Errorf("upload: %w", err))
+		return suit.Digest{}, 0, f.deny(ctx, event, err)
 	}
-	event := audit.Event{
-		Actor: actor, Action: audit.PayloadUploaded, Subject: "payload:" + digest.String(),
-		Details: map[string]string{"size": fmt.Sprint(size)},
-	}
+	event.Subject = "payload:" + digest.String()
+	event.Details = map[string]string{"size": fmt.Sprint(size)}
 	return digest, size, f.change(ctx, event, func(Tx) error { return nil })
 }
 
-// capped is a stream that refuses to give more than left bytes.
+func tooLarge(limit int64) error {
+	return fmt.Errorf("%w: more than %d bytes", ErrPayloadTooLarge, limit)
+}
+
+// capped is a stream that refuses to give more than its limit.
 type capped struct {
-	r    io.Reader
-	left int64
+	r           io.Reader
+	limit, left int64
 }
 
 func (c *capped) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return 0, ErrPayloadTooLarge
+		return 0, tooLarge(c.limit)
 	}
 	return n, err
 }
@@ -160,7 +167,7 @@ func (f *Fleet) ManifestsFor(ctx context.Context, component suit.ComponentID, li
 // digits of it where they are enough to tell it from all others.
 func (f *Fleet) Manifest(ctx context.Context, ref string) (m Manifest, err error) {
 	err = f.config.Store.View(ctx, func(r Reader) error {
-		m, err = findManifest(r, strings.TrimPrefix(ref, suit.SHA256.String()+":"))
+		m, err = findManifest(r, strings.ToLower(strings.TrimPrefix(ref, suit.SHA256.String()+":")))
 		return err
 	})
 	return m, err

@@ -16,8 +16,7 @@ import (
 )
 
 // PublishManifest takes a signed SUIT envelope for the devices that should have
-// what it installs. Everything that devices check is checked here first, and what
-// they would refuse is refused with its reason.
+// what it installs. What every device would refuse is refused here, with its reason.
 func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []byte) (Manifest, error) {
 	event := audit.Event{
 		Actor: actor, Action: audit.ManifestPublished,
@@ -145,6 +144,9 @@ func (f *Fleet) checkPayload(ctx context.Context, img image) error {
 		h.Write(img.content)
 		got := suit.Digest{Algorithm: img.ImageDigest.Algorithm, Bytes: h.Sum(nil)}
 		return compare(img, got, int64(len(img.content)))
+	}
+	if strings.HasPrefix(img.URI, "#") {
+		return fmt.Errorf("%w: the envelope does not carry %s", ErrPayloadMissing, img.URI)
 	}
 	ours := f.config.PayloadURL != "" && strings.HasPrefix(img.URI, f.config.PayloadURL)
 	sum, err := hex.DecodeString(path.Base(img.URI))

@@ -46,7 +46,24 @@ Exit codes:
 
 // run is the whole program.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := &app{env: env, stderr: stderr}
+	root := rootCommand(&app{env: env, stderr: stderr})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "tamctl: %v\n", err)
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(stderr, "  next: %s\n", hinted.Hint())
+	}
+	return exitCode(err)
+}
+
+func rootCommand(app *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tamctl",
 		Short:         "Make manifests, and operate a Tamarack server",
@@ -54,10 +71,6 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
@@ -71,16 +84,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		publisherCommand(app), attestationAnchorCommand(app),
 		keyCommand(app), eventCommand(app),
 	)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "tamctl: %v\n", err)
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		fmt.Fprintf(stderr, "  next: %s\n", hinted.Hint())
-	}
-	return exitCode(err)
+	return root
 }
 
 func exitCode(err error) int {

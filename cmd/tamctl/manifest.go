@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"text/tabwriter"
 
@@ -80,7 +81,13 @@ func (a *app) upload(ctx context.Context, api *client.ClientWithResponses, path 
 	}
 	bar := newProgress(a.stderr, path, info.Size())
 	defer bar.done()
-	r, err := api.UploadPayloadWithBodyWithResponse(ctx, "application/octet-stream", io.TeeReader(f, bar))
+	// The server says no, to the size or the token, before the payload is sent.
+	announce := func(_ context.Context, r *http.Request) error {
+		r.ContentLength = info.Size()
+		r.Header.Set("Expect", "100-continue")
+		return nil
+	}
+	r, err := api.UploadPayloadWithBodyWithResponse(ctx, "application/octet-stream", io.TeeReader(f, bar), announce)
 	if err != nil {
 		return transportFault(err)
 	}

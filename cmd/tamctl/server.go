@@ -60,6 +60,8 @@ func (a *app) connect() (*client.ClientWithResponses, error) {
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 10 * time.Second,
+			// How long an upload waits for a word of the server before it begins.
+			ExpectContinueTimeout: 5 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -105,8 +107,8 @@ func (a *app) token() (string, error) {
 // refusedError is a problem that the server answered with (RFC 9457).
 type refusedError struct{ client.Problem }
 
-func (e *refusedError) Error() string { return fmt.Sprintf("%s (%s)", e.Detail, e.Code) }
-func (e *refusedError) Hint() string  { return e.Problem.Hint }
+func (e *refusedError) Error() string { return printable(fmt.Sprintf("%s (%s)", e.Detail, e.Code)) }
+func (e *refusedError) Hint() string  { return printable(e.Problem.Hint) }
 
 // unreachableError: there was no answer, or none of use.
 type unreachableError struct {
@@ -139,7 +141,7 @@ func result[T any](value *T, response answer) (T, error) {
 		}
 	}
 	if p.Status >= http.StatusInternalServerError {
-		return none, &unreachableError{fmt.Sprintf("%s (%s)", p.Detail, p.Code), p.Hint}
+		return none, &unreachableError{(&refusedError{p}).Error(), printable(p.Hint)}
 	}
 	return none, &refusedError{p}
 }

@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
 
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
@@ -27,7 +31,11 @@ const (
 )
 
 func (s *server) UploadPayload(ctx context.Context, r UploadPayloadRequestObject) (UploadPayloadResponseObject, error) {
-	digest, size, err := s.fleet.UploadPayload(ctx, s.actor, r.Body)
+	announced := ctx.Value(gin.ContextRequestKey).(*http.Request).ContentLength
+	digest, size, err := s.fleet.UploadPayload(ctx, s.actor, r.Body, announced)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) {
+		return nil, fmt.Errorf("%w: the body ended early", errMalformed)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -122,6 +125,7 @@ func TestPublishRefusals(t *testing.T) {
 		{"severed element missing", severed(t, r.publisher, nil), http.StatusUnprocessableEntity, "severed-mismatch"},
 		{"severed element changed", severed(t, r.publisher, []byte{0x82, 0x15, 0x00}), http.StatusUnprocessableEntity, "severed-mismatch"},
 		{"integrated payload changed", integratedChanged(t, r.publisher), http.StatusUnprocessableEntity, "payload-mismatch"},
+		{"integrated payload missing", integratedMissing(t, r.publisher), http.StatusUnprocessableEntity, "payload-missing"},
 		{"size of an uploaded payload", uploaded(t, r.publisher, func(p *suit.Parameters) { *p.ImageSize = 9 }), http.StatusUnprocessableEntity, "payload-mismatch"},
 		{"digest of an uploaded payload", uploaded(t, r.publisher, func(p *suit.Parameters) { p.ImageDigest.Bytes[0] ^= 1 }), http.StatusUnprocessableEntity, "payload-mismatch"},
 		{"nothing to install", next(r.publisher, func(m *suit.Manifest) { delete(m.Sections, suit.SectionInstall) }), http.StatusUnprocessableEntity, "no-target"},
@@ -207,6 +211,14 @@ func integratedChanged(t *testing.T, s cosekit.Signer) []byte {
 	})
 }
 
+func integratedMissing(t *testing.T, s cosekit.Signer) []byte {
+	d := description(9)
+	d.Payload = author.Payload{Integrated: true}
+	return tamper(t, envelope(t, s, d, "payload", nil), func(elements map[any]cosekit.RawMessage) {
+		delete(elements, "#payload")
+	})
+}
+
 // uploaded installs the payload "uploaded" of our own store, but says something else of it.
 func uploaded(t *testing.T, s cosekit.Signer, change func(*suit.Parameters)) []byte {
 	d := description(9)
@@ -246,13 +258,32 @@ func TestPublishConcurrently(t *testing.T) {
 	}
 }
 
-func TestUploadTooLarge(t *testing.T) {
+func TestUploadRefusals(t *testing.T) {
 	r := newRig(t)
-	r.refused(upload(strings.Repeat("x", 64<<10+1)), http.StatusRequestEntityTooLarge, "payload-too-large")
-	if e, _ := r.lastEvent(); e.Reason != "payload-too-large" {
-		t.Errorf("event %+v", e)
+	large := upload(strings.Repeat("x", 64<<10+1))
+	for _, large.chunked = range []bool{false, true} {
+		r.refused(large, http.StatusRequestEntityTooLarge, "payload-too-large")
+		if e, _ := r.lastEvent(); e.Reason != "payload-too-large" || e.Details["action"] != string(audit.PayloadUploaded) {
+			t.Errorf("event %+v", e)
+		}
 	}
 	r.want(upload(strings.Repeat("x", 64<<10)), http.StatusCreated, nil)
+
+	server := httptest.NewServer(r.handler)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: tam\r\nAuthorization: Bearer %s\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\nshort", payloadsPath, testToken)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || response.StatusCode != http.StatusBadRequest {
+		t.Errorf("a body that ends early: %v, %v", response, err)
+	}
 }
 
 func TestListManifests(t *testing.T) {

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/api"
+	"github.com/tamarack-tam/tamarack/tam/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tamctl": main})
+}
+
+// TestScripts runs the scripts of testdata/script, each against a server of its own
+// in this process: the API over SQLite, as tamarack serves it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup:               func(env *testscript.Env) error { return startServer(t, env) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"device": addDevice,
+			"zeros":  zeros,
+		},
+	})
+}
+
+type storeKey struct{}
+
+func startServer(t *testing.T, env *testscript.Env) error {
+	dir := t.TempDir()
+	db, err := store.OpenSQLite(context.Background(), filepath.Join(dir, "tam.db"), store.Options{})
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { db.Close() })
+	payloads, err := store.OpenPayloads(filepath.Join(dir, "payloads"))
+	if err != nil {
+		return err
+	}
+	tokenFile := filepath.Join(dir, "admin.token")
+	token, _, err := api.LoadOrCreateToken(tokenFile)
+	if err != nil {
+		return err
+	}
+	key, err := cosekit.GenerateSigner(cosekit.ESP256)
+	if err != nil {
+		return err
+	}
+	server := httptest.NewUnstartedServer(nil)
+	payloadURL := "http://" + server.Listener.Addr().String() + "/payloads"
+	fleet := tam.NewFleet(tam.FleetConfig{Store: db, Payloads: payloads, PayloadURL: payloadURL, MaxPayload: 1 << 20})
+	server.Config.Handler = api.New(fleet, api.Options{Token: token, Keys: []*cosekit.PublicKey{key.PublicKey()}})
+	server.Start()
+	env.Defer(server.Close)
+
+	env.Values[storeKey{}] = db
+	env.Setenv("TAMCTL_SERVER", server.URL)
+	env.Setenv("TAMCTL_TOKEN_FILE", tokenFile)
+	env.Setenv("PAYLOAD_URL", payloadURL)
+	env.Setenv("TAM_KEY", key.PublicKey().Thumbprint().String())
+	return nil
+}
+
+// exits runs a program and wants this exit code: exits 2 tamctl …
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGUMENT…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// addDevice registers a device, as its first contact would: device ID UEID
+func addDevice(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: device ID UEID")
+	}
+	now := time.Now()
+	d := devices.Device{ID: devices.ID(args[0]), UEID: []byte(args[1]), State: devices.Pending, CreatedAt: now, UpdatedAt: now}
+	db := ts.Value(storeKey{}).(*store.SQLite)
+	ts.Check(db.Update(context.Background(), func(tx tam.Tx) error { return tx.PutDevice(d) }))
+}
+
+// zeros makes a file of so many bytes: zeros FILE SIZE
+func zeros(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zeros FILE SIZE")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), make([]byte, n), 0o644))
+}
+
+func TestEveryCommandHasHelpAndAnExample(t *testing.T) {
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		if cmd.Short == "" || cmd.RunE != nil && !cmd.HasSubCommands() && cmd.Example == "" {
+			t.Errorf("%s has no help or no example", cmd.CommandPath())
+		}
+		if !cmd.HasSubCommands() && cmd.Example != "" && !strings.Contains(cmd.Example, cmd.CommandPath()) {
+			t.Errorf("the example of %s is another command's", cmd.CommandPath())
+		}
+	}
+	visit(rootCommand(&app{}))
+}
+
+func TestProgress(t *testing.T) {
+	var out strings.Builder
+	p := &progress{w: &out, name: "file", total: 200, shown: -1, width: 10}
+	for range 4 {
+		if n, err := p.Write(make([]byte, 50)); n != 50 || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+	}
+	p.done()
+	if _, err := p.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if !strings.Contains(text, "\rfile [#####.....]  50% of 200 B") || !strings.Contains(text, "[##########] 100%") || !strings.HasSuffix(text, "\r\x1b[K") {
+		t.Errorf("drawn: %q", text)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if p := newProgress(file, "file", 1); p.w != nil {
+		t.Error("a bar is drawn into a file")
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	if got := printable("a\x1b[31mb\u009bc\n"); got != "a?[31mb?c?" {
+		t.Errorf("printable: %q", got)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 30: "5.0 GiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "127.0.0.1": true, "127.9.9.9": true, "::1": true,
+		"example.com": false, "10.0.0.1": false, "localhost.example.com": false,
+	} {
+		if got := loopback(host); got != want {
+			t.Errorf("loopback(%s) is %t", host, got)
+		}
+	}
+}
