@@ -23,6 +23,7 @@ func TestBind(t *testing.T) {
 		{"no iat, but a nonce", nil, func(r *Result, _ *Binding) { r.Claims.IssuedAt = time.Time{} }},
 		{"timestamp freshness", nil, func(r *Result, b *Binding) { r.Claims.Nonce, b.Challenge = nil, nil }},
 		{"within the skew of exp", nil, func(r *Result, b *Binding) { b.Now, b.MaxAge = r.Claims.Expires.Add(b.Skew-1), 0 }},
+		{"within the skew of the greatest age", nil, func(_ *Result, b *Binding) { b.Now = issued.Add(b.MaxAge + b.Skew) }},
 		{"within the skew of nbf", nil, func(r *Result, b *Binding) { r.Claims.NotBefore = b.Now.Add(b.Skew) }},
 
 		{"wrong nonce", ErrNonce, func(_ *Result, b *Binding) { b.Challenge = bytes.Repeat([]byte{1}, 32) }},

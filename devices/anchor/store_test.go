@@ -302,7 +302,13 @@ func TestStoreModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s Store
 		model := map[cosekit.Thumbprint]Purpose{}
+		type past struct {
+			store   Store
+			encoded []byte
+		}
+		var history []past
 		for step := range rapid.IntRange(0, 30).Draw(t, "steps") {
+			history = append(history, past{s, s.Encode()})
 			key := rapid.SampledFrom(keys).Draw(t, fmt.Sprint("key", step))
 			_, known := model[key.Thumbprint()]
 			if rapid.Bool().Draw(t, fmt.Sprint("add", step)) {
@@ -323,6 +329,11 @@ func TestStoreModel(t *testing.T) {
 			if err == nil {
 				s = next
 				delete(model, key.Thumbprint())
+			}
+		}
+		for _, h := range history {
+			if !bytes.Equal(h.store.Encode(), h.encoded) {
+				t.Fatal("a later change reached an earlier store")
 			}
 		}
 		for _, key := range keys {
