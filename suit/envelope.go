@@ -182,8 +182,16 @@ func intKey(n int64) itemKey { return itemKey(cosekit.MustMarshal(n)) }
 // Tagged reports whether the envelope came with tag 107.
 func (e *Envelope) Tagged() bool { return e.tagged }
 
-// Digest returns the digest of the manifest that the envelope claims.
+// Digest returns the digest of the manifest that the envelope claims. Nobody has
+// compared it with the manifest; [Envelope.MeasureDigest] computes it.
 func (e *Envelope) Digest() Digest { return e.digest }
+
+// MeasureDigest computes the digest of the manifest from the bytes at hand, as the
+// signer did (section 8.3). It is for those who keep an envelope and report what
+// they hold.
+func (e *Envelope) MeasureDigest() (Digest, error) {
+	return sumWrapped(e.digest.Algorithm, e.manifest)
+}
 
 // IntegratedNames returns the names of the integrated payloads, sorted.
 func (e *Envelope) IntegratedNames() []string {

@@ -268,6 +268,17 @@ func TestVerifyParsesLast(t *testing.T) {
 	}
 }
 
+func TestMeasureDigest(t *testing.T) {
+	e := signed(t, newSigner(t, cosekit.ESP256))
+	if d, err := e.MeasureDigest(); err != nil || !d.Equal(e.Digest()) {
+		t.Errorf("%s, %v", d, err)
+	}
+	e.manifest[0] ^= 1
+	if d, err := e.MeasureDigest(); err != nil || d.Equal(e.Digest()) {
+		t.Errorf("another manifest: %s, %v", d, err)
+	}
+}
+
 func TestSeveralBlocks(t *testing.T) {
 	a, b, stranger := newSigner(t, cosekit.ESP256), newSigner(t, cosekit.Ed25519), newSigner(t, cosekit.ESP256)
 	detached := cosekit.Form{Detached: true}
