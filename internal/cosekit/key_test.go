@@ -7,10 +7,13 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,6 +197,41 @@ func TestReadPublicKeyRefuses(t *testing.T) {
 		if _, err := ReadPublicKey([]byte(data)); !errors.Is(err, ErrKey) {
 			t.Errorf("%s: got %v, want ErrKey", name, err)
 		}
+	}
+}
+
+func TestReadCertificate(t *testing.T) {
+	for _, alg := range []Algorithm{ESP256, Ed25519} {
+		key := newKey(t, alg)
+		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadPublicKey(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+		want, _ := NewPublicKey(key.Public())
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%s: got %v, %v", AlgorithmName(alg), got, err)
+		}
+	}
+}
+
+// TestSignerElsewhere: the private key of a token or key service is not seen here.
+func TestSignerElsewhere(t *testing.T) {
+	for _, alg := range []Algorithm{ESP256, Ed25519} {
+		s, err := NewSigner(struct{ crypto.Signer }{newKey(t, alg)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := parse(t, sign1(t, s, []byte("x"), Form{})).Verify(s.PublicKey(), false); err != nil {
+			t.Errorf("%s: %v", AlgorithmName(alg), err)
+		}
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSigner(p384); !errors.Is(err, ErrKey) {
+		t.Errorf("P-384: got %v, want ErrKey", err)
 	}
 }
 

@@ -15,20 +15,25 @@ const (
 	TagSign  = 98
 )
 
-// MaxSignatures bounds the signatures of a COSE_Sign. Each one that names no key
-// can cost a verification.
-const MaxSignatures = 16
+// Caps on COSE messages that nobody has verified yet.
+const (
+	// MaxSignatures bounds a COSE_Sign: each signature that names no key can cost a
+	// verification.
+	MaxSignatures = 16
+	// MaxHeader bounds a header in bytes: go-cose builds a value for each item in
+	// it, which takes many times the room of the item.
+	MaxHeader = 64 << 10
+)
 
 // Header parameters that Tamarack reads (IANA COSE Header Parameters).
 const (
-	HeaderAlg       = int64(1)
-	HeaderCrit      = int64(2)
-	HeaderKeyID     = int64(4)
-	HeaderCWTClaims = int64(15) // RFC 9597
+	headerAlg       = int64(1)
+	headerKeyID     = int64(4)
+	headerCWTClaims = int64(15) // RFC 9597
 )
 
 // understood are the parameters that a message may mark as critical.
-var understood = map[any]bool{HeaderAlg: true, HeaderKeyID: true, HeaderCWTClaims: true}
+var understood = map[any]bool{headerAlg: true, headerKeyID: true, headerCWTClaims: true}
 
 // Signature describes one signature of a parsed message. Nothing in it is verified.
 type Signature struct {
@@ -100,7 +105,7 @@ func untag(data []byte) (tag uint64, content []byte, err error) {
 // checkFrame looks where Validate and go-cose do not: into the protected headers,
 // at the type of the payload, and at the number of signatures.
 func checkFrame(parts []RawMessage) error {
-	if err := checkProtected(parts[0]); err != nil {
+	if err := checkHeaderItems(parts[0], parts[1]); err != nil {
 		return err
 	}
 	if null := []byte{0xf6}; Major(parts[2]) != MajorBytes && !bytes.Equal(parts[2], null) {
@@ -128,17 +133,20 @@ func checkSignatures(item RawMessage) error {
 		if err != nil || len(parts) != 3 {
 			return fmt.Errorf("%w: COSE_Signature is not an array of 3 elements", ErrMalformed)
 		}
-		if err := checkProtected(parts[0]); err != nil {
+		if err := checkHeaderItems(parts[0], parts[1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkProtected holds the content of a protected header against the same rules
-// as everything around it.
-func checkProtected(item RawMessage) error {
-	header, err := content(item, MajorBytes)
+// checkHeaderItems holds the content of a protected header against the same rules
+// as everything around it, and both headers against their cap.
+func checkHeaderItems(protected, unprotected RawMessage) error {
+	if len(protected) > MaxHeader || len(unprotected) > MaxHeader {
+		return fmt.Errorf("%w: header of more than %d bytes", ErrMalformed, MaxHeader)
+	}
+	header, err := content(protected, MajorBytes)
 	if err != nil {
 		return fmt.Errorf("protected header: %w", err)
 	}
@@ -232,13 +240,13 @@ func describe(h cose.Headers) (Signature, error) {
 		return Signature{}, fmt.Errorf("%w: no alg in the protected header", ErrAlgorithm)
 	}
 	sig := Signature{Algorithm: alg}
-	kid, ok := h.Protected[HeaderKeyID]
+	kid, ok := h.Protected[headerKeyID]
 	if !ok {
-		kid = h.Unprotected[HeaderKeyID]
+		kid = h.Unprotected[headerKeyID]
 	}
 	sig.KeyID, _ = kid.([]byte) // go-cose has refused other types
-	if _, ok := h.Protected[HeaderCWTClaims]; ok {
-		if sig.CWTClaims, err = protectedValue(h.RawProtected, HeaderCWTClaims); err != nil {
+	if _, ok := h.Protected[headerCWTClaims]; ok {
+		if sig.CWTClaims, err = protectedValue(h.RawProtected, headerCWTClaims); err != nil {
 			return Signature{}, err
 		}
 	}
@@ -359,11 +367,11 @@ func Sign(signers []Signer, payload []byte, form Form) ([]byte, error) {
 func headers(s Signer, form Form) cose.Headers {
 	kid := s.PublicKey().Thumbprint()
 	h := cose.Headers{
-		Protected:   cose.ProtectedHeader{HeaderAlg: s.Algorithm()},
-		Unprotected: cose.UnprotectedHeader{HeaderKeyID: kid[:]},
+		Protected:   cose.ProtectedHeader{headerAlg: s.Algorithm()},
+		Unprotected: cose.UnprotectedHeader{headerKeyID: kid[:]},
 	}
 	if form.CWTClaims != nil {
-		h.Protected[HeaderCWTClaims] = form.CWTClaims
+		h.Protected[headerCWTClaims] = form.CWTClaims
 	}
 	return h
 }

@@ -202,6 +202,8 @@ func TestParseRefuses(t *testing.T) {
 		{"duplicate key in the unprotected header", alg("", 0), RawMessage(unhex(t, "a2 0441aa 0441aa")), ErrMalformed},
 		{"duplicate key inside the unprotected header", alg("", 0), RawMessage(unhex(t, "a1 05 a2 0101 0102")), ErrMalformed},
 		{"unprotected header that is no map", alg("", 0), []int{}, ErrMalformed},
+		{"protected header over the cap", MustMarshal(map[int]any{1: ESP256, 99: make([]byte, MaxHeader)}), none, ErrMalformed},
+		{"unprotected header over the cap", alg("", 0), map[int]any{99: make([]byte, MaxHeader)}, ErrMalformed},
 		{"byte string label", alg("41aa 00", 1), none, ErrMalformed},
 	}
 	for _, tt := range tests {
@@ -227,6 +229,7 @@ func TestParseAccepts(t *testing.T) {
 		"kid unprotected":      {"a10128", map[int]any{4: kid}},
 		"kid of another kind":  {"a10128", map[int]any{4: []byte("11")}},
 		"known crit":           {"a20128028101", map[int]any{}},
+		"large unprotected":    {"a10128", map[int]any{99: make([]byte, MaxHeader-10)}},
 		"unknown not critical": {"a201281903e700", map[int]any{998: "x"}},
 		"map out of order":     {"a204410101 28", map[int]any{}},
 	} {
