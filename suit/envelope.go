@@ -10,7 +10,7 @@ import (
 )
 
 // The media types of SUIT (draft-ietf-suit-manifest-37 section 11.9,
-// draft-ietf-suit-report-18 section 8).
+// draft-ietf-suit-report-18 section 9.2).
 const (
 	MediaTypeEnvelope = "application/suit-envelope+cose"
 	MediaTypeReport   = "application/suit-report+cose"

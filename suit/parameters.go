@@ -34,7 +34,7 @@ type Parameters struct {
 }
 
 // Override sets every parameter that is set in from, as override-parameters does
-// (section 8.4.10.4).
+// (section 8.4.10.3).
 func (p *Parameters) Override(from *Parameters) {
 	for _, code := range from.Codes() {
 		p.take(code, from)

@@ -222,15 +222,17 @@ func decodeResult(raw []byte) (*ReportFailure, error) {
 	return f, err
 }
 
-// Encode returns the deterministic encoding of the bare report.
+// Encode returns the deterministic encoding of the bare report. It refuses what
+// decoding would refuse.
 func (r *Report) Encode() ([]byte, error) {
 	raw, err := r.encode()
-	if err == nil {
-		// An encoder that writes what no decoder reads helps nobody.
-		_, err = DecodeReport(raw)
-		return raw, err
+	if err != nil {
+		return nil, at("report", err)
 	}
-	return nil, at("report", err)
+	if _, err := DecodeReport(raw); err != nil {
+		return nil, err
+	}
+	return raw, nil
 }
 
 func (r *Report) encode() ([]byte, error) {
