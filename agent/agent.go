@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-// Config is what an Agent is made of. Fetcher, Observe and Log may be left out, all
-// else is needed.
+// Config is what an Agent is made of. Fetcher and Observe may be left out, all else
+// is needed.
 type Config struct {
 	TAM       string // the URI of the TAM that this agent belongs to
 	Numbering teep.Numbering
@@ -31,9 +30,9 @@ type Config struct {
 	Clock      func() time.Time
 
 	// Legacy lets TAMs and publishers sign with ES256 and EdDSA.
-	Legacy  cosekit.LegacyPolicy
+	Legacy cosekit.LegacyPolicy
+	// Observe sees each step as it happens, refusals with their reasons among them.
 	Observe func(Event)
-	Log     *slog.Logger
 }
 
 // Agent processes one message at a time; more wait for their turn.
@@ -58,9 +57,6 @@ func New(c Config) (*Agent, error) {
 	}
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &Agent{Config: c, suite: teep.SuiteESP256}
 	if c.Key.Algorithm() == cosekit.Ed25519 {
@@ -102,11 +98,6 @@ func (a *Agent) RequestPolicyCheck() (tam string) { return a.TAM }
 func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []byte, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	defer func() {
-		if err != nil {
-			a.Log.WarnContext(ctx, "message from the TAM", "reason", err)
-		}
-	}()
 	envelope, err := teep.Open(a.Numbering, wire)
 	if err != nil {
 		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: "not a TEEP message: " + err.Error()})

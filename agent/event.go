@@ -1,9 +1,6 @@
 package agent
 
-import (
-	"fmt"
-	"log/slog"
-)
+import "fmt"
 
 // Step names a moment of a session.
 type Step string
@@ -19,7 +16,7 @@ const (
 	StepFailed    Step = "failed"    // one manifest, not installed
 	StepReport    Step = "report"    // the Success or Error for the Update
 	StepRefused   Step = "refused"   // a message that came to nothing, and why
-	StepEnd       Step = "end"       // the TAM has nothing more to say
+	StepEnd       Step = "end"       // one side has nothing more to say
 )
 
 // Event is one step of a session as it happens, for people who watch. It holds no
@@ -31,8 +28,3 @@ type Event struct {
 
 // String returns the step and the detail in two columns.
 func (e Event) String() string { return fmt.Sprintf("%-9s  %s", e.Step, e.Detail) }
-
-// LogValue implements slog.LogValuer.
-func (e Event) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("step", string(e.Step)), slog.String("detail", e.Detail))
-}

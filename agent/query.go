@@ -28,7 +28,7 @@ func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest) ([]byte, 
 	}
 	answer, err := a.seal(response)
 	if err == nil {
-		a.observe(StepAnswer, "%d installed, %d requested", len(response.TCList), len(response.RequestedTCs))
+		a.observe(StepAnswer, "%d entries in tc-list, %d requested", len(response.TCList), len(response.RequestedTCs))
 	}
 	return answer, err
 }

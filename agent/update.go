@@ -85,12 +85,10 @@ func (a *Agent) install(ctx context.Context, u *teep.Update) ([]byte, error) {
 	if faults == nil {
 		return a.succeed(u.Token, reports)
 	}
-	text := fmt.Sprintf("%d of %d manifests not installed: %v", len(faults), len(u.Manifests), faults[0])
-	reason := &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: text}
-	failed := a.errorFor(u.Token, reason)
+	failed := a.errorFor(u.Token, &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: faults[0].Error()})
 	failed.SUITReports = reports
 	answer, err := a.seal(failed)
-	a.observe(StepReport, "%s", reason)
+	a.observe(StepReport, "%s, for %d of %d", failed.Code, len(faults), len(u.Manifests))
 	return answer, errors.Join(fmt.Errorf("%w: %w", ErrManifest, errors.Join(faults...)), err)
 }
 
@@ -119,7 +117,8 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 		return outcome.Report, err
 	}
 	for _, c := range outcome.Components {
-		a.observe(StepInstalled, "%s, %d bytes, %s", c.Component, *c.ImageSize, c.ImageDigest)
+		a.observe(StepInstalled, "%s, sequence %d, %d bytes, %s",
+			c.Component, verified.Manifest().SequenceNumber, *c.ImageSize, c.ImageDigest)
 	}
 	return outcome.Report, nil
 }
@@ -190,5 +189,5 @@ func summary(u *teep.Update) string {
 	for _, m := range u.Manifests {
 		size += len(m)
 	}
-	return fmt.Sprintf("%d manifests to install (%d bytes), %d to unlink", len(u.Manifests), size, len(u.UnneededManifests))
+	return fmt.Sprintf("manifests: %d to install (%d bytes), %d to unlink", len(u.Manifests), size, len(u.UnneededManifests))
 }

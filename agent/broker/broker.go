@@ -101,6 +101,7 @@ func (b *Broker) Poll(ctx context.Context) (Result, error) {
 			faults = append(faults, err)
 		}
 		if message == nil {
+			b.observe(agent.StepEnd, "nothing to answer")
 			return result, errors.Join(faults...)
 		}
 		result.Sent++

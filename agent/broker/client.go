@@ -48,24 +48,33 @@ func loopback(host string) bool {
 }
 
 // NewClient returns the HTTP client for a TAM at that URL: no redirects, no cookies,
-// TLS by the system's roots or by those in caFile, and for an http URL no connection
-// to any address but loopback, whatever its name resolves to.
+// and for an http URL no connection to any address but loopback, whatever its name
+// resolves to. Timeout is for one request; caFile as in NewTransport.
 func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) {
 	if err := CheckURL(tam); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: timeout,
-		ForceAttemptHTTP2:   true,
-		IdleConnTimeout:     timeout,
-		MaxIdleConns:        1,
+	transport, err := NewTransport(caFile)
+	if err != nil {
+		return nil, err
 	}
 	if u, _ := url.Parse(tam); u.Scheme == "http" {
 		transport.Proxy = nil
-		transport.DialContext = (&net.Dialer{Timeout: timeout, Control: loopbackOnly}).DialContext
+		transport.DialContext = (&net.Dialer{Control: loopbackOnly}).DialContext
+	}
+	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: keepRedirect}, nil
+}
+
+// NewTransport trusts the CA certificates in a PEM file, or those of the system where
+// caFile is empty. Payloads may come from the host of the TAM, so they are fetched
+// through one too.
+func NewTransport(caFile string) (*http.Transport, error) {
+	transport := &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+		IdleConnTimeout:   time.Minute,
+		MaxIdleConns:      1,
 	}
 	if caFile != "" {
 		data, err := os.ReadFile(caFile)
@@ -77,7 +86,7 @@ func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) 
 			return nil, fmt.Errorf("%s: no certificate in PEM form", caFile)
 		}
 	}
-	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: keepRedirect}, nil
+	return transport, nil
 }
 
 func loopbackOnly(_, address string, _ syscall.RawConn) error {

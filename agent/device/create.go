@@ -75,6 +75,9 @@ func Create(dir string, setup Setup) error {
 	if err != nil {
 		return err
 	}
+	if err := syncDir(filepath.Join(dir, keysDir)); err != nil {
+		return err
+	}
 	settings, err := yaml.Marshal(setup.Settings)
 	if err != nil {
 		return err
@@ -127,7 +130,12 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -25,7 +24,6 @@ import (
 type Options struct {
 	// Observe sees each step of a session as it happens.
 	Observe func(agent.Event)
-	Log     *slog.Logger
 	Clock   func() time.Time // time.Now where nil
 }
 
@@ -67,8 +65,10 @@ func Read(dir string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.store, err = tee.Read(filepath.Join(dir, storeDir), d.settings.Identity.processor())
-	return d, err
+	if d.store, err = tee.Read(filepath.Join(dir, storeDir), d.settings.Identity.processor()); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func load(dir string) (*Device, error) {
@@ -99,13 +99,17 @@ func (d *Device) assemble(o Options) error {
 	if err != nil {
 		return err
 	}
+	transport, err := broker.NewTransport(s.TAM.CAFile)
+	if err != nil {
+		return err
+	}
 	d.agent, err = agent.New(agent.Config{
 		TAM: s.TAM.URL, Numbering: s.TAM.Numbering, Legacy: cosekit.LegacyPolicy(s.TAM.Legacy),
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
 		Components: d.store, Memory: d.store,
 		Attester: tee.NewAttester(d.store, d.keys.attestation, s.Identity.claims(), o.Clock),
-		Fetcher:  processor.NewHTTPFetcher(http.DefaultClient),
-		Clock:    o.Clock, Observe: o.Observe, Log: o.Log,
+		Fetcher:  processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}),
+		Clock:    o.Clock, Observe: o.Observe,
 	})
 	if err != nil {
 		return err
@@ -149,11 +153,21 @@ func (d *Device) Poll(ctx context.Context) (broker.Result, error) {
 	return result, errors.Join(err, d.record(result, err))
 }
 
-// Run polls until ctx ends. Done is called after each session.
+// Run polls until ctx ends, and then returns nil; or until the store must be opened
+// again (tee.ErrBroken), and then returns why. Done is called after each session.
 func (d *Device) Run(ctx context.Context, done func(broker.Result, error)) error {
-	return d.broker.Run(ctx, d.settings.Poll.Interval, d.settings.Poll.Jitter, func(r broker.Result, err error) {
-		done(r, errors.Join(err, d.record(r, err)))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var broken error
+	err := d.broker.Run(ctx, d.settings.Poll.Interval, d.settings.Poll.Jitter, func(r broker.Result, err error) {
+		unkept := d.record(r, err)
+		done(r, errors.Join(err, unkept))
+		if errors.Is(unkept, tee.ErrBroken) {
+			broken = unkept
+			stop()
+		}
 	})
+	return errors.Join(err, broken)
 }
 
 func (d *Device) record(r broker.Result, err error) error {

@@ -182,3 +182,26 @@ func TestPollIsRemembered(t *testing.T) {
 		t.Errorf("%s, %v", data, err)
 	}
 }
+
+// TestRunEndsWithABrokenStore: polling on would never install anything again.
+func TestRunEndsWithABrokenStore(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer s.Close()
+	dir := t.TempDir()
+	if err := Create(dir, newSetup(t, s.URL)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	// A directory in the way of the next index can be neither replaced nor removed.
+	if err := os.MkdirAll(filepath.Join(dir, storeDir, "index.tmp", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sessions := 0
+	if err := d.Run(t.Context(), func(broker.Result, error) { sessions++ }); !errors.Is(err, tee.ErrBroken) || sessions != 1 {
+		t.Errorf("%d sessions, %v", sessions, err)
+	}
+}

@@ -36,7 +36,9 @@ type TAM struct {
 type Polling struct {
 	Interval time.Duration `yaml:"interval"`
 	Jitter   time.Duration `yaml:"jitter"`  // a random part of it is added to each interval
-	Timeout  time.Duration `yaml:"timeout"` // of one HTTP request
+	Timeout  time.Duration `yaml:"timeout"` // of one HTTP request to the TAM
+	// Download is how long one payload may take.
+	Download time.Duration `yaml:"download-timeout"`
 }
 
 // Identity is who the device says it is, to manifests and in its evidence.
@@ -51,7 +53,7 @@ type Identity struct {
 }
 
 // DefaultPolling suits a device on a network that costs nothing.
-var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute}
+var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute, Download: time.Hour}
 
 // ParseSettings reads config.yaml strictly.
 func ParseSettings(data []byte) (Settings, error) {
@@ -74,6 +76,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("poll.jitter: %s is negative", p.Jitter)
 	case p.Timeout < time.Second:
 		return fmt.Errorf("poll.timeout: %s, at least 1s", p.Timeout)
+	case p.Download < time.Second:
+		return fmt.Errorf("poll.download-timeout: %s, at least 1s", p.Download)
 	}
 	return s.Identity.check()
 }

@@ -53,7 +53,7 @@ the TAM is honoured.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			ctx := cmd.Context()
-			d, err := device.Open(p.dir, device.Options{Log: log, Observe: func(e agent.Event) {
+			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
 				log.InfoContext(ctx, e.Detail, "step", string(e.Step))
 			}})
 			if err != nil {
@@ -62,8 +62,10 @@ the TAM is honoured.`,
 			defer closing(d, &err)
 			return d.Run(ctx, func(r broker.Result, err error) {
 				if err != nil {
-					log.WarnContext(ctx, "session", "received", r.Received, "sent", r.Sent, "reason", err)
+					log.WarnContext(ctx, "session", "received", r.Received, "sent", r.Sent, "error", err)
+					return
 				}
+				log.InfoContext(ctx, "session", "received", r.Received, "sent", r.Sent)
 			})
 		},
 	}

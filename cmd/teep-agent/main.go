@@ -18,6 +18,8 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/broker"
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/agent/tee"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -141,6 +143,8 @@ func (p *program) hint(err error) string {
 		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s", device.PublicKeyPath(p.dir))
 	case errors.Is(err, agent.ErrUntrustedTAM):
 		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
+	case errors.Is(err, suit.ErrNoSignature), errors.Is(err, processor.ErrUnauthorized):
+		return "the signer may not publish this here: make the device with --publisher-key for its key and component prefix"
 	case errors.Is(err, broker.ErrUnreachable):
 		return fmt.Sprintf("check that the TAM runs, and tam.url in %s", device.SettingsPath(p.dir))
 	}

@@ -224,7 +224,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("replay: exit %d\n%s", code, out)
 	}
 	f.update = nil
-	if out, code := execute(t, "poll", "--dir", dir); code != exitOK || !strings.Contains(out, "2 installed") {
+	if out, code := execute(t, "poll", "--dir", dir); code != exitOK || !strings.Contains(out, "2 entries in tc-list") {
 		t.Errorf("nothing to do: exit %d\n%s", code, out)
 	}
 }
@@ -239,7 +239,7 @@ func TestSessionThatFails(t *testing.T) {
 		code int
 		want string
 	}{
-		{"wrong publisher", func() { f.publish(t, 1, []byte("x"), stranger) }, exitRefused, "failed"},
+		{"wrong publisher", func() { f.publish(t, 1, []byte("x"), stranger) }, exitRefused, "--publisher-key"},
 		{"payload altered on the way", func() {
 			f.publish(t, 2, []byte("good"), f.publisher)
 			f.payload = []byte("evil")
