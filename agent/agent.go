@@ -37,7 +37,7 @@ type Config struct {
 
 // Agent processes one message at a time; more wait for their turn.
 type Agent struct {
-	Config
+	config    Config
 	suite     teep.CipherSuite
 	processor *processor.Processor
 	mu        sync.Mutex
@@ -58,7 +58,7 @@ func New(c Config) (*Agent, error) {
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
 	}
-	a := &Agent{Config: c, suite: teep.SuiteESP256}
+	a := &Agent{config: c, suite: teep.SuiteESP256}
 	if c.Key.Algorithm() == cosekit.Ed25519 {
 		a.suite = teep.SuiteEd25519
 	}
@@ -69,27 +69,33 @@ func New(c Config) (*Agent, error) {
 // RequestTA asks for a component (RFC 9397 section 6.2.1). It returns the URI of the
 // TAM to connect to, or none where the component is installed already.
 func (a *Agent) RequestTA(tc teep.RequestedTC) (tam string, err error) {
-	added, err := a.Memory.Request(tc)
+	if tc.HaveBinary {
+		return "", errHaveBinary
+	}
+	added, err := a.config.Memory.Request(tc)
 	if err != nil || !added {
 		return "", err
 	}
-	return a.TAM, nil
+	return a.config.TAM, nil
 }
+
+// errHaveBinary: a manifest without its payload would find none here.
+var errHaveBinary = errors.New("this agent keeps no binary without its manifest, so it cannot ask for the manifest alone")
 
 // UnrequestTA takes a request back (RFC 9397 section 6.2.1), and returns the URI of
 // the TAM where that has something to tell it. A component that is installed stays:
 // giving it up means unlinking its manifest.
 func (a *Agent) UnrequestTA(component suit.ComponentID) (tam string, err error) {
-	removed, err := a.Memory.Withdraw(component)
+	removed, err := a.config.Memory.Withdraw(component)
 	if err != nil || !removed {
 		return "", err
 	}
-	return a.TAM, nil
+	return a.config.TAM, nil
 }
 
 // RequestPolicyCheck returns the URI of the TAM to connect to, so that changes of
 // its policy reach the device (RFC 9397 section 6.2.1). How often is the caller's choice.
-func (a *Agent) RequestPolicyCheck() (tam string) { return a.TAM }
+func (a *Agent) RequestPolicyCheck() (tam string) { return a.config.TAM }
 
 // ProcessTeepMessage takes a message from the TAM and returns the answer to send, or
 // nil where the session ends (RFC 9397 section 6.2.1). The error says why a message
@@ -98,7 +104,7 @@ func (a *Agent) RequestPolicyCheck() (tam string) { return a.TAM }
 func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []byte, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	envelope, err := teep.Open(a.Numbering, wire)
+	envelope, err := teep.Open(a.config.Numbering, wire)
 	if err != nil {
 		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: "not a TEEP message: " + err.Error()})
 	}
@@ -111,10 +117,10 @@ func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []b
 	case *teep.QueryRequest:
 		return a.answerQuery(ctx, m)
 	case *teep.Update:
-		if key.Algorithm() != a.Key.Algorithm() {
+		if key.Algorithm() != a.config.Key.Algorithm() {
 			return a.refuse(m.Token, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf(
 				"Update signed with %s, the selected cipher suite is %s",
-				cosekit.AlgorithmName(key.Algorithm()), cosekit.AlgorithmName(a.Key.Algorithm()))})
+				cosekit.AlgorithmName(key.Algorithm()), cosekit.AlgorithmName(a.config.Key.Algorithm()))})
 		}
 		return a.applyUpdate(ctx, m)
 	default:
@@ -126,8 +132,8 @@ func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []b
 // several signatures; one by a trusted key is enough.
 func (a *Agent) authenticate(envelope *teep.Envelope) (teep.Message, *cosekit.PublicKey, error) {
 	fault := errors.New("the anchor store holds no TAM key that is valid now")
-	for _, trusted := range a.Anchors.For(anchor.TAM, a.Clock()) {
-		message, err := envelope.Verify(trusted.Key, a.Legacy)
+	for _, trusted := range a.config.Anchors.For(anchor.TAM, a.config.Clock()) {
+		message, err := envelope.Verify(trusted.Key, a.config.Legacy)
 		if err == nil {
 			return message, trusted.Key, nil
 		}
@@ -159,7 +165,7 @@ func (a *Agent) errorFor(token []byte, reason *teep.ProtocolError) *teep.Error {
 }
 
 func (a *Agent) seal(m teep.Message) ([]byte, error) {
-	answer, err := teep.Seal(a.Numbering, m, a.Key)
+	answer, err := teep.Seal(a.config.Numbering, m, a.config.Key)
 	if err != nil {
 		return nil, fmt.Errorf("answer with %s: %w", m.Kind(), err)
 	}
@@ -167,5 +173,5 @@ func (a *Agent) seal(m teep.Message) ([]byte, error) {
 }
 
 func (a *Agent) observe(step Step, format string, args ...any) {
-	a.Observe(Event{step, fmt.Sprintf(format, args...)})
+	a.config.Observe(Event{step, fmt.Sprintf(format, args...)})
 }

@@ -314,6 +314,10 @@ func TestRequestTA(t *testing.T) {
 	if r := must[*teep.QueryResponse](w, query(teep.ItemTrustedComponents)); len(r.RequestedTCs) != 0 {
 		t.Errorf("still requested: %+v", r.RequestedTCs)
 	}
+	least := uint64(1)
+	if _, err := w.agent.RequestTA(teep.RequestedTC{Component: id(t, "app/x"), MinSequence: &least, HaveBinary: true}); err == nil {
+		t.Error("asked for a manifest alone")
+	}
 	other := teep.RequestedTC{Component: id(t, "app/other")}
 	if _, err := w.agent.RequestTA(other); err != nil {
 		t.Fatal(err)

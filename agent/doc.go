@@ -7,8 +7,9 @@
 // puts all three together from a directory.
 //
 // All trust comes from an anchor.Store: which keys may talk TEEP to this agent, and
-// which may sign manifests for which components. Whoever is not in it learns nothing
-// about the device, not even its key.
+// which may sign manifests for which components. A message by anybody else is not
+// answered at all. Only bytes that are no TEEP message get an Error, as the draft
+// demands; it tells nothing of the device but the key that signs it.
 //
 // Out of scope, each with a place to go: attestation of the TAM,
 // passports, unlinking of manifests, trust anchor messages.

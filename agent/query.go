@@ -42,7 +42,7 @@ func (a *Agent) understand(q *teep.QueryRequest) *teep.ProtocolError {
 		return refuse(teep.UnsupportedMsgVersion, "this agent speaks TEEP version %d", version)
 	}
 	if !slices.ContainsFunc(q.CipherSuites, a.suite.Equal) {
-		return refuse(teep.UnsupportedCipherSuites, "this agent signs with %s", cosekit.AlgorithmName(a.Key.Algorithm()))
+		return refuse(teep.UnsupportedCipherSuites, "this agent signs with %s", cosekit.AlgorithmName(a.config.Key.Algorithm()))
 	}
 	if err := q.Check(); err != nil {
 		var reason *teep.ProtocolError
@@ -67,16 +67,16 @@ func (a *Agent) understand(q *teep.QueryRequest) *teep.ProtocolError {
 // challenge goes into the evidence and nowhere else. A list that would be empty is
 // left out, as its CDDL has no empty form.
 func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.QueryResponse, error) {
-	r := &teep.QueryResponse{Token: q.Token, RequestedTCs: a.Memory.Requests()}
+	r := &teep.QueryResponse{Token: q.Token, RequestedTCs: a.config.Memory.Requests()}
 	var err error
 	if q.DataItems.Has(teep.ItemAttestation) {
-		if r.Attestation, err = a.Attester.Evidence(ctx, q.Challenge, a.Key.PublicKey()); err != nil {
+		if r.Attestation, err = a.config.Attester.Evidence(ctx, q.Challenge, a.config.Key.PublicKey()); err != nil {
 			return nil, fmt.Errorf("make evidence: %w", err)
 		}
-		a.observe(StepEvidence, "%s, bound to key %s", r.Attestation.Format, a.Key.PublicKey().Thumbprint())
+		a.observe(StepEvidence, "%s, bound to key %s", r.Attestation.Format, a.config.Key.PublicKey().Thumbprint())
 	}
 	if q.DataItems.Has(teep.ItemTrustedComponents) {
-		if r.TCList, err = a.Components.Measure(ctx); err != nil {
+		if r.TCList, err = a.config.Components.Measure(ctx); err != nil {
 			return nil, fmt.Errorf("measure components: %w", err)
 		}
 	}

@@ -81,6 +81,17 @@ func TestQueryWithChallenge(t *testing.T) {
 	}
 }
 
+// TestEd25519 is the other suite, through a whole exchange.
+func TestEd25519(t *testing.T) {
+	key := generate(t, cosekit.Ed25519)
+	w := newWorld(t, func(c *agent.Config) { c.Key = key })
+	w.key, w.tam, w.tamEd = key, w.tamEd, w.tam
+	must[*teep.QueryResponse](w, query(teep.ItemTrustedComponents))
+	u := w.update(release{component: "a", sequence: 1, image: "a", signer: w.publisher})
+	w.mustError(w.seal(u, w.tamEd), teep.PermanentError, agent.ErrRefused)
+	must[*teep.Success](w, u)
+}
+
 func TestQueryForSeveralSuites(t *testing.T) {
 	w := newWorld(t)
 	wire, err := teep.SealFor(w.numbering, query(teep.ItemTrustedComponents), []cosekit.Signer{w.stranger, w.tamEd})

@@ -51,11 +51,11 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error)
 // accept remembers the Update by its content. The bytes on the wire would not do:
 // the unprotected header, and an ECDSA signature, can be changed by anybody.
 func (a *Agent) accept(u *teep.Update) (fresh bool, err error) {
-	content, err := teep.Encode(a.Numbering, u)
+	content, err := teep.Encode(a.config.Numbering, u)
 	if err != nil {
 		return false, err
 	}
-	return a.Memory.AcceptUpdate(sha256.Sum256(content))
+	return a.config.Memory.AcceptUpdate(sha256.Sum256(content))
 }
 
 // install processes the manifests one by one. One that fails does not keep the
@@ -76,7 +76,7 @@ func (a *Agent) install(ctx context.Context, u *teep.Update) ([]byte, error) {
 			continue // not even a digest that a report could refer to
 		}
 		report.Nonce = u.Token
-		signed, err := suit.SignReport(report, a.ReportKey)
+		signed, err := suit.SignReport(report, a.config.ReportKey)
 		if err != nil {
 			return nil, err
 		}
@@ -107,8 +107,8 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	if err != nil {
 		return nil, err
 	}
-	now := a.Clock()
-	verified, err := envelope.Verify(publishers{a.Anchors, now}, a.Legacy)
+	now := a.config.Clock()
+	verified, err := envelope.Verify(publishers{a.config.Anchors, now}, a.config.Legacy)
 	if err != nil {
 		return unauthenticated(envelope, err), err
 	}
@@ -165,10 +165,10 @@ func (p publishers) All() []*cosekit.PublicKey {
 
 // rights allows what one of the signers may publish, to a device like this one.
 func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
-	identity := a.Components.Identity()
+	identity := a.config.Components.Identity()
 	var allowed []anchor.Anchor
 	for _, signer := range v.Signers() {
-		one, err := a.Anchors.Lookup(signer, anchor.TCSigner, now)
+		one, err := a.config.Anchors.Lookup(signer, anchor.TCSigner, now)
 		if err == nil && one.MayTarget(identity.Vendor[:], identity.Class[:]) {
 			allowed = append(allowed, one)
 		}

@@ -46,7 +46,7 @@ type Config struct {
 }
 
 // Broker carries the messages of one agent. One session at a time.
-type Broker struct{ Config }
+type Broker struct{ config Config }
 
 // New checks the URL and that the configuration is whole.
 func New(c Config) (*Broker, error) {
@@ -82,7 +82,7 @@ type Result struct {
 // what broke the session off; ErrUnreachable, ErrAnswer and *StatusError tell the
 // latter apart.
 func (b *Broker) Poll(ctx context.Context) (Result, error) {
-	b.observe(agent.StepConnect, "%s", b.TAM)
+	b.observe(agent.StepConnect, "%s", b.config.TAM)
 	var result Result
 	var faults []error
 	var message []byte // empty to connect
@@ -96,7 +96,7 @@ func (b *Broker) Poll(ctx context.Context) (Result, error) {
 			return result, errors.Join(faults...)
 		}
 		result.Received++
-		message, err = b.Agent.ProcessTeepMessage(ctx, answer)
+		message, err = b.config.Agent.ProcessTeepMessage(ctx, answer)
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -112,13 +112,13 @@ func (b *Broker) Poll(ctx context.Context) (Result, error) {
 // post sends one message and returns the TAM's, empty for none (section 4 of the
 // HTTP binding).
 func (b *Broker) post(ctx context.Context, message []byte, result *Result) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.TAM, bytes.NewReader(message))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.config.TAM, bytes.NewReader(message))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	req.Header.Set("Accept", teep.MediaType)
 	req.Header.Set("Content-Type", teep.MediaType)
-	resp, err := b.Client.Do(req)
+	resp, err := b.config.Client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
@@ -134,15 +134,15 @@ func (b *Broker) post(ctx context.Context, message []byte, result *Result) ([]by
 }
 
 func (b *Broker) read(resp *http.Response) ([]byte, error) {
-	if resp.ContentLength > b.MaxAnswer {
-		return nil, fmt.Errorf("%w: message of %d bytes, at most %d", ErrAnswer, resp.ContentLength, b.MaxAnswer)
+	if resp.ContentLength > b.config.MaxAnswer {
+		return nil, fmt.Errorf("%w: message of %d bytes, at most %d", ErrAnswer, resp.ContentLength, b.config.MaxAnswer)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, b.MaxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, b.config.MaxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	if int64(len(body)) > b.MaxAnswer {
-		return nil, fmt.Errorf("%w: message of more than %d bytes", ErrAnswer, b.MaxAnswer)
+	if int64(len(body)) > b.config.MaxAnswer {
+		return nil, fmt.Errorf("%w: message of more than %d bytes", ErrAnswer, b.config.MaxAnswer)
 	}
 	if len(body) == 0 {
 		return nil, nil
@@ -163,11 +163,11 @@ func (b *Broker) retryAfter(header string) time.Duration {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(header); err == nil {
-		return min(max(0, at.Sub(b.Clock())), maxRetryAfter)
+		return min(max(0, at.Sub(b.config.Clock())), maxRetryAfter)
 	}
 	return 0
 }
 
 func (b *Broker) observe(step agent.Step, format string, args ...any) {
-	b.Observe(agent.Event{Step: step, Detail: fmt.Sprintf(format, args...)})
+	b.config.Observe(agent.Event{Step: step, Detail: fmt.Sprintf(format, args...)})
 }

@@ -70,11 +70,12 @@ func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) 
 // through one too.
 func NewTransport(caFile string) (*http.Transport, error) {
 	transport := &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2: true,
-		IdleConnTimeout:   time.Minute,
-		MaxIdleConns:      1,
+		Proxy:              http.ProxyFromEnvironment,
+		TLSClientConfig:    &tls.Config{MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:  true,
+		DisableCompression: true, // sizes are bounded as they come
+		IdleConnTimeout:    time.Minute,
+		MaxIdleConns:       1,
 	}
 	if caFile != "" {
 		data, err := os.ReadFile(caFile)

@@ -31,8 +31,8 @@ func (b *Broker) Run(ctx context.Context, interval, jitter time.Duration, done f
 		} else {
 			retry = min(firstRetry, interval)
 		}
-		wait = max(wait, result.RetryAfter) + time.Duration(b.Random()*float64(jitter))
-		if b.Wait(ctx, wait) != nil {
+		wait = max(wait, result.RetryAfter) + time.Duration(b.config.Random()*float64(jitter))
+		if b.config.Wait(ctx, wait) != nil {
 			break
 		}
 	}

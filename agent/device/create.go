@@ -101,7 +101,13 @@ func Create(dir string, setup Setup) error {
 type keys struct{ message, report, attestation cosekit.Signer }
 
 func makeKeys(dir string, alg cosekit.Algorithm) (keys, error) {
-	return eachKey(dir, func(path string) (cosekit.Signer, error) { return cosekit.LoadOrCreateSigner(path, alg) })
+	return eachKey(dir, func(path string) (cosekit.Signer, error) {
+		s, err := cosekit.LoadOrCreateSigner(path, alg)
+		if err == nil && s.Algorithm() != alg {
+			err = fmt.Errorf("%s is left from another attempt and is for %s: remove it", path, cosekit.AlgorithmName(s.Algorithm()))
+		}
+		return s, err
+	})
 }
 
 func loadKeys(dir string) (keys, error) { return eachKey(dir, cosekit.LoadSigner) }

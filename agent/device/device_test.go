@@ -100,6 +100,13 @@ func TestCreateAgain(t *testing.T) {
 	if after, err := os.ReadFile(PublicKeyPath(dir)); err != nil || string(after) != string(before) {
 		t.Errorf("the attestation key changed (%v)", err)
 	}
+	if err := os.Remove(SettingsPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	setup.Algorithm = cosekit.ESP256
+	if err := Create(dir, setup); err == nil || !strings.Contains(err.Error(), "remove it") {
+		t.Errorf("keys of another algorithm: %v", err)
+	}
 }
 
 func TestCreateRefused(t *testing.T) {

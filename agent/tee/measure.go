@@ -63,12 +63,12 @@ func (s *Store) Measure(ctx context.Context) ([]suit.PropertyClaims, error) {
 }
 
 // measure reads every file that the index names. A change that replaces a file in the
-// meantime makes it start again, on the new state.
+// meantime makes it start again on the new state, also where another process makes it.
 func (s *Store) measure(ctx context.Context) (measurement, error) {
 	for {
 		x := s.view()
 		m, err := s.measureIndex(ctx, x)
-		if err != nil && errors.Is(err, fs.ErrNotExist) && s.view() != x {
+		if errors.Is(err, fs.ErrNotExist) && s.movedOn(x) {
 			continue
 		}
 		return m, err

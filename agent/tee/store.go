@@ -196,6 +196,19 @@ func (s *Store) view() *index {
 	return s.index
 }
 
+// movedOn reports whether the state is no longer x. A store that was opened with Read
+// looks at the disk for it.
+func (s *Store) movedOn(x *index) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.broken, errReadOnly) {
+		if next, err := readIndex(s.files); err == nil {
+			s.index = next
+		}
+	}
+	return s.index.Serial != x.Serial
+}
+
 // Identity implements processor.Host.
 func (s *Store) Identity() processor.Identity { return s.identity }
 

@@ -165,6 +165,28 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 }
 
+// TestReaderBesideAnUpdate: the file that the reader knew of is gone.
+func TestReaderBesideAnUpdate(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	id := component(t, "app/hello")
+	if err := install(t.Context(), s, manifest(t, id, 1, []byte("one"))); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := Read(dir, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := install(t.Context(), s, manifest(t, id, 2, []byte("two"))); err != nil {
+		t.Fatal(err)
+	}
+	installed, err := reader.Installed(t.Context())
+	if err != nil || installed[0].Sequence != 2 || !installed[0].Digest.Equal(suit.SumSHA256([]byte("two"))) {
+		t.Errorf("%+v, %v", installed, err)
+	}
+}
+
 func TestOpenRefusesWhatItDidNotWrite(t *testing.T) {
 	id := component(t, "app/hello")
 	tests := []struct {

@@ -76,6 +76,10 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	if err == nil {
 		return exitOK
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(stderr, "teep-agent: interrupted")
+		return exitFailure
+	}
 	fmt.Fprintf(stderr, "teep-agent: %v\n", err)
 	if next := p.hint(err); next != "" {
 		fmt.Fprintf(stderr, "  %s\n", next)
