@@ -62,8 +62,9 @@ func New(c Config) (*Broker, error) {
 	if c.Observe == nil {
 		c.Observe = func(agent.Event) {}
 	}
+	// Nothing is followed, and nothing remembered, that the agent did not sign.
 	client := *c.Client
-	client.CheckRedirect = keepRedirect
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.Jar = nil
 	c.Client = &client
 	return &Broker{c}, nil
@@ -134,9 +135,6 @@ func (b *Broker) post(ctx context.Context, message []byte, result *Result) ([]by
 }
 
 func (b *Broker) read(resp *http.Response) ([]byte, error) {
-	if resp.ContentLength > b.config.MaxAnswer {
-		return nil, fmt.Errorf("%w: message of %d bytes, at most %d", ErrAnswer, resp.ContentLength, b.config.MaxAnswer)
-	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, b.config.MaxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)

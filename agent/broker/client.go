@@ -47,9 +47,9 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// NewClient returns the HTTP client for a TAM at that URL: no redirects, no cookies,
-// and for an http URL no connection to any address but loopback, whatever its name
-// resolves to. Timeout is for one request; caFile as in NewTransport.
+// NewClient returns the HTTP client for a TAM at that URL. For an http URL it connects
+// to no address but loopback, whatever the name resolves to. Timeout is for one
+// request; caFile as in NewTransport.
 func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) {
 	if err := CheckURL(tam); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func NewClient(tam, caFile string, timeout time.Duration) (*http.Client, error) 
 		transport.Proxy = nil
 		transport.DialContext = (&net.Dialer{Control: loopbackOnly}).DialContext
 	}
-	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: keepRedirect}, nil
+	return &http.Client{Transport: transport, Timeout: timeout}, nil
 }
 
 // NewTransport trusts the CA certificates in a PEM file, or those of the system where
@@ -96,6 +96,3 @@ func loopbackOnly(_, address string, _ syscall.RawConn) error {
 	}
 	return nil
 }
-
-// keepRedirect hands a redirect to the caller as the answer that it is.
-func keepRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
