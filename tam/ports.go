@@ -59,7 +59,7 @@ type Tx interface {
 // Page asks for the rows behind a cursor, in the order of their keys.
 type Page struct {
 	After string // cursor: the key of the last row seen, empty for the start
-	Limit int    // 1..1000
+	Limit int    // 1..1000, as the limit of every listing below
 }
 
 // DeviceReader finds devices and their agents.
