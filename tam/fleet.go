@@ -326,6 +326,9 @@ func (f *Fleet) move(ctx context.Context, actor string, action audit.Action, id 
 		if d, err = tx.Device(id); err != nil {
 			return err
 		}
+		if d.State == to {
+			return fmt.Errorf("%w: device %s is %s already", ErrDeviceState, id, to)
+		}
 		if !d.State.CanBecome(to) {
 			return fmt.Errorf("%w: device %s is %s and cannot become %s", ErrDeviceState, id, d.State, to)
 		}

@@ -57,6 +57,7 @@ func eventCommand(app *app) *cobra.Command {
 
 func eventList(app *app) *cobra.Command {
 	var after string
+	var wide bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List who changed what, the oldest first",
@@ -64,6 +65,7 @@ func eventList(app *app) *cobra.Command {
 		Args:    noArguments,
 	}
 	cmd.Flags().StringVar(&after, "after", "", "begin behind the event of this number")
+	cmd.Flags().BoolVar(&wide, "wide", false, "whole digests, thumbprints and ids")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Event, error) {
 			return allPages(func(cursor *string) ([]client.Event, string, error) {
@@ -84,7 +86,7 @@ func eventList(app *app) *cobra.Command {
 		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
 			row(t, "NUMBER", "TIME", "ACTOR", "ACTION", "SUBJECT", "REASON")
 			for _, e := range list {
-				row(t, e.Seq, e.At, e.Actor, e.Action, e.Subject, e.Reason)
+				row(t, e.Seq, e.At, briefName(e.Actor, wide), e.Action, briefName(e.Subject, wide), e.Reason)
 			}
 		})
 	}

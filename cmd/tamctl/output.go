@@ -98,6 +98,15 @@ func brief(text string, wide bool) string {
 	return name + hex[:digits]
 }
 
+// briefName cuts an actor or a subject of the audit log: "manifest:sha-256:…".
+func briefName(name string, wide bool) string {
+	kind, rest, found := strings.Cut(name, ":")
+	if wide || !found {
+		return name
+	}
+	return kind + ":" + brief(strings.TrimPrefix(rest, "sha-256:"), false)
+}
+
 func size(n int64) string {
 	const unit = 1024
 	if n < unit {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net"
 	"net/http"
@@ -135,10 +136,7 @@ func result[T any](value *T, response answer) (T, error) {
 	mediaType, _, _ := mime.ParseMediaType(response.ContentType())
 	var p client.Problem
 	if mediaType != "application/problem+json" || json.Unmarshal(response.GetBody(), &p) != nil {
-		return none, &unreachableError{
-			fmt.Sprintf("the server answered with status %d and nothing that this program knows", response.StatusCode()),
-			"check that --server is the URL of the API, without a path",
-		}
+		return none, notUnderstood(fmt.Sprintf("status %d, %q", response.StatusCode(), mediaType))
 	}
 	if p.Status >= http.StatusInternalServerError {
 		return none, &unreachableError{(&refusedError{p}).Error(), printable(p.Hint)}
@@ -146,13 +144,24 @@ func result[T any](value *T, response answer) (T, error) {
 	return none, &refusedError{p}
 }
 
+// transportFault is what to say when a request brought no response that could be read.
 func transportFault(err error) error {
 	var network *url.Error
-	if !errors.As(err, &network) || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled), errors.As(err, new(*fs.PathError)):
 		return err
+	case errors.As(err, &network):
+		return &unreachableError{
+			fmt.Sprintf("the server was not reached: %v", err),
+			"check --server and that 'tamarack serve' runs there",
+		}
 	}
+	return notUnderstood(err.Error())
+}
+
+func notUnderstood(what string) error {
 	return &unreachableError{
-		fmt.Sprintf("the server was not reached: %v", err),
-		"check --server and that 'tamarack serve' runs there",
+		"the server's answer is not one that this program knows: " + printable(what),
+		"check that --server is the URL of the API, without a path",
 	}
 }

@@ -269,6 +269,11 @@ func TestUploadRefusals(t *testing.T) {
 	}
 	r.want(upload(strings.Repeat("x", 64<<10)), http.StatusCreated, nil)
 
+	unread := strings.NewReader("x")
+	if _, _, err := r.fleet.UploadPayload(t.Context(), "operator:test", unread, 64<<10+1); !errors.Is(err, tam.ErrPayloadTooLarge) || unread.Len() != 1 {
+		t.Errorf("announced too large: %v, %d bytes left", err, unread.Len())
+	}
+
 	server := httptest.NewServer(r.handler)
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -127,9 +127,11 @@ func TestFailedAttemptsAreLimited(t *testing.T) {
 
 func TestNoTokenOpensNothing(t *testing.T) {
 	r := newRig(t)
-	r.handler = New(r.fleet, Options{})
-	for _, token := range []string{"", testToken} {
-		r.refused(call{method: http.MethodGet, path: "/api/v1/keys", token: token}, http.StatusUnauthorized, "unauthorized")
+	for _, configured := range []string{"", "short"} {
+		r.handler = New(r.fleet, Options{Token: configured})
+		for _, token := range []string{"", " ", "short", testToken} {
+			r.refused(call{method: http.MethodGet, path: "/api/v1/keys", token: token}, http.StatusUnauthorized, "unauthorized")
+		}
 	}
 	req := call{method: http.MethodGet, path: "/api/v1/keys"}
 	if got := r.do(req).Header.Get("WWW-Authenticate"); got == "" {
