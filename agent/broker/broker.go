@@ -76,6 +76,8 @@ type Result struct {
 	Sent     int // messages of the agent
 	// RetryAfter is how long the TAM wants to be left alone; zero for as usual.
 	RetryAfter time.Duration
+	// Reason is why a Tamarack TAM ended the session, where its endpoint is set to tell.
+	Reason string
 }
 
 // Poll holds one session: it connects, and carries messages until one side has
@@ -93,7 +95,7 @@ func (b *Broker) Poll(ctx context.Context) (Result, error) {
 			return result, errors.Join(append(faults, err)...)
 		}
 		if len(answer) == 0 {
-			b.observe(agent.StepEnd, "the TAM has nothing more to say")
+			b.observe(agent.StepEnd, "the TAM has nothing more to say%s", because(result.Reason))
 			return result, errors.Join(faults...)
 		}
 		result.Received++
@@ -125,6 +127,7 @@ func (b *Broker) post(ctx context.Context, message []byte, result *Result) ([]by
 	}
 	defer resp.Body.Close()
 	result.RetryAfter = b.retryAfter(resp.Header.Get("Retry-After"))
+	result.Reason = resp.Header.Get(reasonHeader)
 	switch resp.StatusCode {
 	case http.StatusNoContent:
 		return nil, nil
@@ -150,6 +153,17 @@ func (b *Broker) read(resp *http.Response) ([]byte, error) {
 			ErrAnswer, resp.Header.Get("Content-Type"), teep.MediaType)
 	}
 	return body, nil
+}
+
+// reasonHeader is what a Tamarack TAM adds to its answers on a debug endpoint.
+const reasonHeader = "Tamarack-Reason"
+
+// because quotes a reason, which may be any bytes of any length.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %.200q", reason)
 }
 
 // maxRetryAfter keeps a TAM from silencing a device for good.

@@ -156,6 +156,7 @@ func TestPollEnds(t *testing.T) {
 		status  int
 	}{
 		{"204 at once", nil, scripted{}, Result{}, nil, 0},
+		{"204 with a reason", []answer{{status: 204, header: [2]string{"Tamarack-Reason", "device-pending"}}}, scripted{}, Result{Reason: "device-pending"}, nil, 0},
 		{"200 without a body", []answer{{status: 200}}, scripted{}, Result{}, nil, 0},
 		{"the agent is done", []answer{{status: 200, body: "m"}}, scripted{answers: []string{"-"}}, Result{Received: 1}, nil, 0},
 		{"the agent refuses silently", []answer{{status: 200, body: "m"}}, scripted{answers: []string{"-"}, faults: []error{refused}}, Result{Received: 1}, refused, 0},

@@ -172,6 +172,9 @@ func (d *Device) Run(ctx context.Context, done func(broker.Result, error)) error
 
 func (d *Device) record(r broker.Result, err error) error {
 	p := tee.Poll{At: d.clock(), Outcome: fmt.Sprintf("%d messages received, %d sent", r.Received, r.Sent)}
+	if r.Reason != "" {
+		p.Outcome += fmt.Sprintf("; the TAM says %q", r.Reason)
+	}
 	if err != nil {
 		p.Outcome, p.Failed = err.Error(), true
 	}
