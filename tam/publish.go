@@ -40,7 +40,11 @@ func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []by
 		if err := checkSequence(tx, m); err != nil {
 			return err
 		}
-		return tx.AddManifest(m, envelope)
+		err := tx.AddManifest(m, envelope)
+		if errors.Is(err, ErrExists) {
+			return fmt.Errorf("%w: another one was published meanwhile: %w", ErrSequenceNotAbove, err)
+		}
+		return err
 	})
 	return m, err
 }
