@@ -1,0 +1,197 @@
+package tam
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// SeenDevice is a device and when one of its agents last spoke; zero for never.
+type SeenDevice struct {
+	devices.Device
+	LastSeen time.Time
+}
+
+// Devices lists devices by ascending id, of one state or of all.
+func (f *Fleet) Devices(ctx context.Context, state devices.State, page Page) (list []SeenDevice, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		found, err := r.Devices(state, page)
+		if err != nil {
+			return err
+		}
+		list = make([]SeenDevice, len(found))
+		for i, d := range found {
+			agents, err := r.AgentsOf(d.ID)
+			if err != nil {
+				return err
+			}
+			list[i] = seen(d, agents)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func seen(d devices.Device, agents []devices.Agent) SeenDevice {
+	s := SeenDevice{Device: d}
+	for _, a := range agents {
+		if a.LastSeen.After(s.LastSeen) {
+			s.LastSeen = a.LastSeen
+		}
+	}
+	return s
+}
+
+// DeviceDetail is all that the TAM knows of a device.
+type DeviceDetail struct {
+	Device       SeenDevice
+	Agents       []devices.Agent
+	Inventory    []devices.InventoryItem
+	Components   []devices.ComponentStatus
+	Requirements []devices.Requirement
+	Appraisals   []devices.Appraisal // the newest first, a few
+}
+
+// shownAppraisals is how many attestations a DeviceDetail goes back.
+const shownAppraisals = 5
+
+// Device finds a device by what people call it: its id, the first digits of its
+// id where they are enough to tell it from all others, or its ueid in hexadecimal
+// digits.
+func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err error) {
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		found, err := findDevice(r, ref)
+		if err != nil {
+			return err
+		}
+		if d.Agents, err = r.AgentsOf(found.ID); err != nil {
+			return err
+		}
+		d.Device = seen(found, d.Agents)
+		if d.Inventory, err = r.Inventory(found.ID); err != nil {
+			return err
+		}
+		if d.Components, err = r.ComponentStatuses(found.ID); err != nil {
+			return err
+		}
+		if d.Requirements, err = r.Requirements(found.ID); err != nil {
+			return err
+		}
+		d.Appraisals, err = r.Appraisals(found.ID, shownAppraisals)
+		return err
+	})
+	return d, err
+}
+
+// minPrefix is how many digits of an id or a digest may name a thing.
+const minPrefix = 4
+
+func findDevice(r Reader, ref string) (devices.Device, error) {
+	d, err := r.Device(devices.ID(ref))
+	if !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	if ueid, bad := hex.DecodeString(ref); bad == nil && len(ueid) > 0 {
+		if d, err = r.DeviceByUEID(ueid); !errors.Is(err, ErrNotFound) {
+			return d, err
+		}
+	}
+	if len(ref) < minPrefix {
+		return d, fmt.Errorf("device %q: %w", ref, ErrNotFound)
+	}
+	next, err := r.Devices("", Page{After: ref, Limit: 2})
+	if err != nil {
+		return d, err
+	}
+	return only("device", ref, next, func(d devices.Device) string { return string(d.ID) })
+}
+
+// only returns the one thing whose key begins with the prefix, from the first two
+// behind the prefix in the order of keys: all that begin with it stand there.
+func only[T any](kind, prefix string, next []T, key func(T) string) (found T, err error) {
+	switch {
+	case len(next) == 0 || !strings.HasPrefix(key(next[0]), prefix):
+		return found, fmt.Errorf("%s %q: %w", kind, prefix, ErrNotFound)
+	case len(next) == 2 && strings.HasPrefix(key(next[1]), prefix):
+		return found, fmt.Errorf("%s %q %w, %s among them", kind, prefix, ErrAmbiguous, key(next[0]))
+	}
+	return next[0], nil
+}
+
+// Accept admits a device: from its next poll on it is offered what it should have.
+func (f *Fleet) Accept(ctx context.Context, actor string, id devices.ID, reason string) (devices.Device, error) {
+	return f.move(ctx, actor, audit.DeviceAccepted, id, devices.Accepted, reason)
+}
+
+// Reject turns a device away for a reason; it is offered nothing any more.
+func (f *Fleet) Reject(ctx context.Context, actor string, id devices.ID, reason string) (devices.Device, error) {
+	return f.move(ctx, actor, audit.DeviceRejected, id, devices.Rejected, reason)
+}
+
+func (f *Fleet) move(ctx context.Context, actor string, action audit.Action, id devices.ID, to devices.State, reason string) (d devices.Device, err error) {
+	event := audit.Event{
+		Actor: actor, Action: action, Subject: deviceSubject(id), Reason: reason,
+		Details: map[string]string{"to": string(to)},
+	}
+	if to == devices.Rejected && reason == "" {
+		return d, f.deny(ctx, event, fmt.Errorf("%w: to reject device %s", ErrNoReason, id))
+	}
+	err = f.change(ctx, event, func(tx Tx) error {
+		if d, err = tx.Device(id); err != nil {
+			return err
+		}
+		if d.State == to {
+			return fmt.Errorf("%w: device %s is %s already", ErrDeviceState, id, to)
+		}
+		if !d.State.CanBecome(to) {
+			return fmt.Errorf("%w: device %s is %s and cannot become %s", ErrDeviceState, id, d.State, to)
+		}
+		event.Details["from"] = string(d.State)
+		d.State, d.StateReason, d.UpdatedAt = to, reason, f.config.Clock()
+		return tx.PutDevice(d)
+	})
+	return d, err
+}
+
+// Require says that a device must have a component: a manifest component id or
+// the target of a manifest. A requirement that stands already is left as it is.
+func (f *Fleet) Require(ctx context.Context, actor string, id devices.ID, component suit.ComponentID) (req devices.Requirement, err error) {
+	event := audit.Event{
+		Actor: actor, Action: audit.ComponentRequired, Subject: deviceSubject(id),
+		Details: map[string]string{"component": component.String()},
+	}
+	if len(component) == 0 {
+		return req, f.deny(ctx, event, fmt.Errorf("%w: to require on device %s", ErrNoComponent, id))
+	}
+	err = f.change(ctx, event, func(tx Tx) error {
+		d, err := tx.Device(id)
+		if err != nil {
+			return err
+		}
+		if d.State == devices.Rejected || d.State == devices.Retired {
+			return fmt.Errorf("%w: device %s is %s; nothing can be required of it", ErrDeviceState, id, d.State)
+		}
+		standing, err := tx.Requirements(id)
+		if err != nil {
+			return err
+		}
+		for _, s := range standing {
+			if s.Component.Equal(component) {
+				req = s
+				return nil
+			}
+		}
+		req = devices.Requirement{Device: id, Component: component, CreatedAt: f.config.Clock()}
+		return tx.PutRequirement(req)
+	})
+	return req, err
+}
+
+func deviceSubject(id devices.ID) string { return "device:" + string(id) }
