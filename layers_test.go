@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/cosekit", "internal/expr"},
 	{"suit"},
 	{"teep", "attest", "devices/anchor", "suit/processor", "suit/author"},
-	{"attest/local", "attest/veraison"},
+	{"attest/local", "attest/veraison", "internal/inspect"},
 	{"devices"},
 	{"tam/audit"},
 	{"tam", "agent"},
@@ -28,7 +28,8 @@ var layers = [][]string{
 	{"tam/anchors", "agent/device"},
 	{"tam/store", "tam/storetest", "tam/api", "tam/api/client", "tam/webhook"},
 	{"tam/console"},
-	{"cmd/tamarack", "cmd/tamctl", "cmd/teep-agent"},
+	{"testvectors"},
+	{"testvectors/gen", "cmd/tamarack", "cmd/tamctl", "cmd/teep-agent"},
 }
 
 // only names the packages that may import a package from outside, or the
