@@ -3,7 +3,7 @@ package tam
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -25,11 +25,14 @@ type Endpoint struct {
 	Debug bool
 }
 
+// plainPath has one spelling only, and no character that a router gives a meaning.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9_-]+)+$`)
+
 // Check says what is wrong with the endpoint.
 func (e *Endpoint) Check() error {
 	switch {
-	case !strings.HasPrefix(e.Path, "/") || len(e.Path) > 255:
-		return fmt.Errorf("endpoint %q: the path must begin with / and be at most 255 bytes long", e.Path)
+	case len(e.Path) > 255 || !plainPath.MatchString(e.Path):
+		return fmt.Errorf("endpoint %q: the path must be like /tam or /tam/old: letters, digits, - and _, at most 255 bytes", e.Path)
 	case e.FirstRequest != 0 && e.FirstRequest != cosekit.ESP256 && e.FirstRequest != cosekit.Ed25519:
 		return fmt.Errorf("endpoint %s: first request signed with %s: want ESP256, Ed25519 or both", e.Path, cosekit.AlgorithmName(e.FirstRequest))
 	case e.FirstContact != "" && e.FirstContact != TokenFirst && e.FirstContact != ChallengeFirst:

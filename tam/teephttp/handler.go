@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -42,6 +43,11 @@ func New(t *tam.TAM, endpoints []*tam.Endpoint, payloads tam.Payloads, opts Opti
 	if err := tam.CheckEndpoints(endpoints); err != nil {
 		return nil, err
 	}
+	for _, ep := range endpoints {
+		if strings.HasPrefix(ep.Path+"/", PayloadPath) {
+			return nil, fmt.Errorf("endpoint %s: payloads stand under %s", ep.Path, PayloadPath)
+		}
+	}
 	if opts.MaxBody == 0 {
 		opts.MaxBody = DefaultMaxBody
 	}
@@ -52,27 +58,23 @@ func New(t *tam.TAM, endpoints []*tam.Endpoint, payloads tam.Payloads, opts Opti
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &handler{tam: t, payloads: payloads, limiter: newLimiter(opts.Limits, opts.Clock), maxBody: opts.MaxBody, log: opts.Log}
-	return h.routes(endpoints)
+	return h.routes(endpoints), nil
 }
 
-func (h *handler) routes(endpoints []*tam.Endpoint) (_ http.Handler, err error) {
-	defer func() { // gin panics on paths that it cannot serve side by side
-		if r := recover(); r != nil {
-			err = fmt.Errorf("TEEP endpoints: %v", r)
-		}
-	}()
+// gin has one mode for the whole process; its debug mode prints routes.
+func init() { gin.SetMode(gin.ReleaseMode) }
+
+func (h *handler) routes(endpoints []*tam.Endpoint) http.Handler {
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
-	engine.RedirectFixedPath = false
 	engine.HandleMethodNotAllowed = true // answers 405 with Allow
-	engine.ForwardedByClientIP = false
 	engine.Use(h.recoverPanics, securityHeaders, h.limitRate)
 	for _, ep := range endpoints {
 		engine.POST(ep.Path, h.endpoint(ep))
 	}
 	engine.GET(PayloadPath+":digest", h.payload)
 	engine.HEAD(PayloadPath+":digest", h.payload)
-	return engine, nil
+	return engine
 }
 
 // securityHeaders go with every answer, also with 404, 405 and 429.
