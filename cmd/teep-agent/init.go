@@ -238,7 +238,7 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
   attestation key  %s
 
 %sNext, let the TAM know the attestation key, then hold a session:
-  tamctl attestation-anchor add %s
+  tamctl attestation-anchor add %s --title NAME
   teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
 		s.Settings.TAM.URL, key.Thumbprint(), warning, device.PublicKeyPath(p.dir), p.dir)

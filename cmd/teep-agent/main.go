@@ -144,7 +144,7 @@ func (p *program) hint(err error) string {
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys"
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
-		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s", device.PublicKeyPath(p.dir))
+		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s --title NAME", device.PublicKeyPath(p.dir))
 	case errors.Is(err, agent.ErrUntrustedTAM):
 		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
 	case errors.Is(err, suit.ErrNoSignature), errors.Is(err, processor.ErrUnauthorized):
