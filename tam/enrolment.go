@@ -16,9 +16,6 @@ import (
 // introduced. Anybody can make a key and sign with it, so nothing is spent and
 // nothing written unless the evidence is affirmed and bound.
 func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
-	if m.Token != nil { // the evidence answers no challenge of ours
-		return t.introduce(x)
-	}
 	challenge, leave, err := t.admitChallenge(ctx, x)
 	if err != nil {
 		return outcome{}, err

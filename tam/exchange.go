@@ -124,7 +124,7 @@ func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 		}
 		return refuse(ReasonUnknownKey, nil)
 	}
-	if _, ok := x.env.UnverifiedEvidence(); !ok {
+	if _, ok := x.evidence(); !ok {
 		if !named {
 			return refuse(ReasonKeyMissing, nil)
 		}
@@ -183,11 +183,20 @@ func (t *TAM) lookUp(ctx context.Context, x *exchange, key cosekit.Thumbprint) (
 	return true, nil
 }
 
+// evidence returns the attestation payload of an answer to a challenge. What comes
+// along with a token was not asked for: it answers nothing.
+func (x *exchange) evidence() (*teep.AttestationPayload, bool) {
+	if x.env.UnverifiedToken() != nil {
+		return nil, false
+	}
+	return x.env.UnverifiedEvidence()
+}
+
 // readClaims decodes the evidence as far as it takes to find key and challenge.
 // An Attestation Result is told apart by its format alone, and left alone: the
 // passport model has its place in queryResponse.
 func (x *exchange) readClaims() error {
-	evidence, ok := x.env.UnverifiedEvidence()
+	evidence, ok := x.evidence()
 	if !ok || attest.IsResult(evidence.Format) {
 		return nil
 	}
@@ -207,9 +216,6 @@ func (x *exchange) readClaims() error {
 // nothing is written, for anybody can come here.
 func (t *TAM) introduce(x *exchange) (outcome, error) {
 	kid, _ := x.env.KeyID()
-	if x.key != nil {
-		kid = x.thumbprint()
-	}
 	raw := x.env.UnverifiedToken()
 	if raw == nil {
 		return outcome{}, refuse(ReasonUnknownKey, nil)

@@ -401,6 +401,18 @@ func TestLegacyAlgorithmsWhereAllowed(t *testing.T) {
 	expect(t, "answer", d.open(answer.Body).Kind(), teep.KindQueryRequest)
 }
 
+// What comes along with a token was not asked for and is not looked at.
+func TestEvidenceBesideATokenIsNotLookedAt(t *testing.T) {
+	w := newWorld(t)
+	junk := &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: []byte("junk")}
+	stranger := w.device(cosekit.ESP256)
+	wire := stranger.seal(&teep.QueryResponse{Token: stranger.connect().Token, Attestation: junk})
+	expect(t, "unknown key", w.process(wire).Reason, tam.ReasonAttestationWanted)
+	d := w.device(cosekit.ESP256).enrol()
+	wire = d.seal(&teep.QueryResponse{Token: d.connect().Token, Attestation: junk})
+	expect(t, "registered key", w.process(wire).Reason, tam.ReasonNothingToDo)
+}
+
 // Without a kid, an agent is found through cnf where it attests.
 func TestEvidenceWithoutKeyID(t *testing.T) {
 	w := newWorld(t)

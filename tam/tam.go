@@ -100,10 +100,22 @@ func (t *TAM) answer(x *exchange, out outcome) (Answer, error) {
 	return Answer{Body: body, Reason: out.reason}, nil
 }
 
+// routine are the reasons of polls that go as they should.
+var routine = map[Reason]bool{"": true, ReasonNothingToDo: true, ReasonAttestationWanted: true}
+
 // log writes one line for each message. It never holds tokens, evidence or keys;
 // thumbprints are names.
 func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 	level := slog.LevelInfo
+	switch {
+	case err != nil:
+		level = slog.LevelError
+	case routine[out.reason]:
+		level = slog.LevelDebug
+	}
+	if !t.cfg.Log.Enabled(ctx, level) {
+		return
+	}
 	attrs := []slog.Attr{slog.String("endpoint", x.ep.Path)}
 	if x.env != nil {
 		attrs = append(attrs, slog.String("message", x.env.Kind().String()))
@@ -124,7 +136,6 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 		attrs = append(attrs, slog.String("detail", out.detail))
 	}
 	if err != nil {
-		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	t.cfg.Log.LogAttrs(ctx, level, "teep message", attrs...)
