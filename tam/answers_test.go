@@ -143,6 +143,28 @@ func TestFailedManifestsDoNotStopTheOthers(t *testing.T) {
 	expect(t, "two", d.status("app/two").State, devices.Failed)
 }
 
+// An answer that comes late does not undo what happened since.
+func TestLateAnswers(t *testing.T) {
+	w, d, u, m := offered(t)
+	w.publish("app/one", 2, "image one, newer")
+	later := d.open(d.respond(d.connect()).Body).(*teep.Update)
+	expect(t, "manifests offered later", len(later.Manifests), 2)
+	d.installed["app/two"] = sum("image two")
+	w.now.add(tam.Defaults().AttestationMaxAge)
+	d.respond(d.open(d.respond(d.connect()).Body).(*teep.QueryRequest))
+	expect(t, "two, measured", d.status("app/two").State, devices.Confirmed)
+	id := d.record().ID
+	w.update(func(tx tam.Tx) error { // the Updates above have ended by now; this one has not
+		return tx.PutOutstanding(tam.Outstanding{
+			Agent: d.thumbprint(), Device: id, Token: u.Token, Manifests: []digest{m[0].Digest, m[1].Digest},
+			SentAt: w.now.Now(), ExpiresAt: w.now.Now().Add(time.Hour),
+		}, 4)
+	})
+	expect(t, "reason", w.process(d.seal(&teep.Error{Token: u.Token, Code: teep.PermanentError})).Reason, "")
+	expect(t, "one, offered anew", d.status("app/one").State, devices.Offered)
+	expect(t, "two, confirmed", d.status("app/two").State, devices.Confirmed)
+}
+
 // registered error codes, and one that is not.
 var errorCodes = []teep.ErrorCode{
 	teep.PermanentError, teep.UnsupportedExtension, teep.UnsupportedFreshnessMechanisms, teep.UnsupportedMsgVersion,

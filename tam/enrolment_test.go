@@ -53,6 +53,27 @@ func TestAdmissionOfRegisteredDevicesOnly(t *testing.T) {
 	expect(t, "device", d.agent().Device, "one")
 }
 
+// A first contact is spent with its challenge, and a copy of it does not cost
+// another appraisal.
+func TestFirstContactIsNotRepeated(t *testing.T) {
+	appraisals := 0
+	w := newWorld(t, func(c *tam.Config) {
+		c.Policy.FirstContact = tam.ChallengeFirst
+		honest := c.Verifier
+		c.Verifier = scripted(func(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
+			appraisals++
+			return honest.Appraise(ctx, e)
+		})
+	})
+	d := w.device(cosekit.ESP256)
+	wire := d.seal(d.response(d.connect()))
+	expect(t, "first", w.process(wire).Reason, "device-pending")
+	before := w.dump()
+	expect(t, "again", w.process(wire).Reason, tam.ReasonTokenSpent)
+	expect(t, "appraisals", appraisals, 1)
+	expect(t, "changed", w.dump() != before, false)
+}
+
 // race sends the same wires at once and returns the reasons.
 func (w *world) race(wires ...[]byte) map[tam.Reason]int {
 	w.t.Helper()

@@ -175,7 +175,7 @@ func TestBadTokens(t *testing.T) {
 	d := w.device(cosekit.ESP256).enrol()
 	other := w.device(cosekit.Ed25519).enrol()
 	challenge, othersChallenge := w.challengeFor(d), w.challengeFor(other)
-	elsewhere := &tam.Endpoint{Path: "/other"}
+	elsewhere := &tam.Endpoint{Path: "/tan"}
 	preIANA := &tam.Endpoint{Path: w.ep.Path, Numbering: teep.PreIANA}
 	expired := d.connect()
 	w.now.add(tam.Defaults().TokenLifetime + time.Second)
