@@ -51,7 +51,9 @@ func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *
 		}
 		fault := fault // this may run again
 		if fault == nil {
-			fault = s.pin(reportKey)
+			if fault, err = s.pin(reportKey); err != nil {
+				return err
+			}
 		}
 		if fault != nil {
 			out = outcome{reason: fault.reason, detail: fault.detail()}
@@ -95,15 +97,17 @@ func (s *session) takeOutstanding(token []byte) (Outstanding, error) {
 
 // pin keeps the report key that was seen first. Another message of the agent may
 // have been faster with another key.
-func (s *session) pin(key *cosekit.PublicKey) *refusal {
+func (s *session) pin(key *cosekit.PublicKey) (*refusal, error) {
 	switch {
 	case key == nil || key.Equal(s.agent.ReportKey):
-		return nil
+		return nil, nil
 	case s.agent.ReportKey != nil:
-		return refuse(ReasonReportKey, fmt.Errorf("this agent's report key is %s", s.agent.ReportKey.Thumbprint()))
+		return refuse(ReasonReportKey, fmt.Errorf("this agent's report key is %s", s.agent.ReportKey.Thumbprint())), nil
 	}
 	s.agent.ReportKey = key
-	return nil
+	event := s.event(audit.ReportKeyPinned, s.device.ID)
+	event.Details = map[string]string{"key": key.Thumbprint().String()}
+	return nil, s.tx.AppendEvent(event)
 }
 
 // settleManifest moves the component to what the answer says, unless another

@@ -109,6 +109,7 @@ func TestReportKeyIsPinned(t *testing.T) {
 	w, d, u, m := offered(t)
 	expect(t, "first report", w.process(d.seal(&teep.Success{Token: u.Token, SUITReports: [][]byte{d.report(m[0].Digest, u.Token, nil)}})).Reason, "")
 	expect(t, "pinned", d.agent().ReportKey.Equal(d.reportKey.PublicKey()), true)
+	expect(t, "audited", w.events(audit.ReportKeyPinned), 1)
 	pinned := d.reportKey
 	d.reportKey = signer(t, cosekit.ESP256)
 	w.publish("app/one", 2, "next")

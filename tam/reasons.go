@@ -35,35 +35,38 @@ const (
 
 // Reasons of evidence.
 const (
-	ReasonEvidenceMissing    Reason = "evidence-missing"     // neither a token nor evidence is in the response
-	ReasonEvidenceTooLarge   Reason = "evidence-too-large"   // more than package attest reads
-	ReasonEvidenceUnreadable Reason = "evidence-unreadable"  // claims cannot be read, so no challenge is found
-	ReasonResultUnsupported  Reason = "result-unsupported"   // an Attestation Result (passport model): not accepted yet
-	ReasonCnfMissing         Reason = "cnf-missing"          // an unknown key must come in cnf, whole
-	ReasonCnfMismatch        Reason = "cnf-mismatch"         // evidence vouches for another key than the one that signs
-	ReasonAppraisalRunning   Reason = "appraisal-running"    // evidence for this challenge is under appraisal
-	ReasonAppraisalsBusy     Reason = "appraisals-busy"      // temporary: this replica appraises as much as it may
-	ReasonNotAppraised       Reason = "not-appraised"        // the verifier could not say anything
-	ReasonNotAffirmed        Reason = "not-affirmed"         // the verifier found the evidence wanting
-	ReasonNonce              Reason = "nonce"                // the appraised evidence does not answer our challenge
-	ReasonEvidenceTime       Reason = "evidence-time"        // expired, not yet valid or too old
-	ReasonUEIDMissing        Reason = "ueid-missing"         // the evidence names no device
-	ReasonUEIDMismatch       Reason = "ueid-mismatch"        // the evidence is of another device than the key
-	ReasonNotBound           Reason = "not-bound"            // another failure to bind evidence to the message
-	ReasonSecondKey          Reason = "second-key"           // the device has an agent with another key
-	ReasonNotRegistered      Reason = "device-unregistered"  // policy admits only devices that operators registered
-	ReasonTAMAttestation     Reason = "tam-attestation"      // the agent wants the TAM attested: not offered yet
-	ReasonNothingInCommon    Reason = "nothing-in-common"    // the agent supports nothing of what the TAM does
-	ReasonAlreadyRetried     Reason = "already-retried"      // one retry is made, not more
-	ReasonErrorUnmatched     Reason = "error-unmatched"      // an Error without a token matches nothing
-	ReasonAgentError         Reason = "agent-error"          // a registered agent sent an Error, which was recorded
-	ReasonReportMalformed    Reason = "report-malformed"     // a SUIT report cannot be read
-	ReasonReportNonce        Reason = "report-nonce"         // a SUIT report does not carry the token as its nonce
-	ReasonReportKey          Reason = "report-key"           // a SUIT report is not by the agent's own, pinned report key
-	ReasonUpdateFailed       Reason = "update-failed"        // the agent could not install everything
-	ReasonNothingToDo        Reason = "nothing-to-do"        // the device has all that it should have, or must wait
-	ReasonAgentHeld          Reason = "agent-held"           // a back-off after an Error of the agent runs
-	ReasonAttestationWanted  Reason = "attestation-required" // fresh evidence is asked for
+	ReasonEvidenceMissing    Reason = "evidence-missing"    // neither a token nor evidence is in the response
+	ReasonEvidenceTooLarge   Reason = "evidence-too-large"  // more than package attest reads
+	ReasonEvidenceUnreadable Reason = "evidence-unreadable" // claims cannot be read, so no challenge is found
+	ReasonResultUnsupported  Reason = "result-unsupported"  // an Attestation Result (passport model): not accepted yet
+	ReasonCnfMissing         Reason = "cnf-missing"         // an unknown key must come in cnf, whole
+	ReasonCnfMismatch        Reason = "cnf-mismatch"        // evidence vouches for another key than the one that signs
+	ReasonAppraisalRunning   Reason = "appraisal-running"   // evidence for this challenge is under appraisal
+	ReasonAppraisalsBusy     Reason = "appraisals-busy"     // temporary: this replica appraises as much as it may
+	ReasonNotAppraised       Reason = "not-appraised"       // the verifier could not say anything
+	ReasonNotAffirmed        Reason = "not-affirmed"        // the verifier found the evidence wanting
+	ReasonNonce              Reason = "nonce"               // the appraised evidence does not answer our challenge
+	ReasonEvidenceTime       Reason = "evidence-time"       // expired, not yet valid or too old
+	ReasonUEIDMismatch       Reason = "ueid-mismatch"       // the evidence names no device, or another than the key's
+	ReasonNotBound           Reason = "not-bound"           // another failure to bind evidence to the message
+	ReasonSecondKey          Reason = "second-key"          // the device has an agent with another key
+	ReasonNotRegistered      Reason = "device-unregistered" // policy admits only devices that operators registered
+)
+
+// Reasons of what registered agents say and get.
+const (
+	ReasonTAMAttestation    Reason = "tam-attestation"      // the agent wants the TAM attested: not offered yet
+	ReasonNothingInCommon   Reason = "nothing-in-common"    // the agent supports nothing of what the TAM does
+	ReasonAlreadyRetried    Reason = "already-retried"      // one retry is made, not more
+	ReasonErrorUnmatched    Reason = "error-unmatched"      // an Error without a token matches nothing
+	ReasonAgentError        Reason = "agent-error"          // a registered agent sent an Error, which was recorded
+	ReasonReportMalformed   Reason = "report-malformed"     // a SUIT report cannot be read
+	ReasonReportNonce       Reason = "report-nonce"         // a SUIT report does not carry the token as its nonce
+	ReasonReportKey         Reason = "report-key"           // a SUIT report is not by the agent's own, pinned report key
+	ReasonUpdateFailed      Reason = "update-failed"        // the agent could not install everything
+	ReasonNothingToDo       Reason = "nothing-to-do"        // the device has all that it should have, or must wait
+	ReasonAgentHeld         Reason = "agent-held"           // a back-off after an Error of the agent runs
+	ReasonAttestationWanted Reason = "attestation-required" // fresh evidence is asked for
 )
 
 // reasonOfState is the reason to send away a device that is not accepted:
