@@ -1,0 +1,153 @@
+package testvectors_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+	"github.com/tamarack-tam/tamarack/testvectors"
+)
+
+func TestIndexAndFilesAreTheSame(t *testing.T) {
+	described := map[string]bool{}
+	names := map[string]bool{}
+	for _, v := range load(t).Vectors {
+		if described[v.File] || names[v.Name] {
+			t.Errorf("%s (%s) is there twice", v.Name, v.File)
+		}
+		described[v.File], names[v.Name] = true, true
+	}
+	err := fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
+		if err == nil && path.Ext(file) == ".cbor" && !described[file] {
+			t.Errorf("%s is not in index.json", file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The keys are what they say, and a recipient never has a private one.
+func TestKeysBelongTogether(t *testing.T) {
+	index := load(t)
+	if !strings.Contains(index.Warning, "TEST ONLY") {
+		t.Error("nothing warns of the keys")
+	}
+	for name, k := range index.Keys {
+		public, err := cosekit.ParsePublicKey(k.Public)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if t9679 := public.Thumbprint(); string(t9679[:]) != string(k.Thumbprint) {
+			t.Errorf("%s: thumbprint %s, the index has %x", name, t9679, []byte(k.Thumbprint))
+		}
+		if alg := cosekit.AlgorithmName(public.Algorithm()); alg != k.Algorithm {
+			t.Errorf("%s: algorithm %s, the index has %s", name, alg, k.Algorithm)
+		}
+		signer, err := cosekit.NewSignerFromCOSEKey(k.Private)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !signer.PublicKey().Equal(public) {
+			t.Errorf("%s: the private key is another", name)
+		}
+		if _, err := cosekit.ParsePublicKey(k.Private); err == nil {
+			t.Errorf("%s: the private key passes for a public one", name)
+		}
+	}
+}
+
+// Every vector is described whole, and there is one for whatever the index can say.
+func TestIndexIsComplete(t *testing.T) {
+	index := load(t)
+	seen := map[any]bool{}
+	for _, v := range index.Vectors {
+		if v.Covers == "" || (v.Outcome == testvectors.Refused) != (v.Reason != "") ||
+			(v.Outcome == testvectors.Valid) != (v.Content != "") || (v.Kind == testvectors.KindCOSEKey) != (v.Keys == nil) {
+			t.Errorf("%s is not described whole", v.Name)
+		}
+		seen[v.Reason], seen[v.Kind] = true, true
+		for _, name := range v.Keys {
+			seen[name+" verifies"] = true
+		}
+		if v.Kind != testvectors.KindTEEP || v.Outcome != testvectors.Valid {
+			continue
+		}
+		m, err := judges(t, index, v)[0].message()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[v.Numbering+m.Kind().String()] = true
+	}
+	for reason := range sentinels {
+		if !seen[reason] {
+			t.Errorf("no vector is refused for %s", reason)
+		}
+	}
+	for name := range index.Keys {
+		if stranger := strings.HasPrefix(name, "stranger"); seen[name+" verifies"] == stranger {
+			t.Errorf("key %s: recipients have it: %v", name, !stranger)
+		}
+	}
+	for _, n := range []teep.Numbering{teep.IANA, teep.PreIANA} {
+		for k := teep.KindQueryRequest; k <= teep.KindError; k++ {
+			if !seen[n.String()+k.String()] {
+				t.Errorf("no valid %s in the numbering %s", k, n)
+			}
+		}
+	}
+}
+
+// The content that the index shows is what the signature covers.
+func TestContentIsWhatIsSigned(t *testing.T) {
+	for _, v := range load(t).Vectors {
+		if v.Outcome != testvectors.Valid {
+			continue
+		}
+		if content, err := cbor.Diagnose(signedPart(t, v)); err != nil || content != v.Content {
+			t.Errorf("%s holds %s (%v), the index has %s", v.Name, content, err, v.Content)
+		}
+	}
+}
+
+// signedPart returns the payload of a vector, as our decoders find it.
+func signedPart(t *testing.T, v testvectors.Vector) []byte {
+	t.Helper()
+	payload, err := v.Data, error(nil)
+	switch v.Kind {
+	case testvectors.KindCOSEKey:
+	case testvectors.KindEnvelope:
+		payload, err = manifest(v.Data)
+	default:
+		var signed *cosekit.Signed
+		if signed, err = cosekit.Parse(bytes.TrimPrefix(v.Data, []byte{0xd8, 61})); err == nil { // without a CWT tag
+			payload = signed.Payload
+		}
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", v.Name, err)
+	}
+	return payload
+}
+
+// manifest returns the manifest of an envelope. Its elements that are severed stay out.
+func manifest(data []byte) ([]byte, error) {
+	e, err := suit.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.UnverifiedManifest()
+	if err != nil {
+		return nil, err
+	}
+	return m.Encode(false)
+}

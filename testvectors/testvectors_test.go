@@ -1,0 +1,103 @@
+package testvectors_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/teep"
+	"github.com/tamarack-tam/tamarack/testvectors"
+)
+
+// sentinels are the errors that stand for a reason in our packages: one of them.
+var sentinels = map[testvectors.Reason][]error{
+	testvectors.ReasonMalformed:       {cosekit.ErrMalformed, teep.ErrMalformed},
+	testvectors.ReasonUnknownType:     {teep.ErrUnknownType},
+	testvectors.ReasonWrapper:         {teep.ErrWrapper},
+	testvectors.ReasonAlgorithm:       {cosekit.ErrAlgorithm},
+	testvectors.ReasonCriticalHeader:  {cosekit.ErrCritical},
+	testvectors.ReasonSignature:       {cosekit.ErrSignature},
+	testvectors.ReasonKey:             {cosekit.ErrKey},
+	testvectors.ReasonNotSigned:       {suit.ErrNoAuthentication, suit.ErrUnprotected},
+	testvectors.ReasonUnknownSigner:   {suit.ErrUnknownSigner},
+	testvectors.ReasonBlock:           {suit.ErrNoSignature},
+	testvectors.ReasonDigest:          {suit.ErrDigest},
+	testvectors.ReasonDigestAlgorithm: {suit.ErrDigestAlgorithm},
+	testvectors.ReasonLimit:           {suit.ErrLimit},
+	testvectors.ReasonNotEAT:          {attest.ErrToken},
+	testvectors.ReasonClaims:          {attest.ErrClaims},
+	testvectors.ReasonClaimsMissing:   {attest.ErrProfile},
+	testvectors.ReasonNonce:           {attest.ErrNonce},
+	testvectors.ReasonEvidenceTime:    {attest.ErrExpired, attest.ErrNotYetValid},
+	testvectors.ReasonCnfMismatch:     {attest.ErrKeyBinding},
+}
+
+// hasReason reports whether err is a refusal for that reason.
+func hasReason(err error, reason testvectors.Reason) bool {
+	if reason == testvectors.ReasonProtocol {
+		var fault *teep.ProtocolError
+		return errors.As(err, &fault)
+	}
+	for _, sentinel := range sentinels[reason] {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestEveryVectorIsJudgedAsTheIndexSays(t *testing.T) {
+	index := load(t)
+	for _, v := range index.Vectors {
+		t.Run(v.Name, func(t *testing.T) {
+			for _, j := range judges(t, index, v) {
+				err := j.verdict()
+				switch {
+				case v.Outcome == testvectors.Valid && err != nil:
+					t.Errorf("%s: refused: %v", v.Covers, err)
+				case v.Outcome == testvectors.Refused && err == nil:
+					t.Errorf("%s: accepted", v.Covers)
+				case v.Outcome == testvectors.Refused && !hasReason(err, v.Reason):
+					t.Errorf("%s: refused, but not as %s: %v", v.Covers, v.Reason, err)
+				}
+			}
+		})
+	}
+}
+
+func load(t *testing.T) *testvectors.Index {
+	t.Helper()
+	index, err := testvectors.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
+}
+
+// judges returns one recipient for each key of a vector.
+func judges(t *testing.T, index *testvectors.Index, v testvectors.Vector) []judge {
+	t.Helper()
+	j := judge{index: index, vector: v, legacy: cosekit.LegacyPolicy(v.Legacy)}
+	if v.Kind == testvectors.KindCOSEKey {
+		return []judge{j}
+	}
+	var all []judge
+	for _, name := range v.Keys {
+		stated, ok := index.Keys[name]
+		if !ok {
+			t.Fatalf("no key %q in the index", name)
+		}
+		key, err := cosekit.ParsePublicKey(stated.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.key = key
+		all = append(all, j)
+	}
+	if all == nil {
+		t.Fatal("no key to judge it with")
+	}
+	return all
+}
