@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/elliptic"
 	"encoding/asn1"
 	"math/big"
 	"slices"
@@ -26,6 +27,7 @@ func (s *set) wrappers() {
 		s.refused(wrapperVector("refused-"+c.name, c.covers, agentKey), c.reason, c.build(agentKey, response))
 	}
 	s.legacyAlgorithms()
+	s.otherSignatures()
 	s.otherKeys()
 	s.multipleSignatures()
 	s.wholeMessages()
@@ -154,6 +156,39 @@ func badFrames() []change {
 		{"payload-detached", "a detached payload", testvectors.ReasonWrapper, func(f *frame) { f.carried = null }},
 		{"payload-array", "a payload that is not in a byte string", malformed, func(f *frame) { f.carried = cosekit.RawMessage(f.payload) }},
 	}
+}
+
+// otherSignatures adds signatures that anybody can make out of a good one.
+func (s *set) otherSignatures() {
+	v := wrapperVector("signature-negated", "a signature with n-s in place of s, which is as good: the bytes of a message do not identify it", agentKey)
+	f := newFrame(agentKey, response)
+	f.signature = func(b []byte) []byte {
+		half := len(b) / 2
+		n := elliptic.P256().Params().N
+		new(big.Int).Sub(n, new(big.Int).SetBytes(b[half:])).FillBytes(b[half:])
+		return b
+	}
+	s.valid(v, response, f.sign1(agentKey))
+
+	v = wrapperVector("refused-signature-order", "an Ed25519 signature with the group's order added to S, which RFC 8032 section 5.1.7 refuses", agentKeyEd)
+	f = newFrame(agentKeyEd, response)
+	f.signature = func(b []byte) []byte {
+		half := len(b) / 2
+		sum := new(big.Int).SetBytes(reversed(b[half:]))
+		sum.Add(sum, orderEd25519)
+		return append(b[:half], reversed(sum.FillBytes(make([]byte, half)))...)
+	}
+	s.refused(v, testvectors.ReasonSignature, f.sign1(agentKeyEd))
+}
+
+// orderEd25519 is the order of the group, 2^252 + 27742317777372353535851937790883648493.
+var orderEd25519, _ = new(big.Int).SetString("1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed", 16)
+
+// reversed returns the bytes in the other order: Ed25519 is little-endian.
+func reversed(b []byte) []byte {
+	b = slices.Clone(b)
+	slices.Reverse(b)
+	return b
 }
 
 // legacyAlgorithms adds the polymorphic names of RFC 9053, for recipients that allow
