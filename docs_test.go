@@ -2,6 +2,7 @@ package tamarack
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,14 +77,28 @@ func runBlocks(t *testing.T, dir string, blocks []block) {
 		}
 		fmt.Fprintf(&script, "( exec %s ) >'%s' 2>&1 &\n", strings.TrimSpace(b.commands), fifo)
 		fmt.Fprintf(&script, "exec %d<'%s'\n", 20+i, fifo)
-		fmt.Fprintf(&script, "while read -r -u %d said; do echo \"$said\"; case $said in *ready*) break;; esac; done\n", 20+i)
+		fmt.Fprintf(&script, "up=; while read -r -u %d said; do echo \"$said\"; case $said in *ready*) up=1; break;; esac; done; [ $up ]\n", 20+i)
 		fmt.Fprintf(&script, "cat <&%d &\n", 20+i)
 	}
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
+	// The documents name the default ports; here others may have them.
+	devices, operators := freeAddress(t), freeAddress(t)
+	text := strings.NewReplacer("127.0.0.1:8777", devices, "127.0.0.1:8778", operators).Replace(script.String())
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", text)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"TAMARACK_TEEP_LISTEN="+devices, "TAMARACK_API_LISTEN="+operators, "TAMCTL_SERVER=http://"+operators)
 	out, err := cmd.CombinedOutput()
 	t.Logf("\n%s", out)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
