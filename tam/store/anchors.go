@@ -29,28 +29,19 @@ type constraints struct {
 	Grants     []anchor.Purpose   `cbor:"4,keyasint,omitempty"`
 }
 
-func scanAnchor(r row) (anchor.Anchor, error) {
-	var a anchor.Anchor
-	var key, narrowed []byte
-	var notBefore, notAfter int64
-	err := r.Scan(&key, &a.Title, &narrowed, &notBefore, &notAfter)
-	if err != nil {
+func scanAnchor(r *row) (a anchor.Anchor, err error) {
+	if a.Key, err = keyOf("anchor key", r.bytes()); err != nil {
 		return a, err
 	}
-	a.NotBefore, a.NotAfter = timeOf(notBefore), timeOf(notAfter)
-	if a.Key, err = keyOf("anchor key", key); err != nil {
-		return a, err
-	}
+	a.Title = r.text()
 	var c constraints
-	err = decode("constraints", narrowed, &c)
+	err = decode("constraints", r.bytes(), &c)
 	a.Constraints = anchor.Constraints(c)
+	a.NotBefore, a.NotAfter = timeOf(r.int()), timeOf(r.int())
 	return a, err
 }
 
-func scanPurpose(r row) (p anchor.Purpose, err error) {
-	err = r.Scan(&p)
-	return p, err
-}
+func scanPurpose(r *row) (anchor.Purpose, error) { return anchor.Purpose(r.text()), nil }
 
 func (s snapshot) Anchor(key cosekit.Thumbprint) (anchor.Anchor, error) {
 	a, err := one(s.transaction, selectAnchor, scanAnchor, key[:])

@@ -8,15 +8,11 @@ var (
 	insertEvent = prepare(`INSERT INTO audit_events (at, actor, action, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?)`)
 )
 
-func scanEvent(r row) (audit.Event, error) {
-	var e audit.Event
-	var at int64
-	var details []byte
-	if err := r.Scan(&e.Seq, &at, &e.Actor, &e.Action, &e.Subject, &e.Reason, &details); err != nil {
-		return e, err
+func scanEvent(r *row) (audit.Event, error) {
+	e := audit.Event{
+		Seq: r.int(), At: timeOf(r.int()), Actor: r.text(), Action: audit.Action(r.text()), Subject: r.text(), Reason: r.text(),
 	}
-	e.At = timeOf(at)
-	return e, decode("details", details, &e.Details)
+	return e, decode("details", r.bytes(), &e.Details)
 }
 
 func (s snapshot) Events(after int64, limit int) ([]audit.Event, error) {

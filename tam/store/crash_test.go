@@ -3,11 +3,13 @@ package store
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/tam"
@@ -28,37 +30,69 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// killedWriters is how many goroutines write in it: their transactions share commits.
+const killedWriters = 8
+
 func countToken(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
 // writeForEver spends a token and logs an event in each transaction, which must
 // therefore come and go together.
 func writeForEver(path string) error {
-	ctx := unhurried
-	s, err := OpenSQLite(ctx, path, Options{})
+	s, err := OpenSQLite(unhurried, path, Options{})
 	if err != nil {
 		return err
 	}
-	n := 0
-	err = s.View(ctx, func(r tam.Reader) error {
-		for {
-			events, err := r.Events(int64(n), maxRows)
-			if n += len(events); err != nil || len(events) < maxRows {
+	begun, err := countEvents(s, func(int) {})
+	if err != nil {
+		return err
+	}
+	var last atomic.Int64
+	last.Store(int64(begun))
+	failed := make(chan error)
+	for range killedWriters {
+		go func() {
+			for {
+				n := int(last.Add(1))
+				if err := writeOne(s, n); err != nil {
+					failed <- err
+					return
+				}
+				fmt.Println(n)
+			}
+		}()
+	}
+	return <-failed
+}
+
+func writeOne(s *SQLite, n int) error {
+	return s.Update(unhurried, func(tx tam.Tx) error {
+		if err := tx.Spend(countToken(n), timeOf(0)); err != nil {
+			return err
+		}
+		return tx.AppendEvent(audit.Event{Subject: strconv.Itoa(n)})
+	})
+}
+
+// countEvents calls each with the number in every event, and returns the highest.
+func countEvents(s *SQLite, each func(n int)) (highest int, err error) {
+	err = s.View(unhurried, func(r tam.Reader) error {
+		for after := int64(0); ; {
+			events, err := r.Events(after, maxRows)
+			if err != nil || len(events) == 0 {
 				return err
+			}
+			for _, e := range events {
+				n, err := strconv.Atoi(e.Subject)
+				if err != nil {
+					return err
+				}
+				each(n)
+				highest = max(highest, n)
+				after = e.Seq
 			}
 		}
 	})
-	for ; err == nil; n++ {
-		err = s.Update(ctx, func(tx tam.Tx) error {
-			if err := tx.Spend(countToken(n+1), timeOf(0)); err != nil {
-				return err
-			}
-			return tx.AppendEvent(audit.Event{})
-		})
-		if err == nil {
-			fmt.Println(n + 1)
-		}
-	}
-	return err
+	return highest, err
 }
 
 // What was acknowledged is there after kill -9, nothing is there by halves, and
@@ -70,50 +104,38 @@ func TestKilledWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := 1; round <= 3; round++ {
-		acknowledged := killAfter(t, exec.Command(program), path, round*40)
+		acknowledged := killAfter(t, exec.Command(program), path, round*100)
 		s, err := OpenSQLite(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.View(t.Context(), func(r tam.Reader) error {
-			var events, tokens int
-			for n := 1; ; n++ {
-				event, err := r.Events(int64(n-1), 1)
-				if err != nil {
-					return err
-				}
-				spent, err := r.Spent(countToken(n))
-				if err != nil {
-					return err
-				}
-				events += len(event)
-				if spent {
-					tokens++
-				}
-				if len(event) == 0 && !spent {
-					break
-				}
-			}
-			if events != tokens {
-				t.Errorf("%d events and %d tokens: half of a transaction", events, tokens)
-			}
-			if events < acknowledged {
-				t.Errorf("%d events, %d were acknowledged", events, acknowledged)
-			}
-			return nil
-		})
+		kept := map[int]bool{}
+		highest, err := countEvents(s, func(n int) { kept[n] = true })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Close(); err != nil {
+		for _, n := range acknowledged {
+			if !kept[n] {
+				t.Errorf("write %d was acknowledged and is lost", n)
+			}
+		}
+		err = s.View(t.Context(), func(r tam.Reader) error {
+			for n := range highest + 2*killedWriters {
+				if spent, err := r.Spent(countToken(n)); err != nil || spent != kept[n] {
+					t.Errorf("write %d: token spent %t (%v), event kept %t: half of a transaction", n, spent, err, kept[n])
+				}
+			}
+			return nil
+		})
+		if err := errors.Join(err, s.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// killAfter kills the writer once it has told of so many writes, and returns the
-// last one that it told of.
-func killAfter(t *testing.T, writer *exec.Cmd, path string, writes int) (acknowledged int) {
+// killAfter kills the writer once it has told of so many writes, and returns
+// those that it told of.
+func killAfter(t *testing.T, writer *exec.Cmd, path string, writes int) (acknowledged []int) {
 	t.Helper()
 	writer.Env = append(os.Environ(), crashVariable+"="+path)
 	writer.Stderr = os.Stderr
@@ -124,19 +146,18 @@ func killAfter(t *testing.T, writer *exec.Cmd, path string, writes int) (acknowl
 	if err := writer.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for told := 0; lines.Scan(); told++ {
-		if told == writes {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if n, err := strconv.Atoi(lines.Text()); err == nil {
+			acknowledged = append(acknowledged, n)
+		}
+		if len(acknowledged) == writes {
 			if err := writer.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n, err := strconv.Atoi(lines.Text()); err == nil {
-			acknowledged = n
-		}
 	}
-	if err := writer.Wait(); err == nil || acknowledged < writes {
-		t.Fatalf("the writer ended (%v) after %d writes, want it killed after %d", err, acknowledged, writes)
+	if err := writer.Wait(); err == nil || len(acknowledged) < writes {
+		t.Fatalf("the writer ended (%v) after %d writes, want it killed after %d", err, len(acknowledged), writes)
 	}
 	return acknowledged
 }

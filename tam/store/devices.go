@@ -22,12 +22,11 @@ var (
 			hwversion = excluded.hwversion, created_at = excluded.created_at, updated_at = excluded.updated_at`)
 )
 
-func scanDevice(r row) (devices.Device, error) {
-	var d devices.Device
-	var created, updated int64
-	err := r.Scan(&d.ID, &d.UEID, &d.Name, &d.State, &d.StateReason, &d.OEMID, &d.HWModel, &d.HWVersion, &created, &updated)
-	d.CreatedAt, d.UpdatedAt = timeOf(created), timeOf(updated)
-	return d, err
+func scanDevice(r *row) (devices.Device, error) {
+	return devices.Device{
+		ID: devices.ID(r.text()), UEID: r.bytes(), Name: r.text(), State: devices.State(r.text()), StateReason: r.text(),
+		OEMID: r.bytes(), HWModel: r.bytes(), HWVersion: r.text(), CreatedAt: timeOf(r.int()), UpdatedAt: timeOf(r.int()),
+	}, nil
 }
 
 func (s snapshot) Device(id devices.ID) (devices.Device, error) {
@@ -71,23 +70,22 @@ var (
 	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
 )
 
-func scanAgent(r row) (devices.Agent, error) {
-	var a devices.Agent
-	var key, reportKey, extensions []byte
-	var numbering, created, seen, attested, hold int64
-	err := r.Scan(&a.Device, &key, &numbering, &reportKey, &extensions, &created, &seen, &attested, &hold, &a.HoldReason)
-	if err != nil {
+func scanAgent(r *row) (devices.Agent, error) {
+	a := devices.Agent{Device: devices.ID(r.text())}
+	var err error
+	if a.Key, err = keyOf("agent key", r.bytes()); err != nil {
 		return a, err
 	}
-	a.Numbering = teep.Numbering(numbering)
-	a.CreatedAt, a.LastSeen, a.AttestedAt, a.HoldUntil = timeOf(created), timeOf(seen), timeOf(attested), timeOf(hold)
-	if a.Key, err = keyOf("agent key", key); err != nil {
+	a.Numbering = teep.Numbering(r.int())
+	if a.ReportKey, err = keyOf("report key", r.bytes()); err != nil {
 		return a, err
 	}
-	if a.ReportKey, err = keyOf("report key", reportKey); err != nil {
+	if err := decode("extensions", r.bytes(), &a.Extensions); err != nil {
 		return a, err
 	}
-	return a, decode("extensions", extensions, &a.Extensions)
+	a.CreatedAt, a.LastSeen, a.AttestedAt, a.HoldUntil = timeOf(r.int()), timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
+	a.HoldReason = r.text()
+	return a, nil
 }
 
 func (s snapshot) Agent(key cosekit.Thumbprint) (devices.Agent, error) {

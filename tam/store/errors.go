@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"database/sql"
-
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -22,11 +20,8 @@ var (
 
 // fault gives an error of the database its meaning. Every such error comes by here.
 func fault(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return tam.ErrNotFound
 	}
 	var coded *sqlite.Error
 	if !errors.As(err, &coded) {

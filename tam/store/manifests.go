@@ -31,45 +31,37 @@ var (
 		ON CONFLICT DO NOTHING`)
 )
 
-func scanManifest(r row) (tam.Manifest, error) {
-	var m tam.Manifest
-	var algorithm, published int64
-	var component, sequence, signer []byte
-	err := r.Scan(&m.Digest.Bytes, &algorithm, &component, &sequence, &signer, &m.Size, &published, &m.PublishedBy)
-	if err != nil {
+func scanManifest(r *row) (m tam.Manifest, err error) {
+	m.Digest.Bytes = r.bytes()
+	m.Digest.Algorithm = suit.DigestAlgorithm(r.int())
+	if err := decode("component", r.bytes(), &m.Component); err != nil {
 		return m, err
 	}
-	m.Digest.Algorithm = suit.DigestAlgorithm(algorithm)
-	m.PublishedAt = timeOf(published)
-	if m.Sequence, err = wideOf(sequence); err != nil {
+	if m.Sequence, err = wideOf(r.bytes()); err != nil {
 		return m, err
 	}
-	if m.Signer, err = thumbprintOf("signer", signer); err != nil {
+	if m.Signer, err = thumbprintOf("signer", r.bytes()); err != nil {
 		return m, err
 	}
-	return m, decode("component", component, &m.Component)
+	m.Size, m.PublishedAt, m.PublishedBy = r.int(), timeOf(r.int()), r.text()
+	return m, nil
 }
 
-func scanTarget(r row) (tam.Target, error) {
-	var t tam.Target
-	var component, digest, size []byte
-	err := r.Scan(&component, &digest, &size, &t.URI)
-	if err != nil {
+func scanTarget(r *row) (t tam.Target, err error) {
+	if err := decode("component", r.bytes(), &t.Component); err != nil {
 		return t, err
 	}
-	if t.ImageSize, err = wideOf(size); err != nil {
+	if err := decode("image digest", r.bytes(), &t.ImageDigest); err != nil {
 		return t, err
 	}
-	if err := decode("component", component, &t.Component); err != nil {
+	if t.ImageSize, err = wideOf(r.bytes()); err != nil {
 		return t, err
 	}
-	return t, decode("image digest", digest, &t.ImageDigest)
+	t.URI = r.text()
+	return t, nil
 }
 
-func scanBlob(r row) (b []byte, err error) {
-	err = r.Scan(&b)
-	return b, err
-}
+func scanBlob(r *row) ([]byte, error) { return r.bytes(), nil }
 
 func (s snapshot) Manifest(digest suit.Digest) (tam.Manifest, error) {
 	m, err := one(s.transaction, selectManifest, scanManifest, digest.Bytes, int64(digest.Algorithm))

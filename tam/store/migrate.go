@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -19,7 +17,7 @@ import (
 var migrations embed.FS
 
 // migrateUp brings the schema to the newest version that this program knows.
-func migrateUp(c *sql.Conn) error {
+func migrateUp(c *conn) error {
 	m, newest, err := newMigration(c)
 	if err != nil {
 		return err
@@ -40,7 +38,7 @@ func migrateUp(c *sql.Conn) error {
 
 // newMigration returns the migrations on a connection, and their last version.
 // They are not to be closed: the connection outlives them.
-func newMigration(c *sql.Conn) (*migrate.Migrate, uint, error) {
+func newMigration(c *conn) (*migrate.Migrate, uint, error) {
 	files, err := iofs.New(migrations, "migrations/sqlite")
 	if err != nil {
 		return nil, 0, err
@@ -73,18 +71,18 @@ func lastVersion(files source.Driver) (uint, error) {
 // driver that comes with golang-migrate commits step by step, so that a kill
 // leaves a "dirty" database for a person to mend.
 type schema struct {
-	conn   *sql.Conn
+	conn   *conn
 	failed bool
 }
 
 var _ database.Driver = (*schema)(nil)
 
 func (s *schema) exec(query string) error {
-	_, err := s.conn.ExecContext(context.Background(), query)
+	err := s.conn.script(query)
 	if err != nil {
 		s.failed = true
 	}
-	return fault(err)
+	return err
 }
 
 // Lock begins the transaction, as the only writer.
@@ -117,8 +115,9 @@ func (s *schema) SetVersion(version int, _ bool) error {
 
 func (s *schema) Version() (int, bool, error) {
 	var version int
-	if err := s.conn.QueryRowContext(context.Background(), `PRAGMA user_version`).Scan(&version); err != nil {
-		return 0, false, fault(err)
+	err := s.conn.ask(`PRAGMA user_version`, func(r *row) bool { version = int(r.int()); return true })
+	if err != nil {
+		return 0, false, err
 	}
 	if version == 0 {
 		version = database.NilVersion

@@ -12,21 +12,13 @@ import (
 // schemaText returns the SQL of everything in the schema that is ours.
 func schemaText(t *testing.T, c *conn) string {
 	t.Helper()
-	rows, err := c.sql.QueryContext(t.Context(), `SELECT type, name, coalesce(sql, '') FROM sqlite_schema
-		WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type, name`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
 	var lines []string
-	for rows.Next() {
-		var kind, name, text string
-		if err := rows.Scan(&kind, &name, &text); err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, kind+" "+name+" "+text)
-	}
-	if err := rows.Err(); err != nil {
+	err := c.ask(`SELECT type, name, coalesce(sql, '') FROM sqlite_schema
+		WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type, name`, func(r *row) bool {
+		lines = append(lines, r.text()+" "+r.text()+" "+r.text())
+		return true
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return strings.Join(lines, "\n")
@@ -35,11 +27,11 @@ func schemaText(t *testing.T, c *conn) string {
 // withWriter lends fn the connection that writes.
 func withWriter(t *testing.T, s *SQLite, fn func(*conn)) {
 	t.Helper()
-	c, err := s.writer.take(t.Context())
+	c, err := s.writer.pool.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.writer.put(c)
+	defer s.writer.pool.put(c)
 	fn(c)
 }
 
@@ -48,7 +40,7 @@ func TestMigrateUpDownUp(t *testing.T) {
 	storetest.Fill(t, s)
 	withWriter(t, s, func(c *conn) {
 		up := schemaText(t, c)
-		m, _, err := newMigration(c.sql)
+		m, _, err := newMigration(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +64,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tam.db")
 	s := open(t, path)
 	withWriter(t, s, func(c *conn) {
-		if _, err := c.sql.ExecContext(t.Context(), `PRAGMA user_version = 9999`); err != nil {
+		if err := c.script(`PRAGMA user_version = 9999`); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -81,7 +73,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatalf("got %v, want ErrNewerSchema with the version", err)
 	}
 	withWriter(t, s, func(c *conn) {
-		if v, _, err := (&schema{conn: c.sql}).Version(); err != nil || v != 9999 {
+		if v, _, err := (&schema{conn: c}).Version(); err != nil || v != 9999 {
 			t.Errorf("version is %d (%v) after the refusal", v, err)
 		}
 	})
@@ -92,7 +84,7 @@ func TestFailedMigrationIsUndone(t *testing.T) {
 	s := open(t, Memory)
 	withWriter(t, s, func(c *conn) {
 		before := schemaText(t, c)
-		m := &schema{conn: c.sql}
+		m := &schema{conn: c}
 		if err := errors.Join(m.Lock(), m.SetVersion(2, true), m.Run(strings.NewReader(`CREATE TABLE half (a); CREATE TABLE half (b);`))); err == nil {
 			t.Fatal("the migration did not fail")
 		}

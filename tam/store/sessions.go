@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 )
@@ -47,19 +48,14 @@ var (
 		(SELECT agent, token FROM outstanding WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`)
 )
 
-func scanOutstanding(r row) (tam.Outstanding, error) {
-	var o tam.Outstanding
-	var agent, manifests []byte
-	var sent, expires int64
-	err := r.Scan(&agent, &o.Device, &o.Token, &manifests, &sent, &expires)
-	if err != nil {
+func scanOutstanding(r *row) (o tam.Outstanding, err error) {
+	if o.Agent, err = thumbprintOf("agent", r.bytes()); err != nil {
 		return o, err
 	}
-	o.SentAt, o.ExpiresAt = timeOf(sent), timeOf(expires)
-	if o.Agent, err = thumbprintOf("agent", agent); err != nil {
-		return o, err
-	}
-	return o, decode("manifest digests", manifests, &o.Manifests)
+	o.Device, o.Token = devices.ID(r.text()), r.bytes()
+	err = decode("manifest digests", r.bytes(), &o.Manifests)
+	o.SentAt, o.ExpiresAt = timeOf(r.int()), timeOf(r.int())
+	return o, err
 }
 
 func (s snapshot) Outstanding(agent cosekit.Thumbprint, token []byte) (tam.Outstanding, error) {
@@ -110,12 +106,8 @@ var (
 	insertTokenKey  = prepare(`INSERT INTO token_keys (id, secret, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
 )
 
-func scanTokenKey(r row) (tam.TokenKey, error) {
-	var k tam.TokenKey
-	var created int64
-	err := r.Scan(&k.ID, &k.Secret, &created)
-	k.CreatedAt = timeOf(created)
-	return k, err
+func scanTokenKey(r *row) (tam.TokenKey, error) {
+	return tam.TokenKey{ID: uint8(r.int()), Secret: r.bytes(), CreatedAt: timeOf(r.int())}, nil
 }
 
 func (s snapshot) TokenKeys() ([]tam.TokenKey, error) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -34,10 +33,8 @@ type Options struct {
 // survives the death of the process and the loss of power.
 type SQLite struct {
 	readers *pool
-	// writer has one connection: its callers are the queue of all that write,
-	// and where they would be taken together into one commit.
-	writer *pool
-	close  func() error
+	writer  *writer
+	close   func() error
 }
 
 var _ tam.Store = (*SQLite)(nil)
@@ -71,16 +68,11 @@ func openSQLite(ctx context.Context, path string, opts Options) (*SQLite, error)
 		}
 		name = "file:" + (&url.URL{Path: absolute}).EscapedPath()
 	}
-	writer, err := openPool(name, 1, opts)
-	if err != nil {
-		return nil, err
-	}
-	s := &SQLite{writer: writer, readers: writer, close: sync.OnceValue(writer.close)}
+	writing := openPool(name, 1, opts)
+	s := &SQLite{writer: newWriter(writing), readers: writing, close: sync.OnceValue(writing.close)}
 	if path != Memory {
-		if s.readers, err = openPool(name, opts.Readers, opts, "query_only(1)"); err != nil {
-			return nil, errors.Join(err, writer.close())
-		}
-		s.close = sync.OnceValue(func() error { return errors.Join(s.readers.close(), writer.close()) })
+		s.readers = openPool(name, opts.Readers, opts, "query_only(1)")
+		s.close = sync.OnceValue(func() error { return errors.Join(s.readers.close(), writing.close()) })
 	}
 	if err := s.prepare(ctx, path); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -110,44 +102,41 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func openPool(name string, size int, opts Options, pragmas ...string) (*pool, error) {
+func openPool(name string, size int, opts Options, pragmas ...string) *pool {
 	pragmas = append([]string{
 		fmt.Sprintf("busy_timeout(%d)", opts.BusyTimeout.Milliseconds()),
 		"journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
 	}, pragmas...)
-	db, err := sql.Open("sqlite", name+"?"+url.Values{"_pragma": pragmas}.Encode())
-	if err != nil {
-		return nil, err
-	}
-	return newPool(db, size), nil
+	return newPool(name+"?"+url.Values{"_pragma": pragmas}.Encode(), size)
 }
 
 // prepare checks what durability rests on and migrates the schema.
 func (s *SQLite) prepare(ctx context.Context, path string) error {
-	c, err := s.writer.take(ctx)
+	c, err := s.writer.pool.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.writer.put(c)
+	defer s.writer.pool.put(c)
 	var mode string
-	if err := c.sql.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
-		return fault(err)
+	if err := c.ask(`PRAGMA journal_mode`, func(r *row) bool { mode = r.text(); return true }); err != nil {
+		return err
 	}
 	if mode != "wal" && path != Memory {
 		return fmt.Errorf("journal mode is %q, want wal: put the file on a local file system that can map memory", mode)
 	}
-	return migrateUp(c.sql)
+	return migrateUp(c)
 }
 
 // View implements tam.Store. The snapshot is taken at the first read.
 func (s *SQLite) View(ctx context.Context, fn func(tam.Reader) error) error {
-	return s.readers.transact(ctx, beginRead, func(t *transaction) error { return fn(snapshot{t}) })
+	return s.readers.snapshot(ctx, func(t *transaction) error { return fn(snapshot{t}) })
 }
 
-// Update implements tam.Store. Updates run one after the other; a fn that calls
-// Update waits for itself, until its context ends.
+// Update implements tam.Store. Updates run one after the other, in the order in
+// which they came; those that came while others were being committed share the
+// next commit. A fn that calls Update waits for itself, until its context ends.
 func (s *SQLite) Update(ctx context.Context, fn func(tam.Tx) error) error {
-	return s.writer.transact(ctx, beginWrite, func(t *transaction) error { return fn(update{snapshot{t}}) })
+	return s.writer.transact(ctx, func(t *transaction) error { return fn(update{snapshot{t}}) })
 }
 
 // Close waits for running transactions and closes the database. Calls after it

@@ -17,8 +17,11 @@ func prepare(text string) *statement {
 }
 
 var (
-	beginRead  = prepare(`BEGIN`)
-	beginWrite = prepare(`BEGIN IMMEDIATE`)
-	commit     = prepare(`COMMIT`)
-	rollback   = prepare(`ROLLBACK`)
+	beginRead      = prepare(`BEGIN`)
+	beginWrite     = prepare(`BEGIN IMMEDIATE`)
+	commit         = prepare(`COMMIT`)
+	rollback       = prepare(`ROLLBACK`)
+	savepoint      = prepare(`SAVEPOINT member`)
+	releaseMember  = prepare(`RELEASE member`)
+	rollbackMember = prepare(`ROLLBACK TO member`)
 )

@@ -13,18 +13,13 @@ var (
 	deleteInventory = prepare(`DELETE FROM inventory WHERE device = ? AND component = ?`)
 )
 
-func scanInventoryItem(r row) (devices.InventoryItem, error) {
-	var item devices.InventoryItem
-	var component, digest []byte
-	var since int64
-	if err := r.Scan(&component, &digest, &since); err != nil {
+func scanInventoryItem(r *row) (item devices.InventoryItem, err error) {
+	if err := decode("component", r.bytes(), &item.Component); err != nil {
 		return item, err
 	}
-	item.Since = timeOf(since)
-	if err := decode("component", component, &item.Component); err != nil {
-		return item, err
-	}
-	return item, decode("digest", digest, &item.Digest)
+	err = decode("digest", r.bytes(), &item.Digest)
+	item.Since = timeOf(r.int())
+	return item, err
 }
 
 // Inventory is in the order of the component keys.
@@ -86,22 +81,19 @@ var (
 			retry_after = excluded.retry_after, since = excluded.since`)
 )
 
-func scanComponentStatus(r row) (devices.ComponentStatus, error) {
-	var s devices.ComponentStatus
-	var component, manifest, sequence []byte
-	var retry, since int64
-	err := r.Scan(&s.Device, &component, &manifest, &sequence, &s.State, &s.Reason, &s.Attempts, &retry, &since)
-	if err != nil {
+func scanComponentStatus(r *row) (devices.ComponentStatus, error) {
+	s := devices.ComponentStatus{Device: devices.ID(r.text())}
+	if err := decode("component", r.bytes(), &s.Component); err != nil {
 		return s, err
 	}
-	s.RetryAfter, s.Since = timeOf(retry), timeOf(since)
-	if s.Sequence, err = wideOf(sequence); err != nil {
+	if err := decode("manifest digest", r.bytes(), &s.Manifest); err != nil {
 		return s, err
 	}
-	if err := decode("component", component, &s.Component); err != nil {
-		return s, err
-	}
-	return s, decode("manifest digest", manifest, &s.Manifest)
+	var err error
+	s.Sequence, err = wideOf(r.bytes())
+	s.State, s.Reason, s.Attempts = devices.ComponentState(r.text()), r.text(), int(r.int())
+	s.RetryAfter, s.Since = timeOf(r.int()), timeOf(r.int())
+	return s, err
 }
 
 // ComponentStatuses is in the order of the component keys.
@@ -125,15 +117,11 @@ var (
 		ON CONFLICT (device, component) DO UPDATE SET created_at = excluded.created_at`)
 )
 
-func scanRequirement(r row) (devices.Requirement, error) {
-	var q devices.Requirement
-	var component []byte
-	var created int64
-	if err := r.Scan(&q.Device, &component, &created); err != nil {
-		return q, err
-	}
-	q.CreatedAt = timeOf(created)
-	return q, decode("component", component, &q.Component)
+func scanRequirement(r *row) (devices.Requirement, error) {
+	q := devices.Requirement{Device: devices.ID(r.text())}
+	err := decode("component", r.bytes(), &q.Component)
+	q.CreatedAt = timeOf(r.int())
+	return q, err
 }
 
 // Requirements is in the order of the component keys.
@@ -157,16 +145,12 @@ var (
 	insertAppraisal  = prepare(`INSERT INTO appraisals (` + appraisalColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 )
 
-func scanAppraisal(r row) (devices.Appraisal, error) {
-	var a devices.Appraisal
-	var agent []byte
-	var at int64
-	err := r.Scan(&a.Device, &agent, &at, &a.Accepted, &a.Reason, &a.Status, &a.Vector, &a.Verifier, &a.Evidence, &a.Format, &a.Challenge)
-	if err != nil {
-		return a, err
-	}
-	a.At = timeOf(at)
-	a.Agent, err = thumbprintOf("agent", agent)
+func scanAppraisal(r *row) (devices.Appraisal, error) {
+	a := devices.Appraisal{Device: devices.ID(r.text())}
+	var err error
+	a.Agent, err = thumbprintOf("agent", r.bytes())
+	a.At, a.Accepted, a.Reason, a.Status = timeOf(r.int()), r.int() != 0, r.text(), int8(r.int())
+	a.Vector, a.Verifier, a.Evidence, a.Format, a.Challenge = r.bytes(), r.text(), r.bytes(), r.text(), r.bytes()
 	return a, err
 }
 

@@ -7,7 +7,8 @@ import (
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
-// transaction is one transaction on one connection, from begin to commit.
+// transaction is what one caller does in a transaction, from its first statement
+// to its last.
 type transaction struct {
 	ctx  context.Context
 	conn *conn
@@ -28,41 +29,31 @@ var (
 	_ tam.Tx     = update{}
 )
 
-// transact runs work in a transaction of its own. Where work fails or panics,
-// or the commit fails, nothing of it is kept.
-func (p *pool) transact(ctx context.Context, begin *statement, work func(*transaction) error) error {
+// snapshot runs work on one state of the database.
+func (p *pool) snapshot(ctx context.Context, work func(*transaction) error) error {
 	c, err := p.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { p.put(c) }()
-	if _, err := c.exec(begin); err != nil {
+	if _, err := c.exec(beginRead); err != nil {
 		return about(fault(err), "begin a transaction")
 	}
-	committed := false
-	defer func() {
-		if committed {
-			return
-		}
-		if _, err := c.exec(rollback); err != nil {
-			// Its state is unknown: the next caller gets a new connection.
-			c.close() //nolint:errcheck // closing rolls back
-			c = nil
-		}
-	}()
-	t := &transaction{ctx: ctx, conn: c}
-	if err := t.run(work); err != nil {
-		return err
-	}
-	if _, err := c.exec(commit); err != nil {
-		return about(fault(err), "commit")
-	}
-	committed = true
-	return nil
+	defer func() { c = c.undone() }()
+	return (&transaction{ctx: ctx, conn: c}).run(work)
 }
 
-// run does the work of one caller. It is apart from begin and commit so that
-// several callers' work can share them.
+// undone rolls back and returns the connection, or nil where that did not succeed:
+// its state is unknown then, and the next caller gets a new one.
+func (c *conn) undone() *conn {
+	if _, err := c.exec(rollback); err != nil {
+		c.close() //nolint:errcheck // closing rolls back
+		return nil
+	}
+	return c
+}
+
+// run does the work of one caller.
 func (t *transaction) run(work func(*transaction) error) error {
 	defer t.end()
 	if err := work(t); err != nil {
@@ -100,11 +91,7 @@ func (t *transaction) exec(s *statement, args ...any) (int64, error) {
 	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	result, err := t.conn.exec(s, args...)
-	if err != nil {
-		return 0, t.refused(err)
-	}
-	n, err := result.RowsAffected()
+	n, err := t.conn.exec(s, args...)
 	if err != nil {
 		return 0, t.refused(err)
 	}
@@ -129,37 +116,38 @@ func (t *transaction) remove(s *statement, args ...any) error {
 	return err
 }
 
-// row is the current row of a result.
-type row interface{ Scan(dst ...any) error }
-
 // list returns what scan makes of every row.
-func list[T any](t *transaction, s *statement, scan func(row) (T, error), args ...any) ([]T, error) {
+func list[T any](t *transaction, s *statement, scan func(*row) (T, error), args ...any) ([]T, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.usable(); err != nil {
 		return nil, err
 	}
-	rows, err := t.conn.query(s, args...)
+	var out []T
+	var unread error
+	err := t.conn.query(s, func(r *row) bool {
+		v, err := scan(r)
+		if r.fault != nil {
+			err = r.fault
+		}
+		if err != nil {
+			unread = err
+			return false
+		}
+		out = append(out, v)
+		return true
+	}, args...)
 	if err != nil {
 		return nil, t.refused(err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, t.refused(err)
+	if unread != nil {
+		return nil, unread
 	}
 	return out, nil
 }
 
 // one is list for a statement that finds a row or none, which is ErrNotFound.
-func one[T any](t *transaction, s *statement, scan func(row) (T, error), args ...any) (T, error) {
+func one[T any](t *transaction, s *statement, scan func(*row) (T, error), args ...any) (T, error) {
 	var none T
 	found, err := list(t, s, scan, args...)
 	switch {

@@ -84,7 +84,7 @@ func keyOf(column string, coseKey []byte) (*cosekit.PublicKey, error) {
 	if coseKey == nil {
 		return nil, nil
 	}
-	k, err := cosekit.ParsePublicKey(coseKey)
+	k, err := keys.parse(coseKey)
 	if err != nil {
 		return nil, fmt.Errorf("stored %s: %w", column, err)
 	}
