@@ -123,10 +123,6 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	return outcome.Report, nil
 }
 
-// authenticationWrapper is where a report places a manifest that nobody may have
-// signed: key 2 of the envelope.
-const authenticationWrapper = suit.Section(2)
-
 // unauthenticated reports on an envelope whose manifest was not even looked at.
 func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
 	reason := suit.ReasonCBORParse
@@ -138,7 +134,7 @@ func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
 	}
 	return &suit.Report{
 		Reference: suit.Reference{Digest: e.Digest()},
-		Failure:   &suit.ReportFailure{Record: suit.Record{Section: authenticationWrapper}, Reason: reason},
+		Failure:   &suit.ReportFailure{Record: suit.Record{Section: suit.SectionAuthentication}, Reason: reason},
 	}
 }
 

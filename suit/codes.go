@@ -173,10 +173,11 @@ func (c ParameterCode) String() string {
 // (draft-ietf-suit-manifest-37 section 8.4.6, draft-ietf-suit-trust-domains).
 type Section int64
 
-// The command sequences of a manifest. SectionShared is the key of the common
-// element; a SUIT_Record names it for a fault in the shared sequence, which has no
-// key of its own in the manifest.
+// The command sequences of a manifest. SectionAuthentication and SectionShared are
+// the keys of what holds them, in the envelope and in the manifest; a SUIT_Record
+// names them for a fault in a signature and in the shared sequence.
 const (
+	SectionAuthentication        Section = 2
 	SectionShared                Section = 3
 	SectionValidate              Section = 7
 	SectionLoad                  Section = 8
@@ -208,8 +209,11 @@ func (s Section) IsSeverable() bool { return sections[s].severable }
 
 // String returns the registered name without its prefix, "install", or "section 99".
 func (s Section) String() string {
-	if s == SectionShared {
+	switch s {
+	case SectionShared:
 		return "shared-sequence"
+	case SectionAuthentication:
+		return "authentication-wrapper"
 	}
 	if info, ok := sections[s]; ok {
 		return info.name

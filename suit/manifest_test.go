@@ -469,6 +469,7 @@ func TestNames(t *testing.T) {
 		ParameterVendorID.String():     "vendor-id",
 		ParameterCode(-300).String():   "parameter -300",
 		SectionShared.String():         "shared-sequence",
+		SectionAuthentication.String(): "authentication-wrapper",
 		SectionInstall.String():        "install",
 		Section(99).String():           "section 99",
 		ReasonConditionFailed.String(): "condition-failed",
