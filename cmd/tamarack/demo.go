@@ -80,13 +80,22 @@ type payloadFile struct {
 	sha256 string // hexadecimal
 }
 
+// runDemo ends with nil only when the story was told to its end: an interrupt
+// before that is a failure, one while the TAM serves on is how people end it.
 func runDemo(ctx context.Context, o demoOptions, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "tamarack-demo-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	d := &demo{dir: dir, say: newNarrator(out)}
+	began := false
+	defer func() {
+		if err == nil || !began {
+			err = errors.Join(err, os.RemoveAll(dir))
+			return
+		}
+		d.say.line("demo", "kept for a look: %s, with the TAM's log in tamarack.log", dir)
+	}()
 	if err := d.choosePayload(o.payload); err != nil {
 		return err
 	}
@@ -97,20 +106,31 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	began = true
 	err = d.play(ctx, o.devices)
-	if err == nil && !o.exit {
-		d.say.next(d)
-		<-ctx.Done()
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted before every device was checked")
+	}
+	if err == nil {
+		d.say.next(d, o.exit)
+		if !o.exit {
+			select {
+			case <-ctx.Done():
+			case fault := <-ended:
+				return errors.Join(fault, d.closeDevices())
+			}
+		}
 	}
 	stop()
+	return errors.Join(err, d.closeDevices(), <-ended)
+}
+
+func (d *demo) closeDevices() error {
+	var faults []error
 	for _, dev := range d.devices {
-		err = errors.Join(err, dev.Close())
+		faults = append(faults, dev.Close())
 	}
-	err = errors.Join(err, <-ended)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil // an interrupt is how people end a demo
-	}
-	return err
+	return errors.Join(faults...)
 }
 
 // play is the story. Each step fails the demo unless the TAM shows its effect.
@@ -235,7 +255,7 @@ func (d *demo) check(ctx context.Context) error {
 	}
 	d.say.table(rows, d.payload)
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d devices do not hold the payload, confirmed; the log is %s", wrong, len(rows), filepath.Join(d.dir, "tamarack.log"))
+		return fmt.Errorf("%d of %d devices do not hold the payload, confirmed", wrong, len(rows))
 	}
 	return nil
 }

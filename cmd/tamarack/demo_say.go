@@ -71,18 +71,25 @@ func (n *narrator) table(rows []row, p payloadFile) {
 		}
 	}
 	fmt.Fprintf(n.w, "%-37s %s\n\n", "the file itself", p.sha256)
-	fmt.Fprintf(n.w, "%d of %d devices hold exactly the file, confirmed by their own attestation.\n", right, len(rows))
+	fmt.Fprintf(n.w, "Devices that hold exactly the file, confirmed by their own attestation: %d of %d\n", right, len(rows))
 }
 
-// next says what a person can try while the demo serves on.
-func (n *narrator) next(d *demo) {
+// next says what a person can try, now or with processes of their own.
+func (n *narrator) next(d *demo, exit bool) {
+	if exit {
+		fmt.Fprint(n.w, `
+Next: without --exit the TAM serves on, to be looked at with tamctl;
+docs/quickstart.md does the same with your own processes and keys.
+`)
+		return
+	}
 	fmt.Fprintf(n.w, `
 The TAM serves on. In another terminal, in this directory, try:
 
-  export TAMCTL_SERVER=%s TAMCTL_TOKEN_FILE=%s
+  export TAMCTL_SERVER=%s
+  export TAMCTL_TOKEN_FILE=%s
   go run ./cmd/tamctl device list
   go run ./cmd/tamctl manifest list
-  go run ./cmd/teep-agent init --help
 
 Everything is in %s and goes when you interrupt (Ctrl-C).
 docs/quickstart.md does the same with your own processes and keys.

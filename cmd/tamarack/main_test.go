@@ -175,6 +175,28 @@ func TestDemoServesOnUntilInterrupted(t *testing.T) {
 	}
 }
 
+func TestDemoInterruptedInTheMiddleFails(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // what it keeps for a look goes with the test
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := newLineWriter()
+	code := make(chan int, 1)
+	var fault bytes.Buffer
+	go func() {
+		code <- run(ctx, []string{"demo", "--devices", "50", "--exit"}, nil, out, &fault)
+		out.Close()
+	}()
+	out.until(t, "device-2")
+	interrupt()
+	kept := regexp.MustCompile(`kept for a look: (\S+),`).FindStringSubmatch(out.until(t, "kept for a look"))
+	if got := <-code; got != 1 || !strings.Contains(fault.String(), "interrupted") {
+		t.Errorf("exit %d, %q", got, fault.String())
+	}
+	if _, err := os.Stat(filepath.Join(kept[1], "tamarack.log")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
