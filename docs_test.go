@@ -6,10 +6,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// documents are those with commands, and what a reader must see, in this order.
+var documents = map[string][]string{
+	"docs/quickstart.md": {
+		`wrote publisher.pem`,
+		`pending`,
+		`installed +app/hello`,
+		`state: +claimed`,
+		`state: +confirmed`,
+		`72ac20e546361954cc0bd9407a2c3c2742cf6929f666534c698b0bd4c57b88d5`, // teep-agent status
+		`72ac20e546361954cc0bd9407a2c3c2742cf6929f666534c698b0bd4c57b88d5  hello.txt`,
+		`sequence-not-above`,
+		`refused, with exit code 3`,
+		`manifest.refused`,
+	},
+}
 
 // TestDocumentCommands runs every ```sh block of a document, in order, in one
 // shell, in a copy of the repository. A block marked ```sh serve runs beside the
@@ -19,7 +36,7 @@ func TestDocumentCommands(t *testing.T) {
 	if os.Getenv("TAMARACK_TEST_DOCS") == "" {
 		t.Skip("set TAMARACK_TEST_DOCS=1 to run the commands of the documents")
 	}
-	for _, doc := range []string{"docs/quickstart.md"} {
+	for doc, wanted := range documents {
 		t.Run(doc, func(t *testing.T) {
 			text, err := os.ReadFile(doc)
 			if err != nil {
@@ -33,7 +50,14 @@ func TestDocumentCommands(t *testing.T) {
 			if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
 				t.Fatal(err)
 			}
-			runBlocks(t, dir, blocks)
+			said := runBlocks(t, dir, blocks)
+			for _, want := range wanted {
+				found := regexp.MustCompile(want).FindStringIndex(said)
+				if found == nil {
+					t.Fatalf("no %q in what is left of the output:\n%s", want, said)
+				}
+				said = said[found[1]:]
+			}
 		})
 	}
 }
@@ -63,7 +87,7 @@ func shellBlocks(text string) []block {
 
 // runBlocks joins the blocks into one script, so that cd and export carry over
 // from block to block as they do for a reader.
-func runBlocks(t *testing.T, dir string, blocks []block) {
+func runBlocks(t *testing.T, dir string, blocks []block) string {
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n")
 	for i, b := range blocks {
@@ -92,6 +116,7 @@ func runBlocks(t *testing.T, dir string, blocks []block) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(out)
 }
 
 func freeAddress(t *testing.T) string {
