@@ -197,6 +197,34 @@ func TestDemoInterruptedInTheMiddleFails(t *testing.T) {
 	}
 }
 
+// A TAM that lost its key must not quietly become another one.
+func TestServeRefusesLostAndReadableKeys(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage func(key string) error
+		want   string
+	}{
+		"lost":     {os.Remove, "restore it from a backup"},
+		"readable": {func(key string) error { return os.Chmod(key, 0o644) }, "chmod 600"},
+		"garbage":  {func(key string) error { return os.WriteFile(key, []byte("x"), 0o600) }, "PKCS#8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := filepath.Join(t.TempDir(), "keys")
+			if _, err := new(server).loadKeys(keys); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := new(server).loadKeys(keys); err != nil {
+				t.Fatalf("the same keys again: %v", err)
+			}
+			if err := tt.damage(filepath.Join(keys, "tam-esp256.pem")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := new(server).loadKeys(keys); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

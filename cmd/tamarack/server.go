@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -134,11 +135,11 @@ func (s *server) loadKeys(dir string) (tam.Signers, error) {
 		return tam.Signers{}, err
 	}
 	load := func(name string, alg cosekit.Algorithm) (cosekit.Signer, error) {
-		signer, err := cosekit.LoadOrCreateSigner(filepath.Join(dir, name+".pem"), alg)
+		private, public := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".pub.pem")
+		signer, err := loadKey(private, public, alg)
 		if err != nil {
 			return nil, fmt.Errorf("TAM key: %w", err)
 		}
-		public := filepath.Join(dir, name+".pub.pem")
 		s.publicKeys = append(s.publicKeys, public)
 		return signer, os.WriteFile(public, signer.PublicKey().PEM(), 0o644)
 	}
@@ -148,6 +149,23 @@ func (s *server) loadKeys(dir string) (tam.Signers, error) {
 	}
 	ed25519, err := load("tam-ed25519", cosekit.Ed25519)
 	return tam.Signers{ESP256: esp256, Ed25519: ed25519}, err
+}
+
+// loadKey loads a private key, or makes one where there never was one. A public
+// half without its private one is not such a place: devices may trust it.
+func loadKey(private, public string, alg cosekit.Algorithm) (cosekit.Signer, error) {
+	info, err := os.Stat(private)
+	switch {
+	case err == nil && info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("others than its owner can read %s; run chmod 600 on it, and think of a new key if somebody may have read it", private)
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(public); err == nil {
+			return nil, fmt.Errorf("%s is missing, but its public half %s is there; restore it from a backup, or remove the public half as well to get a new key, which every device must then be told to trust", private, public)
+		}
+	case err != nil:
+		return nil, err
+	}
+	return cosekit.LoadOrCreateSigner(private, alg)
 }
 
 // listen binds an address and returns the URL of it.
