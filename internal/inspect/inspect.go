@@ -1,0 +1,202 @@
+package inspect
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/teep"
+)
+
+// Options say how to read an object.
+type Options struct {
+	// As forces a kind; empty to see by itself.
+	As Kind
+	// Numbering is that of TEEP messages. It is never guessed.
+	Numbering teep.Numbering
+	// Keys are the public keys that signatures are judged with, MACKeys the secrets
+	// for MACs, ExternalAAD what is authenticated beside the object.
+	Keys        []*cosekit.PublicKey
+	MACKeys     [][]byte
+	ExternalAAD []byte
+}
+
+// Result is all that was found. Its JSON is a stable shape: members may be added,
+// none changes its meaning (docs/inspect.md).
+type Result struct {
+	Kind        Kind            `json:"kind"` // of the innermost object, without the COSE structures around it
+	Description string          `json:"description"`
+	Size        int             `json:"size"` // bytes
+	Numbering   *teep.Numbering `json:"numbering,omitempty"`
+	Tree        Node            `json:"tree"`
+	Checks      []Check         `json:"checks,omitempty"`
+	Lint        []Lint          `json:"lint,omitempty"`
+	// Opinions are those of Tamarack's decoders: about the object, and about those
+	// inside of it.
+	Opinions []Opinion `json:"opinions,omitempty"`
+}
+
+// Opinion is what the strict decoder for an object says. It looks at the encoding;
+// whether a signature holds is in the checks.
+type Opinion struct {
+	Path     string `json:"path"`
+	Kind     Kind   `json:"kind"`
+	Accepted bool   `json:"accepted"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Inspect reads one object, binary as [ReadInput] returns it. An error means that
+// it could not be read at all; all that is merely wrong stands in the Result.
+func Inspect(data []byte, opts Options) (*Result, error) {
+	if len(data) > MaxInput {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), MaxInput)
+	}
+	r := &reader{opts: opts, result: &Result{Size: len(data)}, budget: maxItems, section: "RFC 8949 section 3"}
+	if looksJWT(data) {
+		r.result.Tree = r.jwt(data)
+	} else {
+		it, err := parse(data, &r.budget, 0)
+		if err != nil {
+			return nil, err
+		}
+		if rest := len(data) - len(it.raw); rest > 0 {
+			r.lint(SeverityError, secWellFormed, "%d bytes behind the end of the object", rest)
+		}
+		r.lintEncoding(it)
+		show := guess
+		if opts.As != "" {
+			show = as(opts.As)
+		}
+		r.result.Tree = show(r, it)
+		r.result.Tree.raw = data // with what stands behind it
+	}
+	r.ask(&r.result.Tree, 0)
+	r.conclude()
+	return r.result, nil
+}
+
+// conclude names the whole.
+func (r *reader) conclude() {
+	var around []string
+	n := &r.result.Tree
+	for n.Kind.isCOSE() {
+		content := n.child("payload")
+		if content == nil || content.Kind == "" {
+			break
+		}
+		around = append([]string{kinds[n.Kind].title}, around...)
+		n = content
+	}
+	r.result.Kind = n.Kind
+	if n.Kind == "" {
+		r.result.Kind = KindCBOR
+	}
+	title := kinds[r.result.Kind].title
+	if r.result.Kind == KindTEEP {
+		r.result.Numbering = &r.opts.Numbering
+		title = "TEEP " + n.Text
+	}
+	if len(around) > 0 {
+		title += " in a " + strings.Join(around, " in a ")
+	}
+	r.result.Description = title
+}
+
+const maxOpinions = 64
+
+// ask gathers the opinions of the strict decoders. A COSE structure and its content
+// are one object for them; a structure without known content is asked about only
+// where it is the whole.
+func (r *reader) ask(n *Node, depth int) {
+	kind, inside := n.Kind, n
+	if kind.isCOSE() {
+		if content := n.child("payload"); content != nil && content.Kind != "" {
+			kind, inside = content.Kind, content
+		} else if depth > 0 {
+			kind = ""
+		}
+	}
+	if strict := kinds[kind].strict; strict != nil && len(r.result.Opinions) < maxOpinions {
+		o := Opinion{Path: n.path, Kind: kind, Accepted: true}
+		if err := strict(r.opts.Numbering, n.raw); err != nil {
+			o.Accepted, o.Reason = false, err.Error()
+		}
+		r.result.Opinions = append(r.result.Opinions, o)
+	}
+	for i := range inside.Items {
+		r.ask(&inside.Items[i], depth+1)
+	}
+}
+
+// Sound reports whether no signature, MAC or digest was found wrong.
+func (r *Result) Sound() bool {
+	for _, c := range r.Checks {
+		if c.Verdict == Invalid {
+			return false
+		}
+	}
+	return true
+}
+
+// WriteText writes the result for people; full writes long strings whole.
+func (r *Result) WriteText(w io.Writer, full bool) error {
+	p := &printer{w: w, full: full}
+	p.printf("%s, %d bytes", r.Description, r.Size)
+	if r.Numbering != nil {
+		p.printf(", numbering %s", *r.Numbering)
+	}
+	p.printf("\n\n")
+	top := r.Tree
+	if top.Name == "" {
+		top.Name = "object"
+	}
+	p.node(&top, 0)
+	p.checks(r.Checks)
+	p.lint(r.Lint)
+	p.opinions(r.Opinions)
+	return p.err
+}
+
+func (p *printer) checks(list []Check) {
+	if len(list) > 0 {
+		p.printf("\nChecks\n")
+	}
+	for _, c := range list {
+		p.printf("  %-11s %s", c.Verdict, c.What)
+		if c.Algorithm != "" {
+			p.printf(" %s", printable(c.Algorithm))
+		}
+		p.printf(" at %s", printable(c.Path))
+		if c.Detail != "" {
+			p.printf(": %s", printable(c.Detail))
+		}
+		p.printf("\n")
+	}
+}
+
+func (p *printer) lint(list []Lint) {
+	if len(list) > 0 {
+		p.printf("\nLint\n")
+	}
+	for _, l := range list {
+		p.printf("  %-7s %s: %s [%s]\n", l.Severity, printable(l.Path), printable(l.Message), l.Section)
+	}
+}
+
+// opinions writes what was refused, and in one line that nothing was.
+func (p *printer) opinions(list []Opinion) {
+	if len(list) == 0 {
+		p.printf("\nTamarack reads no object of this kind by itself.\n")
+		return
+	}
+	p.printf("\n")
+	for i, o := range list {
+		switch {
+		case !o.Accepted:
+			p.printf("Tamarack refuses the %s at %s: %s\n", kinds[o.Kind].title, printable(o.Path), printable(o.Reason))
+		case i == 0:
+			p.printf("Tamarack accepts the %s.\n", kinds[o.Kind].title)
+		}
+	}
+}
