@@ -29,6 +29,7 @@ const (
 	exitUsage       = 2
 	exitRefused     = 3
 	exitUnreachable = 4
+	exitUnsound     = 5
 )
 
 const longHelp = `tamctl makes and signs SUIT manifests ("tamctl suit", "tamctl keygen": files only)
@@ -42,7 +43,8 @@ Exit codes:
   1  something on this side failed, a file for example
   2  the command line is wrong
   3  the server refused, and says why
-  4  the server was not reached, or could not do its work`
+  4  the server was not reached, or could not do its work
+  5  what was inspected has a signature, MAC or digest that does not hold`
 
 // run is the whole program.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -79,7 +81,7 @@ func rootCommand(app *app) *cobra.Command {
 	flags.StringVar(&app.tokenFile, "token-file", "", "file that holds the API token (env TAMCTL_TOKEN_FILE)")
 	flags.StringVarP(&app.format, "output", "o", "table", "how to show results: table, json or yaml")
 	root.AddCommand(
-		suitCommand(app), keygenCommand(),
+		suitCommand(app), keygenCommand(), inspectCommand(app),
 		manifestCommand(app), deviceCommand(app),
 		publisherCommand(app), attestationAnchorCommand(app),
 		keyCommand(app), eventCommand(app),
@@ -97,6 +99,8 @@ func exitCode(err error) int {
 		return exitUnreachable
 	case errors.As(err, &refused):
 		return exitRefused
+	case errors.Is(err, errUnsound):
+		return exitUnsound
 	}
 	return exitFailure
 }
