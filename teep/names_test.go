@@ -2,7 +2,7 @@ package teep
 
 import "testing"
 
-func TestNames(t *testing.T) {
+func TestNamesByNumber(t *testing.T) {
 	for _, c := range []struct {
 		numbering  Numbering
 		typeNumber uint64
