@@ -54,6 +54,7 @@ type Tx interface {
 	AnchorWriter
 	SessionWriter
 	audit.Log
+	Retention
 }
 
 // Page asks for the rows behind a cursor, in the order of their keys.
@@ -190,6 +191,23 @@ type SessionWriter interface {
 	DeleteExpired(now time.Time, limit int) (deleted int, err error)
 	AddTokenKey(k TokenKey) error // ErrExists for a known id
 	DeleteTokenKey(id uint8) error
+}
+
+// Retention drops what nobody needs any longer, a bounded number of rows in each
+// transaction, so that sessions never wait for it.
+type Retention interface {
+	// DeleteAppraisals drops old appraisals, those from before a time and not among
+	// the newest keep of their agent. It goes through the agents in the order of
+	// their keys, from the one behind after, and looks at no more than limit of them
+	// and drops no more than limit rows; what is left of the last agent then waits
+	// for the next round. It returns where to go on, the zero thumbprint when it has
+	// come to the end.
+	DeleteAppraisals(after cosekit.Thumbprint, before time.Time, keep, limit int) (next cosekit.Thumbprint, err error)
+	// DeleteEvents drops the start of the audit log, up to the first event that is
+	// not from before a time, at most limit events. It is the only way in which
+	// events go. Where any did, it appends the given event, with the number of the
+	// last one that is gone as its detail "through".
+	DeleteEvents(before time.Time, limit int, record audit.Event) (deleted int, err error)
 }
 
 // Payloads keeps payload files under their SHA-256 digest.

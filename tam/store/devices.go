@@ -67,6 +67,9 @@ var (
 			numbering = excluded.numbering, report_key = excluded.report_key, extensions = excluded.extensions,
 			created_at = excluded.created_at, last_seen = excluded.last_seen, attested_at = excluded.attested_at,
 			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason`)
+	// A session writes its agent back: the index over device is left alone then.
+	updateAgent = prepare(`UPDATE agents SET numbering = ?, report_key = ?, extensions = ?, created_at = ?, last_seen = ?,
+		attested_at = ?, hold_until = ?, hold_reason = ? WHERE key = ? AND device = ?`)
 	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
 )
 
@@ -107,8 +110,12 @@ func (u update) PutAgent(a devices.Agent) error {
 	if err != nil {
 		return about(err, "extensions of agent %s", key)
 	}
-	_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
-		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason)
+	known, err := u.exec(updateAgent, int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
+		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason, key[:], string(a.Device))
+	if err == nil && known == 0 {
+		_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
+			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason)
+	}
 	return about(err, "agent %s of device %s", key, a.Device)
 }
 

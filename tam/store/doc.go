@@ -7,6 +7,10 @@
 // method answers without such a refusal (ErrNotFound of a lookup, ErrExists of
 // an Add, ErrSpent) leaves the transaction usable.
 //
+// The audit log only grows, and triggers see to that. DeleteEvents of a
+// transaction is the one way to shorten it: from the start, up to a mark (table
+// audit_floor) that can only rise.
+//
 // Times are kept to the microsecond and come back in UTC. An empty byte string
 // comes back as nil. Conventions of the columns stand in the first migration.
 //

@@ -85,7 +85,11 @@ func TestFailedMigrationIsUndone(t *testing.T) {
 	withWriter(t, s, func(c *conn) {
 		before := schemaText(t, c)
 		m := &schema{conn: c}
-		if err := errors.Join(m.Lock(), m.SetVersion(2, true), m.Run(strings.NewReader(`CREATE TABLE half (a); CREATE TABLE half (b);`))); err == nil {
+		newest, _, err := m.Version()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.Lock(), m.SetVersion(newest+1, true), m.Run(strings.NewReader(`CREATE TABLE half (a); CREATE TABLE half (b);`))); err == nil {
 			t.Fatal("the migration did not fail")
 		}
 		if err := m.Unlock(); err != nil {
@@ -94,8 +98,8 @@ func TestFailedMigrationIsUndone(t *testing.T) {
 		if after := schemaText(t, c); after != before {
 			t.Errorf("left:\n%s", after)
 		}
-		if v, dirty, err := m.Version(); v != 1 || dirty || err != nil {
-			t.Errorf("version %d, dirty %t, %v; want 1", v, dirty, err)
+		if v, dirty, err := m.Version(); v != newest || dirty || err != nil {
+			t.Errorf("version %d, dirty %t, %v; want what it was", v, dirty, err)
 		}
 	})
 }

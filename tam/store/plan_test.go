@@ -9,7 +9,8 @@ import (
 
 // wholeTables may be read whole: their rows are few by their nature.
 var wholeTables = map[*statement]string{
-	selectTokenKeys: "at most 256 keys",
+	selectTokenKeys:         "at most 256 keys",
+	deleteOldestOutstanding: "the Updates of one agent, at most as many as it keeps and one",
 }
 
 // control are the statements around those that have a plan.

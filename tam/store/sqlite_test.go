@@ -260,7 +260,13 @@ func TestAuditLogIsAppendOnly(t *testing.T) {
 	storetest.Fill(t, s)
 	before := storetest.Dump(t, s)
 	withWriter(t, s, func(c *conn) {
-		for _, change := range []string{`UPDATE audit_events SET actor = ''`, `DELETE FROM audit_events`, `UPDATE audit_events SET seq = 7`} {
+		for _, change := range []string{
+			`UPDATE audit_events SET actor = ''`, `UPDATE audit_events SET seq = 7`,
+			`DELETE FROM audit_events`, `DELETE FROM audit_events WHERE seq = 1`,
+			`INSERT OR REPLACE INTO audit_events SELECT seq, at, 'x', action, subject, reason, details FROM audit_events`,
+			`UPDATE audit_floor SET seq = 9999`, `UPDATE audit_floor SET seq = -1`, `UPDATE audit_floor SET id = 2`,
+			`DELETE FROM audit_floor`, `INSERT INTO audit_floor VALUES (2, 1)`, `INSERT OR REPLACE INTO audit_floor VALUES (1, 1)`,
+		} {
 			if err := c.script(change); err == nil {
 				t.Errorf("%s: no error", change)
 			}

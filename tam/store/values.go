@@ -56,7 +56,13 @@ func decode(column string, data []byte, v any) error {
 	if data == nil {
 		return nil
 	}
-	if err := cosekit.Unmarshal(data, v); err != nil {
+	err := cosekit.Validate(data)
+	if own, ok := v.(interface{ UnmarshalCBOR([]byte) error }); ok && err == nil {
+		err = own.UnmarshalCBOR(data)
+	} else if err == nil {
+		err = cosekit.UnmarshalValid(data, v)
+	}
+	if err != nil {
 		return fmt.Errorf("stored %s: %w", column, err)
 	}
 	return nil
