@@ -24,6 +24,8 @@ type Config struct {
 	Clock func() time.Time // nil: time.Now
 	Rand  io.Reader        // nil: crypto/rand
 	Log   *slog.Logger     // nil: nothing is logged
+
+	Observer Observer // nil: none
 }
 
 // Signers hold the TAM's message keys, one for each of the two cipher suites that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -42,7 +43,8 @@ type Answer struct {
 // ProcessConnect answers a device that connects (RFC 9397 section 6.2.1) with a
 // QueryRequest (draft-ietf-teep-protocol-26 section 4.2). Anybody may ask, so it
 // writes nothing. An error is a fault of the TAM itself.
-func (t *TAM) ProcessConnect(ctx context.Context, ep *Endpoint) (Answer, error) {
+func (t *TAM) ProcessConnect(ctx context.Context, ep *Endpoint) (answer Answer, err error) {
+	defer func(began time.Time) { t.observeConnect(ep, began, err) }(t.cfg.Clock())
 	items := tokenItems
 	if ep.firstContact(t.cfg.Policy) == ChallengeFirst {
 		items = challengeItems
@@ -78,6 +80,7 @@ func (t *TAM) ProcessTeepMessage(ctx context.Context, ep *Endpoint, wire []byte)
 		answer, err = t.answer(x, out)
 	}
 	t.log(ctx, x, out, err)
+	t.observeMessage(x, out, err)
 	return answer, err
 }
 
