@@ -32,8 +32,9 @@ const (
 	exitUnsound     = 5
 )
 
-const longHelp = `tamctl makes and signs SUIT manifests ("tamctl suit", "tamctl keygen": files only)
-and operates a Tamarack server (everything else).
+const longHelp = `tamctl makes and signs SUIT manifests ("tamctl suit", "tamctl keygen") and shows what
+messages say ("tamctl inspect"), all on files only, and operates a Tamarack server
+(everything else).
 
 The server is found by --server or TAMCTL_SERVER. Its token is read from the file
 given by --token-file or TAMCTL_TOKEN_FILE; the server wrote it at its first start.

@@ -162,7 +162,14 @@ func (r *reader) judge(kind Kind, h headers, it item, body []byte, detached bool
 	}
 }
 
-func (r *reader) externalAAD() []byte { return append([]byte{}, r.opts.ExternalAAD...) }
+// externalAAD is empty for everything inside a byte string: what is given is for the
+// object that was.
+func (r *reader) externalAAD() []byte {
+	if r.opened > 0 {
+		return []byte{}
+	}
+	return append([]byte{}, r.opts.ExternalAAD...)
+}
 
 // signatures shows the COSE_Signatures of a COSE_Sign and judges each.
 func (r *reader) signatures(around headers, body []byte, detached bool) shape {
@@ -236,11 +243,10 @@ func (r *reader) headers(h headers, protected item) Node {
 }
 
 func (r *reader) lintHeaders(h headers) {
+	unprotected := h.unprotected.values()
 	for i := 0; i < len(h.protected.items); i += 2 {
-		for j := 0; j < len(h.unprotected.items); j += 2 {
-			if key := h.protected.items[i]; key.canonical() == h.unprotected.items[j].canonical() {
-				r.lint(SeverityError, secHeaders, "%s in both headers", headerName(key))
-			}
+		if _, both := unprotected[h.protected.items[i].canonical()]; both {
+			r.lint(SeverityError, secHeaders, "%s in both headers", headerName(h.protected.items[i]))
 		}
 	}
 	if _, ok := h.unprotected.get(headerCrit); ok {

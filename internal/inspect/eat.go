@@ -1,11 +1,6 @@
 package inspect
 
-import (
-	"crypto/sha256"
-
-	"github.com/tamarack-tam/tamarack/attest"
-	"github.com/tamarack-tam/tamarack/suit"
-)
+import "github.com/tamarack-tam/tamarack/attest"
 
 const (
 	secEAT    = "RFC 9711 section 4.2"
@@ -207,21 +202,11 @@ func bundle(r *reader, it item) Node {
 
 // measureDetached compares detached claims sets with the digests in the token.
 func (r *reader) measureDetached(token, detached item) {
-	submods := r.submodsOf(token)
+	submods := r.submodsOf(token).values()
 	for i := 0; i < len(detached.items); i += 2 {
-		key, value := detached.items[i], detached.items[i+1]
-		for j := 0; submods.isMap() && j < len(submods.items); j += 2 {
-			if submods.items[j].canonical() != key.canonical() || !isDigest(submods.items[j+1]) {
-				continue
-			}
-			r.named(field{"detached-claims", func(r *reader, _ item) Node {
-				want := digestOf(submods.items[j+1])
-				if want.Algorithm == suit.SHA256 && len(want.Bytes) != sha256.Size {
-					r.lint(SeverityError, secBundle, "digest of %d bytes", len(want.Bytes))
-				}
-				r.measure(want, value.content)
-				return Node{}
-			}}, value)
+		set := detached.items[i+1]
+		if want, ok := submods[detached.items[i].canonical()]; ok && isDigest(want) {
+			r.within("detached-claims", func() { r.measure(digestOf(want), set.content) })
 		}
 	}
 }

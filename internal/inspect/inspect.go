@@ -154,7 +154,7 @@ func (r *Result) WriteText(w io.Writer, full bool) error {
 	p.node(&top, 0)
 	p.checks(r.Checks)
 	p.lint(r.Lint)
-	p.opinions(r.Opinions)
+	p.opinions(r.Opinions, r.Sound())
 	return p.err
 }
 
@@ -184,8 +184,9 @@ func (p *printer) lint(list []Lint) {
 	}
 }
 
-// opinions writes what was refused, and in one line that nothing was.
-func (p *printer) opinions(list []Opinion) {
+// opinions writes what was refused, and in one line that the whole was not. The
+// decoders know nothing of keys, so a false signature is no matter of theirs.
+func (p *printer) opinions(list []Opinion, sound bool) {
 	if len(list) == 0 {
 		p.printf("\nTamarack reads no object of this kind by itself.\n")
 		return
@@ -195,8 +196,10 @@ func (p *printer) opinions(list []Opinion) {
 		switch {
 		case !o.Accepted:
 			p.printf("Tamarack refuses the %s at %s: %s\n", kinds[o.Kind].title, printable(o.Path), printable(o.Reason))
+		case i == 0 && sound:
+			p.printf("Tamarack accepts the %s as it is encoded.\n", kinds[o.Kind].title)
 		case i == 0:
-			p.printf("Tamarack accepts the %s.\n", kinds[o.Kind].title)
+			p.printf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.\n", kinds[o.Kind].title)
 		}
 	}
 }

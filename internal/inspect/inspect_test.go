@@ -173,6 +173,22 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestExternalAAD: it belongs to the object that was given, not to those inside.
+func TestExternalAAD(t *testing.T) {
+	outer := must[[]byte](t)(cosekit.Sign1(signer(t, 0), evidence(t), cosekit.Form{}))
+	keys := []*cosekit.PublicKey{signer(t, 0).PublicKey(), signer(t, 2).PublicKey()}
+	r := must[*Result](t)(Inspect(outer, Options{Keys: keys, ExternalAAD: []byte("aad")}))
+	want := map[string]Verdict{"/": Invalid, "/payload": Valid}
+	if len(r.Checks) != len(want) {
+		t.Fatalf("%+v", r.Checks)
+	}
+	for _, c := range r.Checks {
+		if c.Verdict != want[c.Path] {
+			t.Errorf("%+v, want %s", c, want[c.Path])
+		}
+	}
+}
+
 // TestDigests: a changed manifest and a changed severed element are found.
 func TestDigests(t *testing.T) {
 	install := enc(arr{20, m{14: 1}})

@@ -241,6 +241,15 @@ func (it item) canonical() string {
 	return string(append([]byte{0xff}, it.raw...))
 }
 
+// values returns the values of a map by their canonical keys.
+func (it item) values() map[string]item {
+	values := map[string]item{}
+	for i := 0; it.isMap() && i < len(it.items); i += 2 {
+		values[it.items[i].canonical()] = it.items[i+1]
+	}
+	return values
+}
+
 // preferred reports whether the head is as short as it can be (RFC 8949 section 4.1).
 func (it item) preferred() bool {
 	if it.info < 24 || it.info > 27 || it.major == cosekit.MajorSimple {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -230,9 +231,13 @@ func checkTEEP(m teep.Message) error {
 
 func strictEnvelope(_ teep.Numbering, data []byte) error {
 	e, err := suit.Decode(data)
-	if err == nil {
-		_, err = e.UnverifiedManifest()
+	if err != nil {
+		return err
 	}
+	if measured, err := e.MeasureDigest(); err != nil || !measured.Equal(e.Digest()) {
+		return errors.Join(suit.ErrDigest, err)
+	}
+	_, err = e.UnverifiedManifest()
 	return err
 }
 

@@ -34,14 +34,19 @@ const maxStep = 24 // bytes of one step of a path
 // here is the path to the item that is being read.
 func (r *reader) here() string { return "/" + strings.Join(r.path, "/") }
 
-// at shows an item one step further down.
-func (r *reader) at(step string, show shape, it item) Node {
+// within does something one step further down.
+func (r *reader) within(step string, do func()) {
 	if len(step) > maxStep {
 		step = strings.ToValidUTF8(step[:maxStep], "") + "…"
 	}
 	r.path = append(r.path, step)
-	n := show(r, it)
+	do()
 	r.path = r.path[:len(r.path)-1]
+}
+
+// at shows an item one step further down.
+func (r *reader) at(step string, show shape, it item) (n Node) {
+	r.within(step, func() { n = show(r, it) })
 	return n
 }
 

@@ -45,10 +45,12 @@ func report(r *reader, it item) Node {
 var oldReport = mapOf(labels{
 	1: {"manifest-digest", wrapped(digest)}, 2: {"manifest-uri", text},
 	reportResult: {"records", arrayOf(mapOf(labels{
-		1: {"manifest-id", plain}, 2: {"manifest-section", names(sectionName)}, 3: {"section-offset", uinteg},
+		1: {"manifest-id", plain}, 2: {"manifest-section", names(section)}, 3: {"section-offset", uinteg},
 		5: {"dependency-index", plain}, 6: {"failure-reason", plain},
 	}))},
 })
+
+func section(n int64) string { return suit.Section(n).String() }
 
 // reference shows a SUIT_Reference, [uri, digest], or the map of early drafts.
 func reference(r *reader, it item) Node {
@@ -68,7 +70,7 @@ func record(r *reader, it item) Node {
 	around := r.section
 	r.section = secRecord
 	n := tuple(5,
-		field{"manifest-id", plain}, field{"manifest-section", names(sectionName)},
+		field{"manifest-id", plain}, field{"manifest-section", names(section)},
 		field{"section-offset", uinteg}, field{"component-index", uinteg}, field{"properties", parameters},
 	)(r, it)
 	r.section = around

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	secSUITTags       = "draft-ietf-suit-manifest-37 section 11.1"
+	secSUITTags       = "draft-ietf-suit-manifest-37 section 11"
 	secSUITEnvelope   = "draft-ietf-suit-manifest-37 section 8.2"
 	secSUITAuth       = "draft-ietf-suit-manifest-37 section 8.3"
 	secSUITManifest   = "draft-ietf-suit-manifest-37 section 8.4"
@@ -158,10 +158,7 @@ func (r *reader) severed(it, manifest item) {
 		name := sectionFields()[int64(key)].name
 		switch {
 		case carried && described && isDigest(inManifest) && element.isBytes():
-			r.named(field{name, func(r *reader, _ item) Node {
-				r.measure(digestOf(inManifest), headOf(element.content))
-				return Node{}
-			}}, element)
+			r.within(name, func() { r.measure(digestOf(inManifest), headOf(element.content)) })
 		case carried:
 			r.lint(SeverityError, secSUITSevered, "%s is in the envelope, and the manifest has no digest of it", name)
 		case described && isDigest(inManifest):

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -167,11 +166,3 @@ var waitInfo = mapOf(labels{
 	5: {"time", epoch}, 6: {"time-of-day", plain}, 7: {"day-of-week", plain},
 	8: {"time-of-day-utc", plain}, 9: {"day-of-week-utc", plain},
 })
-
-// sectionName names the manifest key that a SUIT_Record points to.
-func sectionName(n int64) string {
-	if name := suit.Section(n).String(); name != "" {
-		return name
-	}
-	return fmt.Sprintf("section %d", n)
-}
