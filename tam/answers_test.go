@@ -119,6 +119,17 @@ func TestReportKeyIsPinned(t *testing.T) {
 	answer := w.process(d.seal(&teep.Success{Token: u.Token, SUITReports: [][]byte{d.report(m[0].Digest, u.Token, nil)}}))
 	expect(t, "another key", answer.Reason, tam.ReasonReportKey)
 	expect(t, "still pinned", d.agent().ReportKey.Equal(pinned.PublicKey()), true)
+
+	// Whoever has only the TEEP key does not get around the report key by leaving it out.
+	w.now.add(tam.Defaults().BackOffMax)
+	q = d.open(d.respond(d.connect()).Body).(*teep.QueryRequest)
+	u = d.open(d.respond(q).Body).(*teep.Update)
+	unsigned, err := (&suit.Report{Reference: suit.Reference{Digest: m[0].Digest}, Nonce: u.Token}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer = w.process(d.seal(&teep.Success{Token: u.Token, SUITReports: [][]byte{unsigned}}))
+	expect(t, "no key at all", answer.Reason, tam.ReasonReportKey)
 }
 
 // Where reports tell of a manifest, they overrule the message; the others go by it.

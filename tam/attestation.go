@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
@@ -153,9 +154,11 @@ func bindReason(err error) Reason {
 	return ReasonNotBound
 }
 
-// attestationFailed keeps the device in its last state and offers nothing. The
-// place of a remediation manifest is here.
+// attestationFailed keeps the device in its last state and offers nothing, now and
+// at every further poll, until evidence is accepted again. The place of a
+// remediation manifest is here.
 func (s *session) attestationFailed(a appraisal, challenge token) (outcome, error) {
+	s.agent.AttestedAt = time.Time{}
 	if err := s.record(a, challenge); err != nil {
 		return outcome{}, err
 	}

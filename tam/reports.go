@@ -34,7 +34,8 @@ func checkReportNonces(raw [][]byte, token []byte) *refusal {
 // token, and who signs them is the agent's report key: distinct from its TEEP key,
 // brought along in the header, and pinned once it was seen under a valid TEEP
 // signature (section 4.5). A report without a signature of its own stands under
-// that of the message. The key is nil where no report is signed.
+// that of the message, but only from an agent that never signed one. The key is nil
+// where no report is signed.
 func openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Report, *cosekit.PublicKey, *refusal) {
 	var reports []*suit.Report
 	key := agent.ReportKey
@@ -44,9 +45,12 @@ func openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Repo
 			return nil, nil, refuse(ReasonReportMalformed, err)
 		}
 		var report *suit.Report
-		if !signed.Protected() {
+		switch {
+		case !signed.Protected() && key != nil:
+			return nil, nil, refuse(ReasonReportKey, errors.New("the report is not signed, and the agent has a report key"))
+		case !signed.Protected():
 			report, err = signed.Unverified()
-		} else {
+		default:
 			if key, err = reportKey(signed, key, agent.Key); err != nil {
 				return nil, nil, refuse(ReasonReportKey, err)
 			}
