@@ -75,7 +75,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	}
 	s.tam, err = tam.New(ctx, tam.Config{
 		Store:    s.store,
-		Verifier: local.New(attestationKeys{s.store}, local.Options{}),
+		Verifier: local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew}),
 		Signers:  s.signers,
 		Policy:   c.policy(),
 		Log:      log,
