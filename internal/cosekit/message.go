@@ -2,8 +2,6 @@ package cosekit
 
 import (
 	"bytes"
-	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"github.com/veraison/go-cose"
@@ -25,23 +23,14 @@ const (
 	MaxHeader = 64 << 10
 )
 
-// Header parameters that Tamarack reads (IANA COSE Header Parameters).
-const (
-	headerAlg       = int64(1)
-	headerKeyID     = int64(4)
-	headerCWTClaims = int64(15) // RFC 9597
-)
-
-// understood are the parameters that a message may mark as critical.
-var understood = map[any]bool{headerAlg: true, headerKeyID: true, headerCWTClaims: true}
-
 // Signature describes one signature of a parsed message. Nothing in it is verified.
 type Signature struct {
 	Algorithm Algorithm
 	KeyID     []byte     // nil where the message names no key
 	CWTClaims RawMessage // of the protected header (RFC 9597), as it came; nil for none
 
-	verify func(detached []byte, v cose.Verifier) error
+	protected []byte // the header, without the string around it
+	signature []byte
 }
 
 // Signed is a parsed COSE_Sign1 or COSE_Sign. Its content is untrusted until
@@ -52,6 +41,8 @@ type Signed struct {
 	Multi      bool   // COSE_Sign
 	Payload    []byte // nil where it is detached
 	Signatures []Signature
+
+	body []byte // protected header of a COSE_Sign, likewise
 }
 
 // Parse reads a COSE_Sign1 (tag 18 or none) or a COSE_Sign (tag 98 or none), RFC
@@ -65,6 +56,7 @@ func Parse(data []byte) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
+	content = bytes.Clone(content)
 	parts, err := Elements(content)
 	if err != nil || len(parts) != 4 {
 		return nil, fmt.Errorf("%w: not a COSE_Sign1 or COSE_Sign: want an array of 4 elements", ErrMalformed)
@@ -72,19 +64,20 @@ func Parse(data []byte) (*Signed, error) {
 	if err := checkFrame(parts); err != nil {
 		return nil, err
 	}
-	multi := Major(parts[3]) == MajorArray
-	if tag != 0 && multi != (tag == TagSign) {
+	s := &Signed{Tagged: tag != 0, Multi: Major(parts[3]) == MajorArray}
+	if s.Tagged && s.Multi != (tag == TagSign) {
 		return nil, fmt.Errorf("%w: COSE structure does not fit its tag %d", ErrMalformed, tag)
 	}
-	parse := parseSign1
-	if multi {
-		parse = parseSign
+	if Major(parts[2]) == MajorBytes {
+		s.Payload = stringContent(parts[2])
 	}
-	s, err := parse(content)
-	if err != nil {
+	parse := s.parseSign1
+	if s.Multi {
+		parse = s.parseSign
+	}
+	if err := parse(content, parts); err != nil {
 		return nil, err
 	}
-	s.Tagged = tag != 0
 	return s, nil
 }
 
@@ -108,7 +101,7 @@ func checkFrame(parts []RawMessage) error {
 	if err := checkHeaderItems(parts[0], parts[1]); err != nil {
 		return err
 	}
-	if null := []byte{0xf6}; Major(parts[2]) != MajorBytes && !bytes.Equal(parts[2], null) {
+	if Major(parts[2]) != MajorBytes && !bytes.Equal(parts[2], []byte{null}) {
 		return fmt.Errorf("%w: payload is neither a byte string nor null", ErrMalformed)
 	}
 	switch Major(parts[3]) {
@@ -159,26 +152,59 @@ func checkHeaderItems(protected, unprotected RawMessage) error {
 	return nil
 }
 
-func parseSign1(content []byte) (*Signed, error) {
-	var m cose.UntaggedSign1Message
-	if err := m.UnmarshalCBOR(content); err != nil {
-		return nil, fmt.Errorf("%w: COSE_Sign1: %w", ErrMalformed, err)
-	}
-	sig, err := describe(m.Headers)
-	if err != nil {
-		return nil, err
-	}
-	sig.verify = func(detached []byte, v cose.Verifier) error {
-		signed := m
-		if detached != nil {
-			signed.Payload = detached
+func (s *Signed) parseSign1(content []byte, parts []RawMessage) error {
+	sig, ok := plainHeaders(parts[0], parts[1])
+	if !ok {
+		var m cose.UntaggedSign1Message
+		err := m.UnmarshalCBOR(content)
+		if err != nil {
+			return fmt.Errorf("%w: COSE_Sign1: %w", ErrMalformed, err)
 		}
-		return signed.Verify(nil, v)
+		if sig, err = describe(m.Headers); err != nil {
+			return err
+		}
 	}
-	return &Signed{Payload: m.Payload, Signatures: []Signature{sig}}, nil
+	return s.add(sig, parts[0], parts[3])
 }
 
-func parseSign(content []byte) (*Signed, error) {
+func (s *Signed) parseSign(content []byte, parts []RawMessage) error {
+	signatures, err := Elements(parts[3])
+	if err != nil {
+		return err
+	}
+	if s.body = stringContent(parts[0]); bytes.Equal(s.body, emptyMap) {
+		s.body = nil // an empty map is signed as an empty string (RFC 9052 section 4.4)
+	}
+	described, err := describeAll(content, parts, signatures)
+	if err != nil {
+		return err
+	}
+	for i, sig := range described {
+		of, err := Elements(signatures[i])
+		if err != nil {
+			return err
+		}
+		if err := s.add(sig, of[0], of[2]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describeAll reads the headers of a COSE_Sign.
+func describeAll(content []byte, parts, signatures []RawMessage) ([]Signature, error) {
+	described := make([]Signature, len(signatures))
+	plain := len(stringContent(parts[0])) == 0 && bytes.Equal(parts[1], emptyMap)
+	for i := 0; plain && i < len(signatures); i++ {
+		of, err := Elements(signatures[i])
+		if err != nil {
+			return nil, err
+		}
+		described[i], plain = plainHeaders(of[0], of[1])
+	}
+	if plain {
+		return described, nil
+	}
 	var m cose.SignMessage
 	// go-cose reads the tagged form only.
 	if err := m.UnmarshalCBOR(append([]byte{0xd8, TagSign}, content...)); err != nil {
@@ -187,79 +213,25 @@ func parseSign(content []byte) (*Signed, error) {
 	if err := checkHeaders(m.Headers); err != nil {
 		return nil, err
 	}
-	body := m.Headers.RawProtected
-	if len(m.Headers.Protected) == 0 {
-		body = RawMessage{0x40} // an empty map is signed as an empty string (RFC 9052 section 4.4)
-	}
-	s := &Signed{Multi: true, Payload: m.Payload}
-	for _, one := range m.Signatures {
+	for i, one := range m.Signatures {
 		sig, err := describe(one.Headers)
 		if err != nil {
 			return nil, err
 		}
-		sig.verify = func(detached []byte, v cose.Verifier) error {
-			payload := m.Payload
-			if detached != nil {
-				payload = detached
-			}
-			return one.Verify(v, body, payload, nil)
-		}
-		s.Signatures = append(s.Signatures, sig)
+		described[i] = sig
 	}
-	return s, nil
+	return described, nil
 }
 
-// checkHeaders refuses a label that stands in both headers (RFC 9052 section 3)
-// and a critical parameter that is not understood (section 3.1).
-func checkHeaders(h cose.Headers) error {
-	for label := range h.Protected {
-		if _, both := h.Unprotected[label]; both {
-			return fmt.Errorf("%w: header parameter %v in both headers", ErrMalformed, label)
-		}
+// add takes a signature with its encoded header and value.
+func (s *Signed) add(sig Signature, protected, signature RawMessage) error {
+	var err error
+	if sig.signature, err = content(signature, MajorBytes); err != nil || len(sig.signature) == 0 {
+		return fmt.Errorf("%w: no signature in the COSE structure", ErrMalformed)
 	}
-	crit, err := h.Protected.Critical()
-	if err != nil {
-		return fmt.Errorf("%w: crit: %w", ErrMalformed, err)
-	}
-	for _, label := range crit {
-		if !understood[label] {
-			return fmt.Errorf("%w: %v", ErrCritical, label)
-		}
-	}
+	sig.protected = stringContent(protected)
+	s.Signatures = append(s.Signatures, sig)
 	return nil
-}
-
-// describe reads the headers of one signature. The algorithm counts in the
-// protected header only, where the signature covers it.
-func describe(h cose.Headers) (Signature, error) {
-	if err := checkHeaders(h); err != nil {
-		return Signature{}, err
-	}
-	alg, err := h.Protected.Algorithm()
-	if err != nil {
-		return Signature{}, fmt.Errorf("%w: no alg in the protected header", ErrAlgorithm)
-	}
-	sig := Signature{Algorithm: alg}
-	kid, ok := h.Protected[headerKeyID]
-	if !ok {
-		kid = h.Unprotected[headerKeyID]
-	}
-	sig.KeyID, _ = kid.([]byte) // go-cose has refused other types
-	if _, ok := h.Protected[headerCWTClaims]; ok {
-		if sig.CWTClaims, err = protectedValue(h.RawProtected, headerCWTClaims); err != nil {
-			return Signature{}, err
-		}
-	}
-	return sig, nil
-}
-
-// protectedValue returns a parameter as it came.
-func protectedValue(protected RawMessage, label int64) (RawMessage, error) {
-	header, err := content(protected, MajorBytes)
-	if err != nil {
-		return nil, err
-	}
-	return member(header, label)
 }
 
 // Verify checks that at least one signature is by key (RFC 9052 section 4.4, with
@@ -268,7 +240,7 @@ func (s *Signed) Verify(key *PublicKey, legacy LegacyPolicy) error {
 	if s.Payload == nil {
 		return fmt.Errorf("%w: the payload is detached", ErrMalformed)
 	}
-	return s.verify(nil, key, legacy)
+	return s.verify(s.Payload, key, legacy)
 }
 
 // VerifyDetached checks that at least one signature is by key over content, which
@@ -277,15 +249,12 @@ func (s *Signed) VerifyDetached(content []byte, key *PublicKey, legacy LegacyPol
 	if s.Payload != nil {
 		return fmt.Errorf("%w: the payload is attached, want a detached one", ErrMalformed)
 	}
-	if content == nil {
-		content = []byte{}
-	}
 	return s.verify(content, key, legacy)
 }
 
 // verify looks for a signature by key. One that names another key or does not fit
 // this one is passed over, the last fault is the one told.
-func (s *Signed) verify(detached []byte, key *PublicKey, legacy LegacyPolicy) error {
+func (s *Signed) verify(payload []byte, key *PublicKey, legacy LegacyPolicy) error {
 	if key == nil {
 		return fmt.Errorf("%w: no key to verify with", ErrKey)
 	}
@@ -299,12 +268,19 @@ func (s *Signed) verify(detached []byte, key *PublicKey, legacy LegacyPolicy) er
 			fault = err
 			continue
 		}
-		if err = sig.verify(detached, v); err == nil {
+		if err = v.Verify(s.toBeSigned(sig, payload), sig.signature); err == nil {
 			return nil
 		}
 		fault = fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return fault
+}
+
+func (s *Signed) toBeSigned(sig Signature, payload []byte) []byte {
+	if s.Multi {
+		return sigStructure("Signature", payload, s.body, sig.protected)
+	}
+	return sigStructure("Signature1", payload, sig.protected)
 }
 
 // Thumbprint returns the key that a COSE_Sign1 names, if its kid is a thumbprint.
@@ -313,65 +289,4 @@ func (s *Signed) Thumbprint() (Thumbprint, bool) {
 		return Thumbprint{}, false
 	}
 	return Thumbprint(s.Signatures[0].KeyID), true
-}
-
-// Form is how a signature is laid out.
-type Form struct {
-	Untagged  bool
-	Detached  bool       // the payload is signed, not carried
-	CWTClaims RawMessage // protected CWT Claims header (RFC 9597); nil for none
-}
-
-// Sign1 makes a COSE_Sign1 whose unprotected kid is the signer's thumbprint.
-func Sign1(s Signer, payload []byte, form Form) ([]byte, error) {
-	m := cose.UntaggedSign1Message{Headers: headers(s, form), Payload: payload}
-	if err := m.Sign(rand.Reader, nil, s); err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	if form.Detached {
-		m.Payload = nil
-	}
-	out, err := m.MarshalCBOR()
-	if err == nil && !form.Untagged {
-		out = append([]byte{0xc0 | TagSign1}, out...)
-	}
-	return out, err
-}
-
-// Sign makes a COSE_Sign with one signature per signer, alg and kid in each
-// COSE_Signature.
-func Sign(signers []Signer, payload []byte, form Form) ([]byte, error) {
-	if len(signers) == 0 {
-		return nil, errors.New("sign: no signer")
-	}
-	m := cose.NewSignMessage()
-	m.Payload = payload
-	plain := make([]cose.Signer, len(signers))
-	for i, s := range signers {
-		plain[i] = s
-		m.Signatures = append(m.Signatures, &cose.Signature{Headers: headers(s, form)})
-	}
-	if err := m.Sign(rand.Reader, nil, plain...); err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	if form.Detached {
-		m.Payload = nil
-	}
-	out, err := m.MarshalCBOR()
-	if err == nil && form.Untagged {
-		out = out[2:]
-	}
-	return out, err
-}
-
-func headers(s Signer, form Form) cose.Headers {
-	kid := s.PublicKey().Thumbprint()
-	h := cose.Headers{
-		Protected:   cose.ProtectedHeader{headerAlg: s.Algorithm()},
-		Unprotected: cose.UnprotectedHeader{headerKeyID: kid[:]},
-	}
-	if form.CWTClaims != nil {
-		h.Protected[headerCWTClaims] = form.CWTClaims
-	}
-	return h
 }

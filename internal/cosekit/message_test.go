@@ -238,9 +238,11 @@ func TestParseAccepts(t *testing.T) {
 			craft(t, s, protected, headers[1], []byte("x")),
 			craftSign(t, s, nil, protected, headers[1], []byte("x")),
 		} {
-			if err := parse(t, wire).Verify(s.PublicKey(), false); err != nil {
+			m := parse(t, wire)
+			if err := m.Verify(s.PublicKey(), false); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+			agree(t, wire, m)
 		}
 	}
 }
@@ -462,6 +464,7 @@ func FuzzParse(f *testing.F) {
 		if m.Verify(stranger, AllowLegacy) == nil {
 			t.Fatal("verified under a key that nobody signed with")
 		}
+		agree(t, data, m)
 		for _, s := range m.Signatures {
 			if _, err := s.ConfirmationKey(); err != nil && !errors.Is(err, ErrKey) {
 				t.Fatalf("confirmation key: %v", err)
