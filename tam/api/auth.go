@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
@@ -107,6 +108,7 @@ func (s *server) authenticate(c *gin.Context) {
 	if c.FullPath() == healthPath || s.bearer.admits(c.GetHeader("Authorization")) {
 		return
 	}
+	readWithin(c, time.Second) // what net/http drains of a body that nobody reads
 	if !s.bearer.failures.Allow() {
 		s.fail(c, errTooManyAttempts)
 		return

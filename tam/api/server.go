@@ -70,7 +70,7 @@ func New(fleet *tam.Fleet, o Options) http.Handler {
 	engine.ContextWithFallback = true // the request's context, when it is cancelled
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
-	engine.Use(s.recover, securityHeaders, s.authenticate, s.checkBody)
+	engine.Use(s.recover, limitReading, securityHeaders, s.authenticate, s.checkBody)
 	engine.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	engine.NoMethod(func(c *gin.Context) { s.fail(c, errMethod) })
 	malformed := func(c *gin.Context, err error) { s.fail(c, fmt.Errorf("%w: %w", errMalformed, err)) }
@@ -84,8 +84,36 @@ func New(fleet *tam.Fleet, o Options) http.Handler {
 	return engine
 }
 
-// Server returns an HTTP server for the handler. Bodies may take as long as a
-// large payload on a slow line needs; headers and idle connections may not.
+// stall is how long a sender may take for one piece of a payload, and for the whole
+// of any other body.
+const stall = 30 * time.Second
+
+// limitReading keeps a sender that does not send from holding the connection. A
+// payload may be large and its line slow, so it has that time for each piece.
+func limitReading(c *gin.Context) {
+	readWithin(c, stall)
+	if c.FullPath() == payloadsPath {
+		c.Request.Body = patient{c.Request.Body, c}
+	}
+}
+
+// readWithin is without effect where a test has no connection.
+func readWithin(c *gin.Context, d time.Duration) {
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(d))
+}
+
+type patient struct {
+	io.ReadCloser
+	c *gin.Context
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	readWithin(p.c, stall)
+	return p.ReadCloser.Read(b)
+}
+
+// Server returns an HTTP server for the handler, which itself says how long bodies
+// may take.
 func Server(addr string, handler http.Handler) *http.Server {
 	return &http.Server{
 		Addr: addr, Handler: handler,

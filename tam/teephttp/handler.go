@@ -1,6 +1,7 @@
 package teephttp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +34,10 @@ type handler struct {
 	tam      *tam.TAM
 	payloads tam.Payloads
 	limiter  *limiter
-	maxBody  int64
-	log      *slog.Logger
+	// downloads holds a place for each payload that is being sent.
+	downloads chan struct{}
+	maxBody   int64
+	log       *slog.Logger
 }
 
 // New returns the handler of the TEEP listener. Each endpoint is served at its
@@ -57,7 +60,8 @@ func New(t *tam.TAM, endpoints []*tam.Endpoint, payloads tam.Payloads, opts Opti
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &handler{tam: t, payloads: payloads, limiter: newLimiter(opts.Limits, opts.Clock), maxBody: opts.MaxBody, log: opts.Log}
+	h := &handler{tam: t, payloads: payloads, limiter: newLimiter(opts.Limits, opts.Clock),
+		downloads: make(chan struct{}, maxDownloads), maxBody: opts.MaxBody, log: opts.Log}
 	return h.routes(endpoints), nil
 }
 
@@ -68,7 +72,7 @@ func (h *handler) routes(endpoints []*tam.Endpoint) http.Handler {
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true // answers 405 with Allow
-	engine.Use(h.recoverPanics, securityHeaders, h.limitRate)
+	engine.Use(h.recoverPanics, limitWriting, securityHeaders, h.limitRate)
 	for _, ep := range endpoints {
 		engine.POST(ep.Path, h.endpoint(ep))
 	}
@@ -174,13 +178,14 @@ func (h *handler) readBody(c *gin.Context) ([]byte, int) {
 	return wire, 0
 }
 
-// readAll reads a body of the stated length, -1 for unknown, without growing a
-// buffer on the way.
+// eagerBody is how much is allocated on the sender's word that more will come. Most
+// messages are smaller.
+const eagerBody = 8 << 10
+
+// readAll reads a body of the stated length, -1 for unknown.
 func readAll(r io.Reader, length int64) ([]byte, error) {
-	if length < 0 {
-		return io.ReadAll(r)
-	}
-	wire := make([]byte, length)
-	_, err := io.ReadFull(r, wire)
-	return wire, err
+	var wire bytes.Buffer
+	wire.Grow(int(min(max(length, 0), eagerBody)) + bytes.MinRead)
+	_, err := wire.ReadFrom(r)
+	return wire.Bytes(), err
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // Server returns a server for the handler whose time-outs let no slow sender hold
-// a connection for long. Answers have no write time-out as a whole, for payloads
-// may be large; messages are small.
+// a connection for long. How long an answer may take the handler says itself, for
+// payloads may be large.
 func Server(addr string, handler http.Handler) *http.Server {
 	return &http.Server{
 		Addr:              addr,
