@@ -29,7 +29,7 @@ func Decode(n Numbering, payload []byte) (Message, error) {
 		return nil, fmt.Errorf("%w %d (numbering %s)", ErrUnknownType, number, n)
 	}
 	m := newMessage(kind)
-	if err := m.layout(n).decode(n, parts[1:]); err != nil {
+	if err := m.layout().decode(n, m, parts[1:]); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, kind, err)
 	}
 	return m, nil
@@ -51,7 +51,7 @@ func newMessage(k Kind) Message {
 }
 
 // decode fills the message from its options and the elements behind them.
-func (l layout) decode(n Numbering, parts []cosekit.RawMessage) error {
+func (l *layout) decode(n Numbering, m Message, parts []cosekit.RawMessage) error {
 	elements := parts[1:]
 	if len(elements) != len(l.elements) {
 		return fmt.Errorf("%d elements behind the options, want %d", len(elements), len(l.elements))
@@ -67,37 +67,40 @@ func (l layout) decode(n Numbering, parts []cosekit.RawMessage) error {
 		}
 		f, known := l.option(n, number)
 		if !known {
-			l.unknown.keep(number, option.Value)
+			l.unknown(m).keep(number, option.Value)
 			continue
 		}
-		if err := f.decode(option.Value); err != nil {
+		if err := f.decode(n, m, option.Value); err != nil {
 			return fmt.Errorf("%s: %w", f.label, err)
 		}
 	}
 	for i, f := range l.elements {
-		if err := f.decode(elements[i]); err != nil {
+		if err := f.decode(n, m, elements[i]); err != nil {
 			return fmt.Errorf("%s: %w", f.label, err)
 		}
 	}
-	return l.checkAttestation()
+	return l.checkAttestation(m)
 }
 
 // checkAttestation refuses a format without a payload.
-func (l layout) checkAttestation() error {
-	if l.attestation != nil && *l.attestation != nil && (*l.attestation).Payload == nil {
+func (l *layout) checkAttestation(m Message) error {
+	if l.attestation == nil {
+		return nil
+	}
+	if p := *l.attestation(m); p != nil && p.Payload == nil {
 		return fmt.Errorf("no %s", labelAttestationPayload)
 	}
 	return nil
 }
 
 // option finds the option that the message has under a number.
-func (l layout) option(n Numbering, number uint64) (field, bool) {
-	for _, f := range l.options {
-		if f.label.number(n) == number {
+func (l *layout) option(n Numbering, number uint64) (*field, bool) {
+	for i := range l.options {
+		if f := &l.options[i]; f.label.number(n) == number {
 			return f, true
 		}
 	}
-	return field{}, false
+	return nil, false
 }
 
 // Encode writes the payload of a message deterministically (RFC 8949 section
@@ -106,14 +109,15 @@ func Encode(n Numbering, m Message) ([]byte, error) {
 	if err := n.check(); err != nil {
 		return nil, err
 	}
-	l := m.layout(n)
-	options := make(map[uint64]any, len(l.options)+len(*l.unknown))
+	l := m.layout()
+	unknown := *l.unknown(m)
+	options := make(map[uint64]any, len(l.options)+len(unknown))
 	for _, f := range l.options {
-		if v := f.encode(); v != nil {
+		if v := f.encode(n, m); v != nil {
 			options[f.label.number(n)] = v
 		}
 	}
-	for number, value := range *l.unknown {
+	for number, value := range unknown {
 		if f, known := l.option(n, number); known {
 			return nil, fmt.Errorf("%w: %s: unknown option %d is %s", ErrMalformed, m.Kind(), number, f.label)
 		}
@@ -124,13 +128,13 @@ func Encode(n Numbering, m Message) ([]byte, error) {
 	}
 	parts := []any{kinds[m.Kind()].numbers[n], options}
 	for _, f := range l.elements {
-		v := f.encode()
+		v := f.encode(n, m)
 		if v == nil {
 			return nil, fmt.Errorf("%w: %s: no %s", ErrMalformed, m.Kind(), f.label)
 		}
 		parts = append(parts, v)
 	}
-	if err := l.checkAttestation(); err != nil {
+	if err := l.checkAttestation(m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, m.Kind(), err)
 	}
 	payload, err := cosekit.Marshal(parts)

@@ -8,66 +8,66 @@ import (
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// field binds a parameter of a message to the Go field that holds it.
+// field binds a parameter of a type of message to the Go field that holds it. The
+// constructors below take that as a function of the message.
 type field struct {
 	label  label
-	decode func(item cosekit.RawMessage) error
-	encode func() any // nil where the parameter is absent
+	decode func(n Numbering, m Message, item cosekit.RawMessage) error
+	encode func(n Numbering, m Message) any // nil where the parameter is absent
+}
+
+// newField makes a field of a message M with a value V.
+func newField[M, V any](l label, at func(*M) *V, decode func(n Numbering, p *V, item []byte) error, encode func(n Numbering, v V) any) field {
+	return field{
+		label: l,
+		decode: func(n Numbering, m Message, item cosekit.RawMessage) error {
+			return decode(n, at(any(m).(*M)), item)
+		},
+		encode: func(n Numbering, m Message) any { return encode(n, *at(any(m).(*M))) },
+	}
 }
 
 // bytesField is a byte string of a bounded size; nil is absent.
-func bytesField(l label, p *[]byte, least, most int) field {
-	return field{
-		label: l,
-		decode: func(item cosekit.RawMessage) (err error) {
-			if *p, err = cosekit.Bytes(item); err == nil && (len(*p) < least || len(*p) > most) {
-				err = fmt.Errorf("%d bytes, want %d to %d", len(*p), least, most)
-			}
-			return err
-		},
-		encode: func() any {
-			if *p == nil {
-				return nil
-			}
-			return *p
-		},
-	}
+func bytesField[M any](l label, at func(*M) *[]byte, least, most int) field {
+	return newField(l, at, func(_ Numbering, p *[]byte, item []byte) (err error) {
+		if *p, err = cosekit.Bytes(item); err == nil && (len(*p) < least || len(*p) > most) {
+			err = fmt.Errorf("%d bytes, want %d to %d", len(*p), least, most)
+		}
+		return err
+	}, func(_ Numbering, v []byte) any {
+		if v == nil {
+			return nil
+		}
+		return v
+	})
 }
 
 // textField is a text string of 1 to most bytes; empty is absent.
-func textField(l label, p *string, most int) field {
-	return field{
-		label: l,
-		decode: func(item cosekit.RawMessage) (err error) {
-			if *p, err = cosekit.Text(item); err == nil && (len(*p) < 1 || len(*p) > most) {
-				err = fmt.Errorf("%d bytes, want 1 to %d", len(*p), most)
-			}
-			return err
-		},
-		encode: func() any {
-			if *p == "" {
-				return nil
-			}
-			return *p
-		},
-	}
+func textField[M any](l label, at func(*M) *string, most int) field {
+	return newField(l, at, func(_ Numbering, p *string, item []byte) (err error) {
+		if *p, err = cosekit.Text(item); err == nil && (len(*p) < 1 || len(*p) > most) {
+			err = fmt.Errorf("%d bytes, want 1 to %d", len(*p), most)
+		}
+		return err
+	}, func(_ Numbering, v string) any {
+		if v == "" {
+			return nil
+		}
+		return v
+	})
 }
 
 // listField is an array of at least one element; an empty list is absent.
-func listField[T any](l label, p *[]T, decode func([]byte) (T, error)) field {
-	return field{
-		label: l,
-		decode: func(item cosekit.RawMessage) (err error) {
-			*p, err = decodeList(item, decode)
-			return err
-		},
-		encode: func() any {
-			if len(*p) == 0 {
-				return nil
-			}
-			return *p
-		},
-	}
+func listField[M, T any](l label, at func(*M) *[]T, decode func([]byte) (T, error)) field {
+	return newField(l, at, func(_ Numbering, p *[]T, item []byte) (err error) {
+		*p, err = decodeList(item, decode)
+		return err
+	}, func(_ Numbering, v []T) any {
+		if len(v) == 0 {
+			return nil
+		}
+		return v
+	})
 }
 
 func decodeList[T any](item []byte, decode func([]byte) (T, error)) ([]T, error) {
@@ -87,97 +87,82 @@ func decodeList[T any](item []byte, decode func([]byte) (T, error)) ([]T, error)
 	return list, nil
 }
 
-func dataItemsField(p *DataItems) field {
-	return field{
-		label: labelDataItems,
-		decode: func(item cosekit.RawMessage) error {
-			bits, err := cosekit.Uint(item)
-			*p = DataItems(bits)
-			return err
-		},
-		encode: func() any { return *p },
-	}
+func dataItemsField[M any](at func(*M) *DataItems) field {
+	return newField(labelDataItems, at, func(_ Numbering, p *DataItems, item []byte) error {
+		bits, err := cosekit.Uint(item)
+		*p = DataItems(bits)
+		return err
+	}, func(_ Numbering, v DataItems) any { return v })
 }
 
 // versionField is always sent: its absence means the same as 0, but not every
 // peer knows that.
-func versionField(l label, p *uint32) field {
-	return field{
-		label: l,
-		decode: func(item cosekit.RawMessage) (err error) {
-			*p, err = decodeUint32(item)
-			return err
-		},
-		encode: func() any { return *p },
-	}
+func versionField[M any](l label, at func(*M) *uint32) field {
+	return newField(l, at, func(_ Numbering, p *uint32, item []byte) (err error) {
+		*p, err = decodeUint32(item)
+		return err
+	}, func(_ Numbering, v uint32) any { return v })
 }
 
-func errorCodeField(n Numbering, p *ErrorCode) field {
-	return field{
-		label: labelErrCode,
-		decode: func(item cosekit.RawMessage) error {
-			number, err := cosekit.Uint(item)
-			if err == nil && number == 0 {
-				err = fmt.Errorf("0 is reserved")
-			}
-			*p = ErrorCode(n.errorCode(number))
-			return err
-		},
-		encode: func() any {
-			if *p == 0 {
-				return nil
-			}
-			return n.errorCode(uint64(*p))
-		},
-	}
+func errorCodeField[M any](at func(*M) *ErrorCode) field {
+	return newField(labelErrCode, at, func(n Numbering, p *ErrorCode, item []byte) error {
+		number, err := cosekit.Uint(item)
+		if err == nil && number == 0 {
+			err = fmt.Errorf("0 is reserved")
+		}
+		*p = ErrorCode(n.errorCode(number))
+		return err
+	}, func(n Numbering, v ErrorCode) any {
+		if v == 0 {
+			return nil
+		}
+		return n.errorCode(uint64(v))
+	})
 }
 
 // attestationFields are attestation-payload and attestation-payload-format. Where
 // only the format is present, Payload stays nil, which decode refuses.
-func attestationFields(p **AttestationPayload) []field {
-	target := func() *AttestationPayload {
+func attestationFields[M any](at func(*M) **AttestationPayload) []field {
+	target := func(p **AttestationPayload) *AttestationPayload {
 		if *p == nil {
 			*p = new(AttestationPayload)
 		}
 		return *p
 	}
-	return []field{{
-		label: labelAttestationPayload,
-		decode: func(item cosekit.RawMessage) (err error) {
-			target().Payload, err = cosekit.Bytes(item)
+	return []field{
+		newField(labelAttestationPayload, at, func(_ Numbering, p **AttestationPayload, item []byte) (err error) {
+			target(p).Payload, err = cosekit.Bytes(item)
 			return err
-		},
-		encode: func() any {
-			if *p == nil || (*p).Payload == nil {
+		}, func(_ Numbering, v *AttestationPayload) any {
+			if v == nil || v.Payload == nil {
 				return nil
 			}
-			return (*p).Payload
-		},
-	}, {
-		label: labelAttestationFormat,
-		decode: func(item cosekit.RawMessage) (err error) {
-			if target().Format, err = cosekit.Text(item); err == nil && (*p).Format == "" {
+			return v.Payload
+		}),
+		newField(labelAttestationFormat, at, func(_ Numbering, p **AttestationPayload, item []byte) (err error) {
+			if target(p).Format, err = cosekit.Text(item); err == nil && (*p).Format == "" {
 				err = fmt.Errorf("an empty media type")
 			}
 			return err
-		},
-		encode: func() any {
-			if *p == nil || (*p).Format == "" {
+		}, func(_ Numbering, v *AttestationPayload) any {
+			if v == nil || v.Format == "" {
 				return nil
 			}
-			return (*p).Format
-		},
-	}}
+			return v.Format
+		}),
+	}
 }
 
-func requestedTCsField(n Numbering, p *[]RequestedTC) field {
-	f := listField(labelRequestedTCList, p, func(item []byte) (RequestedTC, error) { return decodeRequestedTC(n, item) })
-	f.encode = func() any {
-		if len(*p) == 0 {
+func requestedTCsField[M any](at func(*M) *[]RequestedTC) field {
+	return newField(labelRequestedTCList, at, func(n Numbering, p *[]RequestedTC, item []byte) (err error) {
+		*p, err = decodeList(item, func(item []byte) (RequestedTC, error) { return decodeRequestedTC(n, item) })
+		return err
+	}, func(n Numbering, v []RequestedTC) any {
+		if len(v) == 0 {
 			return nil
 		}
-		list := make([]map[uint64]any, len(*p))
-		for i, r := range *p {
+		list := make([]map[uint64]any, len(v))
+		for i, r := range v {
 			list[i] = map[uint64]any{labelComponentID.number(n): r.Component}
 			if r.MinSequence != nil {
 				list[i][labelSequenceNumber.number(n)] = *r.MinSequence
@@ -187,8 +172,7 @@ func requestedTCsField(n Numbering, p *[]RequestedTC) field {
 			}
 		}
 		return list
-	}
-	return f
+	})
 }
 
 // decodeRequestedTC decodes requested-tc-info (section 4.3), a map that the

@@ -9,7 +9,7 @@ import (
 // *Success, *Error.
 type Message interface {
 	Kind() Kind
-	layout(Numbering) layout
+	layout() *layout
 }
 
 // Kind is the type of a message, whatever number an endpoint's numbering gives it.
