@@ -48,7 +48,10 @@ func BenchmarkSession(b *testing.B) {
 }
 
 func benchmarkSessions(b *testing.B, alg cosekit.Algorithm, update bool) {
-	f := newFleet(b, alg)
+	newFleet(b, alg).benchmark(b, update)
+}
+
+func (f *fleet) benchmark(b *testing.B, update bool) {
 	agents := f.enrol(b, b.N, update)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -82,6 +85,7 @@ type fleet struct {
 	tamKey  cosekit.Signer
 	report  cosekit.Signer
 	target  suit.ComponentID
+	devices int // so far
 }
 
 type virtualAgent struct {
@@ -178,17 +182,14 @@ func update(b *testing.B, s tam.Store, fn func(tam.Tx) error) {
 func (f *fleet) enrol(b *testing.B, n int, required bool) []virtualAgent {
 	agents := make([]virtualAgent, n)
 	now := time.Now()
+	first := f.devices
+	f.devices += n
 	for i := 0; i < n; i += 1000 {
 		update(b, f.store, func(tx tam.Tx) error {
 			for j := i; j < min(n, i+1000); j++ {
-				id := devices.ID(fmt.Sprintf("%08d", j))
-				a := virtualAgent{newKey(b, f.alg), id}
-				agents[j] = a
-				ueid := binary.BigEndian.AppendUint64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, uint64(j))
-				if err := tx.PutDevice(devices.Device{ID: id, UEID: ueid, State: devices.Accepted, CreatedAt: now, UpdatedAt: now}); err != nil {
-					return err
-				}
-				if err := tx.PutAgent(devices.Agent{Key: a.key.PublicKey(), Device: id, CreatedAt: now, LastSeen: now, AttestedAt: now}); err != nil {
+				id := deviceID(first + j)
+				agents[j] = virtualAgent{newKey(b, f.alg), id}
+				if err := f.put(tx, first+j, agents[j].key.PublicKey(), now); err != nil {
 					return err
 				}
 				if required {
@@ -201,6 +202,16 @@ func (f *fleet) enrol(b *testing.B, n int, required bool) []virtualAgent {
 		})
 	}
 	return agents
+}
+
+func deviceID(n int) devices.ID { return devices.ID(fmt.Sprintf("%08d", n)) }
+
+func (f *fleet) put(tx tam.Tx, n int, key *cosekit.PublicKey, now time.Time) error {
+	ueid := binary.BigEndian.AppendUint64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, uint64(n))
+	if err := tx.PutDevice(devices.Device{ID: deviceID(n), UEID: ueid, State: devices.Accepted, CreatedAt: now, UpdatedAt: now}); err != nil {
+		return err
+	}
+	return tx.PutAgent(devices.Agent{Key: key, Device: deviceID(n), CreatedAt: now, LastSeen: now, AttestedAt: now})
 }
 
 // session is one whole token session. It fails where the TAM strays from the script.
