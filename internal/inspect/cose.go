@@ -79,7 +79,8 @@ func (h headers) get(label int64) item {
 // coseContext is what the object around a COSE structure knows about it.
 type coseContext struct {
 	content  Kind   // what the payload is; empty to guess
-	detached []byte // the payload, where the structure does not carry it
+	detached []byte // what is signed, where the structure must not carry it
+	section  string // that says so
 }
 
 func (r *reader) cose(kind Kind, it item, c coseContext) Node {
@@ -118,9 +119,11 @@ func (r *reader) structure(kind Kind, it item, c coseContext) Node {
 	h := readHeaders(it.items[0], it.items[1])
 	n := r.headers(h, it.items[0])
 	content := it.items[2]
-	body := content.content
-	detached := !content.isBytes()
-	if detached && c.detached != nil {
+	body, detached := content.content, !content.isBytes()
+	if c.detached != nil {
+		if !detached {
+			r.lint(SeverityError, c.section, "the payload is attached, where that of the object around it is signed")
+		}
 		body, detached = c.detached, false
 	}
 	switch kind {

@@ -1,8 +1,10 @@
 package inspect
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -139,9 +141,15 @@ func (r *Result) Sound() bool {
 	return true
 }
 
+// signed reports whether there is a signature or MAC, and none is false.
+func (r *Result) signed() bool {
+	return r.Sound() && slices.ContainsFunc(r.Checks, func(c Check) bool { return c.What != "digest" })
+}
+
 // WriteText writes the result for people; full writes long strings whole.
 func (r *Result) WriteText(w io.Writer, full bool) error {
-	p := &printer{w: w, full: full}
+	buffered := bufio.NewWriter(w)
+	p := &printer{w: buffered, full: full}
 	p.printf("%s, %d bytes", r.Description, r.Size)
 	if r.Numbering != nil {
 		p.printf(", numbering %s", *r.Numbering)
@@ -154,8 +162,11 @@ func (r *Result) WriteText(w io.Writer, full bool) error {
 	p.node(&top, 0)
 	p.checks(r.Checks)
 	p.lint(r.Lint)
-	p.opinions(r.Opinions, r.Sound())
-	return p.err
+	p.opinions(r)
+	if p.err != nil {
+		return p.err
+	}
+	return buffered.Flush()
 }
 
 func (p *printer) checks(list []Check) {
@@ -184,19 +195,24 @@ func (p *printer) lint(list []Lint) {
 	}
 }
 
+// signable are the objects that nobody acts on without a signature.
+var signable = []Kind{KindTEEP, KindEnvelope, KindReport, KindEAT}
+
 // opinions writes what was refused, and in one line that the whole was not. The
 // decoders know nothing of keys, so a false signature is no matter of theirs.
-func (p *printer) opinions(list []Opinion, sound bool) {
-	if len(list) == 0 {
+func (p *printer) opinions(r *Result) {
+	if len(r.Opinions) == 0 {
 		p.printf("\nTamarack reads no object of this kind by itself.\n")
 		return
 	}
 	p.printf("\n")
-	for i, o := range list {
+	for i, o := range r.Opinions {
 		switch {
 		case !o.Accepted:
 			p.printf("Tamarack refuses the %s at %s: %s\n", kinds[o.Kind].title, printable(o.Path), printable(o.Reason))
-		case i == 0 && sound:
+		case i == 0 && r.Sound() && !r.signed() && slices.Contains(signable, o.Kind):
+			p.printf("Tamarack accepts the %s as it is encoded; nothing signs it.\n", kinds[o.Kind].title)
+		case i == 0 && r.Sound():
 			p.printf("Tamarack accepts the %s as it is encoded.\n", kinds[o.Kind].title)
 		case i == 0:
 			p.printf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.\n", kinds[o.Kind].title)

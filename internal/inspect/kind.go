@@ -237,7 +237,21 @@ func strictEnvelope(_ teep.Numbering, data []byte) error {
 	if measured, err := e.MeasureDigest(); err != nil || !measured.Equal(e.Digest()) {
 		return errors.Join(suit.ErrDigest, err)
 	}
-	_, err = e.UnverifiedManifest()
+	if _, err = e.UnverifiedManifest(); err != nil {
+		return err
+	}
+	return strictBlocks(e.UnverifiedBlocks())
+}
+
+// strictBlocks wants a block that can be judged: one is enough, as for a device.
+func strictBlocks(blocks []suit.Block) error {
+	err := suit.ErrNoAuthentication
+	for _, b := range blocks {
+		if b.Err == nil {
+			return nil
+		}
+		err = b.Err
+	}
 	return err
 }
 
@@ -247,11 +261,21 @@ func strictManifest(_ teep.Numbering, data []byte) error {
 }
 
 func strictReport(_ teep.Numbering, data []byte) error {
-	signed, err := suit.OpenReport(data)
-	if err == nil {
-		_, err = signed.Unverified()
+	report, err := suit.OpenReport(data)
+	if err != nil {
+		return err
 	}
-	return err
+	if _, err = report.Unverified(); err != nil || !report.Protected() {
+		return err
+	}
+	carried, err := report.Key()
+	if err != nil {
+		return err
+	}
+	if named, ok := report.KeyID(); ok && carried != nil && carried.Thumbprint() != named {
+		return fmt.Errorf("%w: the header carries another key than the signature names", cosekit.ErrKey)
+	}
+	return nil
 }
 
 func strictEAT(_ teep.Numbering, data []byte) error {
@@ -259,8 +283,12 @@ func strictEAT(_ teep.Numbering, data []byte) error {
 		_, err := attest.DecodeClaims(data)
 		return err
 	}
-	_, err := attest.ParseEAT(data)
-	return err
+	token, err := attest.ParseEAT(data)
+	if err != nil {
+		return err
+	}
+	// Freshness may be shown by a timestamp, so the nonce may be missing.
+	return token.UnverifiedClaims().CheckProfile(false)
 }
 
 func strictKey(_ teep.Numbering, data []byte) error {

@@ -71,7 +71,7 @@ var encodingFaults = []struct {
 	faultText:         {SeverityError, "text that is not UTF-8", secWellFormed},
 	faultSimple:       {SeverityError, "reserved simple value", "RFC 8949 section 3.3"},
 	faultIndefinite:   {SeverityError, "indefinite length", secDeterministic},
-	faultNotPreferred: {SeverityError, "head longer than needed", secPreferred},
+	faultNotPreferred: {SeverityWarning, "head longer than needed", secPreferred},
 	faultOrder:        {SeverityWarning, "map key out of deterministic order", secDeterministic},
 }
 

@@ -142,7 +142,7 @@ func authenticationBlock(digest []byte) shape {
 		if _, tags := it.untagged(); len(tags) == 0 {
 			r.lint(SeverityError, secSUITAuth, "authentication block without a tag")
 		}
-		return r.cose(kind, it, coseContext{detached: append([]byte{}, digest...)})
+		return r.cose(kind, it, coseContext{detached: append([]byte{}, digest...), section: secSUITAuth})
 	}
 }
 

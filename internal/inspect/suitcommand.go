@@ -146,7 +146,7 @@ func parameterShape(code suit.ParameterCode) shape {
 	case suit.ParameterSourceComponent:
 		return func(r *reader, it item) Node { return names(r.componentAt)(r, it) }
 	case suit.ParameterVersion:
-		return maybeWrapped(versionMatch)
+		return maybeWrapped(either(looksVersionMatch, versionMatch, version)) // asked for, or measured
 	case suit.ParameterWaitInfo:
 		return maybeWrapped(waitInfo)
 	}
