@@ -54,14 +54,13 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "tamctl: %v\n", err)
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		fmt.Fprintf(stderr, "  next: %s\n", hinted.Hint())
+	if next := nextStep(cmd, err); next != "" {
+		fmt.Fprintf(stderr, "  next: %s\n", next)
 	}
 	return exitCode(err)
 }
@@ -77,17 +76,29 @@ func rootCommand(app *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	flags := root.PersistentFlags()
-	flags.StringVar(&app.server, "server", "", "URL of the server's API (env TAMCTL_SERVER; default "+defaultServer+")")
-	flags.StringVar(&app.tokenFile, "token-file", "", "file that holds the API token (env TAMCTL_TOKEN_FILE)")
-	flags.StringVarP(&app.format, "output", "o", "table", "how to show results: table, json or yaml")
-	root.AddCommand(
-		suitCommand(app), keygenCommand(), inspectCommand(app),
+	root.AddCommand(suitCommand(), keygenCommand(), app.showing(inspectCommand(app)))
+	for _, cmd := range []*cobra.Command{
 		manifestCommand(app), deviceCommand(app),
 		publisherCommand(app), attestationAnchorCommand(app),
 		keyCommand(app), eventCommand(app),
-	)
+	} {
+		root.AddCommand(app.showing(app.asking(cmd)))
+	}
 	return root
+}
+
+// asking gives a command, and those below it, the flags that find the server.
+func (a *app) asking(cmd *cobra.Command) *cobra.Command {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.server, "server", "", "URL of the server's API (env TAMCTL_SERVER; default "+defaultServer+")")
+	flags.StringVar(&a.tokenFile, "token-file", "", "file that holds the API token (env TAMCTL_TOKEN_FILE)")
+	return cmd
+}
+
+// showing gives a command, and those below it, the choice of the format.
+func (a *app) showing(cmd *cobra.Command) *cobra.Command {
+	cmd.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "how to show results: table, json or yaml")
+	return cmd
 }
 
 func exitCode(err error) int {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -16,24 +14,24 @@ import (
 	"github.com/tamarack-tam/tamarack/suit/author"
 )
 
-func suitCommand(app *app) *cobra.Command {
-	return group("suit", "Make and sign SUIT envelopes, in files", suitCreate(app), suitSign(app))
+func suitCommand() *cobra.Command {
+	return group("suit", "Make and sign SUIT envelopes, in files", suitCreate(), suitSign())
 }
 
-// creation are the flags of 'suit create'. Each is the key of the same name in a
-// description file and stands above it.
+// creation are the flags of 'suit create'. Each stands above its key in a
+// description file.
 type creation struct {
 	file                           string
 	component, manifestComponent   string
 	sequence                       uint64
-	vendorDomain, vendorID         string
-	classInfo, classID, deviceID   string
+	vendor, vendorID               string
+	class, classID, deviceID       string
 	payload, uri, uriBase, version string
 	integrated                     bool
 	key, out                       string
 }
 
-func suitCreate(app *app) *cobra.Command {
+func suitCreate() *cobra.Command {
 	var c creation
 	cmd := &cobra.Command{
 		Use:   "create --out FILE",
@@ -56,8 +54,8 @@ A description file has these keys; the paths in it start from its folder:
     uri-base: https://tam.example.com/payloads   # or uri: …, or integrated: true
   text:                            # optional, by language
     en: {component: Says hello}`,
-		Example: `  tamctl suit create --component app/hello --sequence 1 --vendor-domain example.com \
-    --class-info 'thermostat rev 2' --payload hello.wasm \
+		Example: `  tamctl suit create --component app/hello --sequence 1 --vendor example.com \
+    --class 'thermostat rev 2' --payload hello.wasm \
     --uri-base https://tam.example.com/payloads --key publisher.pem --out hello.suit
   tamctl suit create -f hello.yaml --sequence 4 --out hello.suit`,
 		Args: noArguments,
@@ -67,9 +65,9 @@ A description file has these keys; the paths in it start from its folder:
 	f.StringVar(&c.component, "component", "", "component that is installed, for example app/hello")
 	f.StringVar(&c.manifestComponent, "manifest-component", "", "name of the manifest itself (default COMPONENT/suit)")
 	f.Uint64Var(&c.sequence, "sequence", 0, "sequence number, higher than that of the last manifest")
-	f.StringVar(&c.vendorDomain, "vendor-domain", "", "domain of the devices' vendor")
+	f.StringVar(&c.vendor, "vendor", "", "domain of the devices' vendor")
 	f.StringVar(&c.vendorID, "vendor-id", "", "vendor id (UUID) instead of a domain")
-	f.StringVar(&c.classInfo, "class-info", "", "what the vendor calls this class of devices")
+	f.StringVar(&c.class, "class", "", "what the vendor calls this class of devices")
 	f.StringVar(&c.classID, "class-id", "", "class id (UUID) instead of the words for it")
 	f.StringVar(&c.deviceID, "device-id", "", "the one device (UUID) that it is for")
 	f.StringVar(&c.payload, "payload", "", "file that is installed")
@@ -80,8 +78,8 @@ A description file has these keys; the paths in it start from its folder:
 	f.StringVar(&c.key, "key", "", "private key file of the publisher, to sign at once")
 	f.StringVar(&c.out, "out", "", "file to write the envelope to (required)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := app.fileOnly(c.out); err != nil {
-			return err
+		if c.out == "" {
+			return usage("say where to write the envelope, with --out")
 		}
 		d, err := c.description()
 		if err != nil {
@@ -90,17 +88,6 @@ A description file has these keys; the paths in it start from its folder:
 		return c.create(cmd.OutOrStdout(), d)
 	}
 	return cmd
-}
-
-// fileOnly refuses --output where a file is meant, and a missing --out.
-func (a *app) fileOnly(out string) error {
-	if a.format != "table" {
-		return usage("--output is the format of what the server answers; name the file with --out")
-	}
-	if out == "" {
-		return usage("say where to write the envelope, with --out")
-	}
-	return nil
 }
 
 // description reads the file, if there is one, and lays the flags over it.
@@ -114,11 +101,11 @@ func (c *creation) description() (*author.Description, error) {
 	}
 	set(&d.SequenceNumber, c.sequence)
 	// What names the same thing in another way gives place.
-	if c.vendorDomain != "" {
-		d.VendorDomain, d.VendorID = c.vendorDomain, uuid.Nil
+	if c.vendor != "" {
+		d.VendorDomain, d.VendorID = c.vendor, uuid.Nil
 	}
-	if c.classInfo != "" {
-		d.ClassInfo, d.ClassID = c.classInfo, uuid.Nil
+	if c.class != "" {
+		d.ClassInfo, d.ClassID = c.class, uuid.Nil
 	}
 	if c.vendorID != "" {
 		d.VendorDomain = ""
@@ -162,6 +149,9 @@ func parse[T any](field *T, name, flag string, read func(string) (T, error)) err
 }
 
 func (c *creation) create(stdout io.Writer, d *author.Description) error {
+	if err := replaceable(c.out, c.file, c.key, d.Payload.File); err != nil {
+		return err
+	}
 	m, payloads, err := author.Create(d)
 	if errors.Is(err, author.ErrDescription) {
 		return usageError{err}
@@ -173,25 +163,32 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if err != nil {
 		return err
 	}
-	next := fmt.Sprintf("tamctl suit sign %s --key FILE", c.out)
+	next := fmt.Sprintf("tamctl suit sign %s --key FILE", word(c.out))
 	if c.key != "" {
 		if envelope, err = signEnvelope(envelope, c.key); err != nil {
 			return err
 		}
-		next = "tamctl manifest publish " + c.out
-		if !d.Payload.Integrated {
-			next += " --payload " + d.Payload.File
-		}
+		next = publishStep(c.out, envelope, d.Payload.File)
 	}
 	if err := writeEnvelope(c.out, envelope); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s: %s sequence %d, manifest %s\n  next: %s\n",
+	_, err = fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n  next: %s\n",
 		c.out, m.ComponentID, m.SequenceNumber, envelope.Digest(), next)
 	return err
 }
 
-func suitSign(app *app) *cobra.Command {
+// publishStep is the command that publishes an envelope and the payload that it
+// does not carry.
+func publishStep(path string, envelope *suit.Envelope, payload string) string {
+	step := "tamctl manifest publish " + word(path)
+	if len(envelope.IntegratedNames()) == 0 {
+		step += " --payload " + word(payload)
+	}
+	return step
+}
+
+func suitSign() *cobra.Command {
 	var key, out string
 	cmd := &cobra.Command{
 		Use:     "sign ENVELOPE --key FILE",
@@ -206,30 +203,39 @@ func suitSign(app *app) *cobra.Command {
 		if out == "" {
 			out = args[0]
 		}
-		if err := app.fileOnly(out); err != nil {
-			return err
-		}
 		if key == "" {
 			return usage("name the publisher's private key, with --key; 'tamctl keygen' makes one")
 		}
-		data, err := os.ReadFile(args[0])
-		if err != nil {
-			return err
-		}
-		envelope, err := suit.Decode(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		if envelope, err = signEnvelope(envelope, key); err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		if err := writeEnvelope(out, envelope); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "signed %s: manifest %s\n  next: tamctl manifest publish %s\n", out, envelope.Digest(), out)
-		return err
+		return signFile(cmd.OutOrStdout(), args[0], key, out)
 	}
 	return cmd
+}
+
+func signFile(stdout io.Writer, path, key, out string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	envelope, err := suit.Decode(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := replaceable(out, key); err != nil {
+		return err
+	}
+	signed, err := signEnvelope(envelope, key)
+	if errors.Is(err, suit.ErrSigned) {
+		return advise(fmt.Errorf("%s: %w", path, err),
+			"publish it: %s; for another signature make it anew with 'tamctl suit create'", publishStep(path, envelope, "FILE"))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := writeEnvelope(out, signed); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "signed %s\n  manifest %s\n  next: %s\n", out, signed.Digest(), publishStep(out, signed, "FILE"))
+	return err
 }
 
 func signEnvelope(envelope *suit.Envelope, keyFile string) (*suit.Envelope, error) {
@@ -240,60 +246,10 @@ func signEnvelope(envelope *suit.Envelope, keyFile string) (*suit.Envelope, erro
 	return envelope.Sign(signer)
 }
 
-// writeEnvelope replaces the file at once or leaves it as it is.
 func writeEnvelope(path string, envelope *suit.Envelope) error {
 	data, err := envelope.Encode(true)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-func keygenCommand() *cobra.Command {
-	var algorithm string
-	cmd := &cobra.Command{
-		Use:   "keygen FILE",
-		Short: "Make a publisher's key",
-		Long: `Keygen writes a new private key to FILE, which must not exist yet and which only its
-owner can read, and the public key beside it: publisher.pem and publisher.pub.pem.
-Whoever has the private key can sign for the publisher: keep it off the server.`,
-		Example: "  tamctl keygen publisher.pem",
-		Args:    exactly("FILE"),
-	}
-	cmd.Flags().StringVar(&algorithm, "algorithm", "esp256", "esp256 or ed25519")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		alg, ok := map[string]cosekit.Algorithm{"esp256": cosekit.ESP256, "ed25519": cosekit.Ed25519}[algorithm]
-		if !ok {
-			return usage("algorithm %q is not esp256 or ed25519", algorithm)
-		}
-		signer, err := cosekit.CreateKeyFile(args[0], alg)
-		if errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("%s exists already and is left as it is; choose another name", args[0])
-		}
-		if err != nil {
-			return err
-		}
-		public := publicPath(args[0])
-		if err := os.WriteFile(public, signer.PublicKey().PEM(), 0o644); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s and %s: key %s\n  next: tamctl publisher add %s --title NAME --component PREFIX\n",
-			args[0], public, signer.PublicKey().Thumbprint(), public)
-		return err
-	}
-	return cmd
-}
-
-// publicPath is the name of the public key's file.
-func publicPath(private string) string {
-	return strings.TrimSuffix(private, ".pem") + ".pub.pem"
+	return writeWhole(path, data, os.Rename)
 }
