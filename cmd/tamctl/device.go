@@ -12,7 +12,7 @@ import (
 )
 
 const deviceHelp = `DEVICE is the id of a device, the first digits of it (four at least, where only one
-device has them), or its ueid in hexadecimal digits.`
+device has them), or its whole ueid in hexadecimal digits ('tamctl device list --wide').`
 
 func deviceCommand(app *app) *cobra.Command {
 	return group("device", "Show devices, admit them, and say what they must have",
@@ -42,11 +42,7 @@ func deviceList(app *app) *cobra.Command {
 		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Device, error) {
 			return allPages(func(after *string) ([]client.Device, string, error) {
 				params.After = after
-				r, err := api.ListDevicesWithResponse(cmd.Context(), &params)
-				if err != nil {
-					return nil, "", transportFault(err)
-				}
-				page, err := result(r.JSON200, r)
+				page, err := got(api.ListDevicesWithResponse(cmd.Context(), &params))
 				return page.Items, page.Next, err
 			})
 		})
@@ -56,7 +52,7 @@ func deviceList(app *app) *cobra.Command {
 		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
 			row(t, "ID", "STATE", "LAST SEEN", "UEID")
 			for _, d := range list {
-				row(t, d.ID, d.State, d.LastSeen, brief(d.UEID, wide))
+				row(t, d.ID, d.State, d.LastSeen, elided(d.UEID, wide))
 			}
 		})
 	}
@@ -83,11 +79,10 @@ func deviceShow(app *app) *cobra.Command {
 }
 
 func findDevice(ctx context.Context, api *client.ClientWithResponses, ref string) (client.DeviceDetail, error) {
-	r, err := api.GetDeviceWithResponse(ctx, ref)
-	if err != nil {
-		return client.DeviceDetail{}, transportFault(err)
+	if err := enoughDigits(ref); err != nil {
+		return client.DeviceDetail{}, err
 	}
-	return result(r.JSON200, r)
+	return got(api.GetDeviceWithResponse(ctx, ref))
 }
 
 func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {

@@ -147,7 +147,7 @@ func TestProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := out.String()
-	if !strings.Contains(text, "\rfile [#####.....]  50% of 200 B") || !strings.Contains(text, "[##########] 100%") || !strings.HasSuffix(text, "\r\x1b[K") {
+	if !strings.Contains(text, "\rfile [#####.....]  50% of 200 bytes") || !strings.Contains(text, "[##########] 100%") || !strings.HasSuffix(text, "\r\x1b[K") {
 		t.Errorf("drawn: %q", text)
 	}
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -167,7 +167,7 @@ func TestPrintable(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 30: "5.0 GiB"} {
+	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1 KiB", 1536: "1.5 KiB", 5 << 30: "5 GiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) is %q, want %q", n, got, want)
 		}

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,7 @@ func manifestPublish(app *app) *cobra.Command {
 		Short: "Publish a signed envelope, its payloads first",
 		Long: `Publish uploads the payloads, then the signed envelope that names them. The server
 checks the signature, the publisher's rights, the sequence number and the payloads,
-and refuses what devices would refuse. Uploading the same payload again is harmless.`,
+and refuses what devices would refuse. Publishing the same again is harmless.`,
 		Example: `  tamctl manifest publish hello.suit --payload hello.wasm`,
 		Args:    exactly("ENVELOPE"),
 	}
@@ -36,33 +38,44 @@ and refuses what devices would refuse. Uploading the same payload again is harml
 		if err := app.checkFormat(); err != nil {
 			return err
 		}
-		envelope, err := os.ReadFile(args[0])
+		data, err := os.ReadFile(args[0])
 		if err != nil {
 			return err
 		}
-		if _, err := suit.Decode(envelope); err != nil {
-			return fmt.Errorf("%s is no SUIT envelope: %w; make one with 'tamctl suit create'", args[0], err)
-		}
-		api, err := app.connect()
+		envelope, err := suit.Decode(data)
 		if err != nil {
-			return err
+			return advise(fmt.Errorf("%s is no SUIT envelope: %w", args[0], err), "make one with 'tamctl suit create'")
 		}
-		for _, path := range payloads {
-			if err := app.upload(cmd.Context(), api, path); err != nil {
-				return err
+		m, err := query(app, func(api *client.ClientWithResponses) (client.Manifest, error) {
+			for _, path := range payloads {
+				if err := app.upload(cmd.Context(), api, path); err != nil {
+					return client.Manifest{}, err
+				}
 			}
-		}
-		r, err := api.PublishManifestWithBodyWithResponse(cmd.Context(), suit.MediaTypeEnvelope, bytes.NewReader(envelope))
-		if err != nil {
-			return transportFault(err)
-		}
-		m, err := result(r.JSON201, r)
+			return app.publish(cmd.Context(), api, data, envelope)
+		})
 		if err != nil {
 			return err
 		}
 		return app.show(cmd.OutOrStdout(), m, func(t *tabwriter.Writer) { describeManifest(t, m) })
 	}
 	return cmd
+}
+
+// publish sends an envelope. That its manifest is there already is no failure: the
+// answer to an earlier attempt may have been lost.
+func (a *app) publish(ctx context.Context, api *client.ClientWithResponses, data []byte, envelope *suit.Envelope) (client.Manifest, error) {
+	m, err := made(api.PublishManifestWithBodyWithResponse(ctx, suit.MediaTypeEnvelope, bytes.NewReader(data)))
+	var refused *refusedError
+	if !errors.As(err, &refused) || refused.Code != "already-published" {
+		return m, err
+	}
+	digest := envelope.Digest().String()
+	if m, err = got(api.GetManifestWithResponse(ctx, digest)); err != nil {
+		return m, err
+	}
+	_, err = fmt.Fprintf(a.stderr, "already published on %s, nothing is changed\n", instant(m.PublishedAt))
+	return m, err
 }
 
 // upload streams one payload to the server.
@@ -87,45 +100,31 @@ func (a *app) upload(ctx context.Context, api *client.ClientWithResponses, path 
 		r.Header.Set("Expect", "100-continue")
 		return nil
 	}
-	r, err := api.UploadPayloadWithBodyWithResponse(ctx, "application/octet-stream", io.TeeReader(f, bar), announce)
-	if err != nil {
-		return transportFault(err)
-	}
-	p, err := result(r.JSON201, r)
+	p, err := made(api.UploadPayloadWithBodyWithResponse(ctx, "application/octet-stream", io.TeeReader(f, bar), announce))
 	if err != nil {
 		return err
 	}
 	bar.done()
-	_, err = fmt.Fprintf(a.stderr, "uploaded %s: %s, %s\n", path, p.Digest, size(p.Size))
+	_, err = fmt.Fprintf(a.stderr, "uploaded %s, %s\n  %s\n", path, size(p.Size), p.Digest)
 	return err
 }
 
 func manifestList(app *app) *cobra.Command {
 	var component string
-	var wide bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the manifests on the server",
 		Example: "  tamctl manifest list --component app/hello",
-		Args:    noArguments,
 	}
 	cmd.Flags().StringVar(&component, "component", "", "only manifests of this component, the highest sequence number first")
-	cmd.Flags().BoolVar(&wide, "wide", false, "whole digests and thumbprints")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Manifest, error) {
-			return listManifests(cmd.Context(), api, component)
-		})
-		if err != nil {
-			return err
+	return listing(app, cmd, "whole digests and thumbprints", func(ctx context.Context, api *client.ClientWithResponses) ([]client.Manifest, error) {
+		return listManifests(ctx, api, component)
+	}, func(t *tabwriter.Writer, list []client.Manifest, wide bool) {
+		row(t, "DIGEST", "COMPONENT", "SEQUENCE", "SIZE", "SIGNER", "PUBLISHED")
+		for _, m := range list {
+			row(t, brief(m.Digest, wide), m.Component, m.Sequence, size(m.Size), elided(m.Signer, wide), m.PublishedAt)
 		}
-		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
-			row(t, "DIGEST", "COMPONENT", "SEQUENCE", "SIZE", "SIGNER", "PUBLISHED")
-			for _, m := range list {
-				row(t, brief(m.Digest, wide), m.Component, m.Sequence, size(m.Size), brief(m.Signer, wide), m.PublishedAt)
-			}
-		})
-	}
-	return cmd
+	})
 }
 
 func listManifests(ctx context.Context, api *client.ClientWithResponses, component string) ([]client.Manifest, error) {
@@ -135,11 +134,7 @@ func listManifests(ctx context.Context, api *client.ClientWithResponses, compone
 	}
 	return allPages(func(after *string) ([]client.Manifest, string, error) {
 		params.After = after
-		r, err := api.ListManifestsWithResponse(ctx, &params)
-		if err != nil {
-			return nil, "", transportFault(err)
-		}
-		page, err := result(r.JSON200, r)
+		page, err := got(api.ListManifestsWithResponse(ctx, &params))
 		return page.Items, page.Next, err
 	})
 }
@@ -148,16 +143,15 @@ func manifestShow(app *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "show DIGEST",
 		Short:   "Show a manifest and what it installs",
-		Long:    "Show finds the manifest by its digest or the first digits of it, as 'manifest list' prints them.",
+		Long:    "Show finds the manifest by its digest or the first digits of it (four at least), as 'manifest list' prints them.",
 		Example: "  tamctl manifest show 9f86d081884c",
 		Args:    exactly("DIGEST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := enoughDigits(strings.TrimPrefix(args[0], "sha-256:")); err != nil {
+				return err
+			}
 			m, err := query(app, func(api *client.ClientWithResponses) (client.Manifest, error) {
-				r, err := api.GetManifestWithResponse(cmd.Context(), args[0])
-				if err != nil {
-					return client.Manifest{}, transportFault(err)
-				}
-				return result(r.JSON200, r)
+				return got(api.GetManifestWithResponse(cmd.Context(), args[0]))
 			})
 			if err != nil {
 				return err
@@ -165,6 +159,14 @@ func manifestShow(app *app) *cobra.Command {
 			return app.show(cmd.OutOrStdout(), m, func(t *tabwriter.Writer) { describeManifest(t, m) })
 		},
 	}
+}
+
+// enoughDigits refuses a reference that the server would not look up.
+func enoughDigits(ref string) error {
+	if len(ref) < 4 {
+		return usage("%q is too short to name one thing: give four digits at least", ref)
+	}
+	return nil
 }
 
 func describeManifest(t *tabwriter.Writer, m client.Manifest) {
@@ -178,7 +180,15 @@ func describeManifest(t *tabwriter.Writer, m client.Manifest) {
 	for _, target := range m.Targets {
 		fact(t, "installs", target.Component)
 		fact(t, "  image", target.ImageDigest)
-		fact(t, "  size", fmt.Sprintf("%d bytes", target.ImageSize))
-		fact(t, "  from", target.URI)
+		if target.ImageSize > 0 {
+			fact(t, "  size", size(target.ImageSize))
+		}
+		fact(t, "  from", source(target))
 	}
+}
+
+// source is where devices fetch a target, cut where it repeats the digest.
+func source(target client.Target) string {
+	hex := strings.TrimPrefix(target.ImageDigest, "sha-256:")
+	return strings.Replace(target.URI, hex, elided(hex, false), 1)
 }

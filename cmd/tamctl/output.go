@@ -83,7 +83,8 @@ func printable(text string) string {
 }
 
 // brief cuts a digest or an id to the digits that tell it from others, unless all
-// are wanted. They are enough for 'show'.
+// are wanted. They are enough for 'show'; what is named whole only goes through
+// elided instead.
 func brief(text string, wide bool) string {
 	const digits = 12
 	name, hex, found := strings.Cut(text, ":")
@@ -98,6 +99,14 @@ func brief(text string, wide bool) string {
 	return name + hex[:digits]
 }
 
+// elided is brief with a sign that something is missing.
+func elided(text string, wide bool) string {
+	if short := brief(text, wide); short != text {
+		return short + "…"
+	}
+	return text
+}
+
 // briefName cuts an actor or a subject of the audit log: "manifest:sha-256:…".
 func briefName(name string, wide bool) string {
 	kind, rest, found := strings.Cut(name, ":")
@@ -107,15 +116,13 @@ func briefName(name string, wide bool) string {
 	return kind + ":" + brief(strings.TrimPrefix(rest, "sha-256:"), false)
 }
 
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
+// size writes a number of bytes for people.
+func size[T int64 | uint64](n T) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	value, unit := float64(n), 0
+	for value >= 1024 && unit < len(units)-1 {
+		value /= 1024
+		unit++
 	}
-	value, prefix := float64(n)/unit, 0
-	for value >= unit && prefix < 4 {
-		value /= unit
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[prefix])
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + units[unit]
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,34 +20,52 @@ func publisherCommand(app *app) *cobra.Command {
 	return group("publisher", "Say who may sign manifests", publisherAdd(app), publisherList(app))
 }
 
-// newKey are the flags of a key that is to be trusted.
-type newKey struct {
-	title            string
-	notBefore, until string
+// trusted is a key that the server is to trust, and for how long.
+type trusted struct {
+	public, title string
+	from, until   time.Time
 }
 
-func (k *newKey) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&k.title, "title", "", "whose key it is, for people (required)")
-	cmd.Flags().StringVar(&k.notBefore, "from", "", "when trust in it begins, for example 2026-12-01T00:00:00Z")
-	cmd.Flags().StringVar(&k.until, "until", "", "when trust in it ends")
+// trusting makes cmd the command that adds a key to those that the server trusts.
+func trusting[T any](app *app, cmd *cobra.Command,
+	add func(context.Context, *client.ClientWithResponses, trusted) (T, error),
+	describe func(*tabwriter.Writer, T),
+) *cobra.Command {
+	var title, from, until string
+	cmd.Args = exactly("PUBLIC-KEY")
+	cmd.Flags().StringVar(&title, "title", "", "whose key it is, for people (required)")
+	cmd.Flags().StringVar(&from, "from", "", "when trust in it begins, for example 2026-12-01T00:00:00Z")
+	cmd.Flags().StringVar(&until, "until", "", "when trust in it ends")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if title == "" {
+			return usage("say whose key it is, with --title")
+		}
+		key := trusted{title: title}
+		err := errors.Join(
+			parse(&key.from, "--from", from, readTime),
+			parse(&key.until, "--until", until, readTime),
+		)
+		if err != nil {
+			return err
+		}
+		if key.public, err = readKey(args[0]); err != nil {
+			return err
+		}
+		added, err := query(app, func(api *client.ClientWithResponses) (T, error) { return add(cmd.Context(), api, key) })
+		if err != nil {
+			return err
+		}
+		return app.show(cmd.OutOrStdout(), added, func(t *tabwriter.Writer) { describe(t, added) })
+	}
+	return cmd
 }
 
-func (k *newKey) period() (from, until time.Time, err error) {
-	if k.title == "" {
-		return from, until, usage("say whose key it is, with --title")
+func readTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is not a time such as 2026-12-01T00:00:00Z", text)
 	}
-	for _, bound := range []struct {
-		flag, text string
-		value      *time.Time
-	}{{"--from", k.notBefore, &from}, {"--until", k.until, &until}} {
-		if bound.text == "" {
-			continue
-		}
-		if *bound.value, err = time.Parse(time.RFC3339, bound.text); err != nil {
-			return from, until, usage("%s %q is not a time such as 2026-12-01T00:00:00Z", bound.flag, bound.text)
-		}
-	}
-	return from, until, nil
+	return t, nil
 }
 
 // readKey reads a public key file and returns it as the API takes it.
@@ -67,7 +87,6 @@ func readKey(path string) (string, error) {
 }
 
 func publisherAdd(app *app) *cobra.Command {
-	var key newKey
 	var components []string
 	var all bool
 	cmd := &cobra.Command{
@@ -79,48 +98,28 @@ is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key. Devices decide by thei
 trust anchors besides.`,
 		Example: `  tamctl publisher add hello.pub.pem --title 'Hello team' --component app/hello
   tamctl publisher add root.pub.pem --title 'Release team' --all-components`,
-		Args: exactly("PUBLIC-KEY"),
+		PreRunE: func(*cobra.Command, []string) error {
+			if all != (len(components) == 0) {
+				return usage("give either --component, once for each prefix, or --all-components")
+			}
+			return nil
+		},
 	}
-	key.register(cmd)
 	cmd.Flags().StringArrayVar(&components, "component", nil, "component-id prefix that it may sign for; may be repeated")
 	cmd.Flags().BoolVar(&all, "all-components", false, "it may sign for every component")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		from, until, err := key.period()
-		if err != nil {
-			return err
-		}
-		if all != (len(components) == 0) {
-			return usage("give either --component, once for each prefix, or --all-components")
-		}
-		public, err := readKey(args[0])
-		if err != nil {
-			return err
-		}
-		p, err := query(app, func(api *client.ClientWithResponses) (client.Publisher, error) {
-			r, err := api.AddPublisherWithResponse(cmd.Context(), client.NewPublisher{
-				PublicKey: public, Title: key.title, NotBefore: from, NotAfter: until,
-				Components: components, AllComponents: all,
-			})
-			if err != nil {
-				return client.Publisher{}, transportFault(err)
-			}
-			return result(r.JSON201, r)
-		})
-		if err != nil {
-			return err
-		}
-		return app.show(cmd.OutOrStdout(), p, func(t *tabwriter.Writer) { describePublisher(t, p) })
-	}
-	return cmd
-}
-
-func describePublisher(t *tabwriter.Writer, p client.Publisher) {
-	fact(t, "publisher", p.Title)
-	fact(t, "key", p.Thumbprint)
-	fact(t, "algorithm", p.Algorithm)
-	fact(t, "may sign", scope(p))
-	fact(t, "from", p.NotBefore)
-	fact(t, "until", p.NotAfter)
+	return trusting(app, cmd, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.Publisher, error) {
+		return made(api.AddPublisherWithResponse(ctx, client.NewPublisher{
+			PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until,
+			Components: components, AllComponents: all,
+		}))
+	}, func(t *tabwriter.Writer, p client.Publisher) {
+		fact(t, "publisher", p.Title)
+		fact(t, "key", p.Thumbprint)
+		fact(t, "algorithm", p.Algorithm)
+		fact(t, "may sign", scope(p))
+		fact(t, "from", p.NotBefore)
+		fact(t, "until", p.NotAfter)
+	})
 }
 
 func scope(p client.Publisher) string {
@@ -131,33 +130,19 @@ func scope(p client.Publisher) string {
 }
 
 func publisherList(app *app) *cobra.Command {
-	var wide bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List who may sign manifests",
 		Example: "  tamctl publisher list",
-		Args:    noArguments,
 	}
-	cmd.Flags().BoolVar(&wide, "wide", false, "whole thumbprints")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Publisher, error) {
-			r, err := api.ListPublishersWithResponse(cmd.Context())
-			if err != nil {
-				return nil, transportFault(err)
-			}
-			return result(r.JSON200, r)
-		})
-		if err != nil {
-			return err
+	return listing(app, cmd, "whole thumbprints", func(ctx context.Context, api *client.ClientWithResponses) ([]client.Publisher, error) {
+		return got(api.ListPublishersWithResponse(ctx))
+	}, func(t *tabwriter.Writer, list []client.Publisher, wide bool) {
+		row(t, "KEY", "ALGORITHM", "TITLE", "MAY SIGN", "UNTIL")
+		for _, p := range list {
+			row(t, elided(p.Thumbprint, wide), p.Algorithm, p.Title, scope(p), p.NotAfter)
 		}
-		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
-			row(t, "KEY", "ALGORITHM", "TITLE", "MAY SIGN", "UNTIL")
-			for _, p := range list {
-				row(t, brief(p.Thumbprint, wide), p.Algorithm, p.Title, scope(p), p.NotAfter)
-			}
-		})
-	}
-	return cmd
+	})
 }
 
 func attestationAnchorCommand(app *app) *cobra.Command {
@@ -165,74 +150,38 @@ func attestationAnchorCommand(app *app) *cobra.Command {
 }
 
 func attestationAnchorAdd(app *app) *cobra.Command {
-	var key newKey
 	cmd := &cobra.Command{
 		Use:   "add PUBLIC-KEY",
 		Short: "Register the attestation key of a device",
 		Long: `Add registers the key with which a device signs its evidence; without it the device
 cannot be admitted. PUBLIC-KEY is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key.`,
 		Example: "  tamctl attestation-anchor add device1/attestation.pub.pem --title 'device 1'",
-		Args:    exactly("PUBLIC-KEY"),
 	}
-	key.register(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		from, until, err := key.period()
-		if err != nil {
-			return err
-		}
-		public, err := readKey(args[0])
-		if err != nil {
-			return err
-		}
-		added, err := query(app, func(api *client.ClientWithResponses) (client.AttestationAnchor, error) {
-			r, err := api.AddAttestationAnchorWithResponse(cmd.Context(), client.NewAttestationAnchor{
-				PublicKey: public, Title: key.title, NotBefore: from, NotAfter: until,
-			})
-			if err != nil {
-				return client.AttestationAnchor{}, transportFault(err)
-			}
-			return result(r.JSON201, r)
-		})
-		if err != nil {
-			return err
-		}
-		return app.show(cmd.OutOrStdout(), added, func(t *tabwriter.Writer) {
-			fact(t, "attestation anchor", added.Title)
-			fact(t, "key", added.Thumbprint)
-			fact(t, "algorithm", added.Algorithm)
-			fact(t, "from", added.NotBefore)
-			fact(t, "until", added.NotAfter)
-		})
-	}
-	return cmd
+	return trusting(app, cmd, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.AttestationAnchor, error) {
+		return made(api.AddAttestationAnchorWithResponse(ctx, client.NewAttestationAnchor{
+			PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until,
+		}))
+	}, func(t *tabwriter.Writer, a client.AttestationAnchor) {
+		fact(t, "attestation anchor", a.Title)
+		fact(t, "key", a.Thumbprint)
+		fact(t, "algorithm", a.Algorithm)
+		fact(t, "from", a.NotBefore)
+		fact(t, "until", a.NotAfter)
+	})
 }
 
 func attestationAnchorList(app *app) *cobra.Command {
-	var wide bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the keys whose evidence counts",
 		Example: "  tamctl attestation-anchor list --wide",
-		Args:    noArguments,
 	}
-	cmd.Flags().BoolVar(&wide, "wide", false, "whole thumbprints")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := query(app, func(api *client.ClientWithResponses) ([]client.AttestationAnchor, error) {
-			r, err := api.ListAttestationAnchorsWithResponse(cmd.Context())
-			if err != nil {
-				return nil, transportFault(err)
-			}
-			return result(r.JSON200, r)
-		})
-		if err != nil {
-			return err
+	return listing(app, cmd, "whole thumbprints", func(ctx context.Context, api *client.ClientWithResponses) ([]client.AttestationAnchor, error) {
+		return got(api.ListAttestationAnchorsWithResponse(ctx))
+	}, func(t *tabwriter.Writer, list []client.AttestationAnchor, wide bool) {
+		row(t, "KEY", "ALGORITHM", "TITLE", "UNTIL")
+		for _, a := range list {
+			row(t, elided(a.Thumbprint, wide), a.Algorithm, a.Title, a.NotAfter)
 		}
-		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
-			row(t, "KEY", "ALGORITHM", "TITLE", "UNTIL")
-			for _, a := range list {
-				row(t, brief(a.Thumbprint, wide), a.Algorithm, a.Title, a.NotAfter)
-			}
-		})
-	}
-	return cmd
+	})
 }
