@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/devices"
@@ -19,22 +21,37 @@ func everywhere(b *testing.B, run func(b *testing.B, s *SQLite)) {
 // BenchmarkUpdate is the least that a session writes: a spent token and an event.
 func BenchmarkUpdate(b *testing.B) {
 	everywhere(b, func(b *testing.B, s *SQLite) {
-		event := audit.Event{At: timeOf(1), Actor: "agent:x", Action: "session", Details: map[string]string{"outcome": "empty"}}
-		n := uint64(0)
 		b.ReportAllocs()
-		for b.Loop() {
-			n++
-			token := binary.BigEndian.AppendUint64(make([]byte, 24, 32), n)
-			err := s.Update(b.Context(), func(tx tam.Tx) error {
-				if err := tx.Spend(token, timeOf(1)); err != nil {
-					return err
-				}
-				return tx.AppendEvent(event)
-			})
-			if err != nil {
+		for n := uint64(0); b.Loop(); n++ {
+			if err := spendAndLog(b.Context(), s, n); err != nil {
 				b.Fatal(err)
 			}
 		}
+	})
+}
+
+// BenchmarkUpdateTogether is the same from many at once, who share commits.
+func BenchmarkUpdateTogether(b *testing.B) {
+	everywhere(b, func(b *testing.B, s *SQLite) {
+		b.ReportAllocs()
+		b.SetParallelism(32)
+		var n atomic.Uint64
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := spendAndLog(b.Context(), s, n.Add(1)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
+func spendAndLog(ctx context.Context, s *SQLite, n uint64) error {
+	return s.Update(ctx, func(tx tam.Tx) error {
+		if err := tx.Spend(binary.BigEndian.AppendUint64(make([]byte, 24, 32), n), timeOf(1)); err != nil {
+			return err
+		}
+		return tx.AppendEvent(audit.Event{At: timeOf(1), Actor: "agent:x", Action: "session", Details: map[string]string{"outcome": "empty"}})
 	})
 }
 
