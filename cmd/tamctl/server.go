@@ -96,7 +96,7 @@ func (a *app) token() (string, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("token file: %w", err)
+		return "", advise(fmt.Errorf("token file: %w", err), "name the file that 'tamarack serve' wrote at its first start, with --token-file or TAMCTL_TOKEN_FILE")
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" || strings.ContainsAny(token, " \t\r\n") {
