@@ -21,42 +21,32 @@ func deviceCommand(app *app) *cobra.Command {
 
 func deviceList(app *app) *cobra.Command {
 	var state string
-	var wide bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List devices",
 		Example: "  tamctl device list --state pending",
-		Args:    noArguments,
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only devices that are pending, accepted, quarantined, rejected or retired")
-	cmd.Flags().BoolVar(&wide, "wide", false, "whole ueids")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return listing(app, cmd, "whole ueids", func(ctx context.Context, api *client.ClientWithResponses) ([]client.Device, error) {
 		params := client.ListDevicesParams{}
 		if state != "" {
 			wanted := client.DeviceState(state)
 			if !wanted.Valid() {
-				return usage("state %q is not pending, accepted, quarantined, rejected or retired", state)
+				return nil, usage("state %q is not pending, accepted, quarantined, rejected or retired", state)
 			}
 			params.State = &wanted
 		}
-		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Device, error) {
-			return allPages(func(after *string) ([]client.Device, string, error) {
-				params.After = after
-				page, err := got(api.ListDevicesWithResponse(cmd.Context(), &params))
-				return page.Items, page.Next, err
-			})
+		return allPages(func(after *string) ([]client.Device, string, error) {
+			params.After = after
+			page, err := got(api.ListDevicesWithResponse(ctx, &params))
+			return page.Items, page.Next, err
 		})
-		if err != nil {
-			return err
+	}, func(t *tabwriter.Writer, list []client.Device, wide bool) {
+		row(t, "ID", "STATE", "LAST SEEN", "UEID")
+		for _, d := range list {
+			row(t, d.ID, d.State, d.LastSeen, elided(d.UEID, wide))
 		}
-		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
-			row(t, "ID", "STATE", "LAST SEEN", "UEID")
-			for _, d := range list {
-				row(t, d.ID, d.State, d.LastSeen, elided(d.UEID, wide))
-			}
-		})
-	}
-	return cmd
+	})
 }
 
 func deviceShow(app *app) *cobra.Command {
