@@ -33,8 +33,11 @@ type Device struct {
 	OEMID       []byte // encoded claim value
 	HWModel     []byte
 	HWVersion   string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// AttestationKey signed the first evidence of the device that was affirmed; zero
+	// where there was none, or the Verifier does not name the key.
+	AttestationKey cosekit.Thumbprint
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
 }
 
 // Agent is a TEEP Agent on a device, known by its message key.
@@ -42,6 +45,9 @@ type Agent struct {
 	Key       *cosekit.PublicKey
 	Device    ID
 	Numbering teep.Numbering
+	// Algorithm is that of the agent's last message, as it named it: ES256 or EdDSA
+	// where it speaks a legacy suite. Zero where it is not on record.
+	Algorithm cosekit.Algorithm
 	// ReportKey signs the agent's SUIT_Reports; nil until one was seen under a
 	// valid TEEP signature, then pinned.
 	ReportKey  *cosekit.PublicKey
@@ -50,6 +56,10 @@ type Agent struct {
 	LastSeen   time.Time
 	// AttestedAt is when evidence was last affirmed and bound; zero for never.
 	AttestedAt time.Time
+	// EvidenceAt is the greatest iat of evidence that was taken for its timestamp.
+	EvidenceAt time.Time
+	// Repeats counts the answers in a row that led nowhere.
+	Repeats int
 	// HoldUntil is the end of a back-off, HoldReason what caused it.
 	HoldUntil  time.Time
 	HoldReason string
@@ -65,7 +75,8 @@ type InventoryItem struct {
 // ComponentState is how far an update of a component has come on a device.
 type ComponentState string
 
-// The states of a component. Confirmed is the attester's word, not the agent's.
+// The states of a component that is installed. Confirmed is the attester's word,
+// not the agent's.
 const (
 	Offered   ComponentState = "offered"
 	Claimed   ComponentState = "claimed"
@@ -73,7 +84,17 @@ const (
 	Failed    ComponentState = "failed"
 )
 
-// ComponentStatus is the last manifest offered to a device for a component.
+// The states of a component that is unlinked. Unlinked is the agent's word; Removed
+// says that the attester measures it no longer.
+const (
+	Removing      ComponentState = "removing"
+	Unlinked      ComponentState = "unlinked"
+	Removed       ComponentState = "removed"
+	RemovalFailed ComponentState = "removal-failed"
+)
+
+// ComponentStatus is the last manifest offered to a device for a component, or the
+// one to unlink.
 type ComponentStatus struct {
 	Device     ID
 	Component  suit.ComponentID // manifest component id
@@ -81,13 +102,20 @@ type ComponentStatus struct {
 	Sequence   uint64
 	State      ComponentState
 	Reason     string    // of a failure, in words
-	Attempts   int       // offers of this manifest so far
+	Attempts   int       // offers of this manifest, or of its removal, so far
 	RetryAfter time.Time // the planner holds the manifest back until then
 	Since      time.Time // when State was entered
 }
 
 // Requirement says that a device must have a component.
 type Requirement struct {
+	Device    ID
+	Component suit.ComponentID
+	CreatedAt time.Time
+}
+
+// Removal orders that a device must not have a component.
+type Removal struct {
 	Device    ID
 	Component suit.ComponentID
 	CreatedAt time.Time

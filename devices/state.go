@@ -32,6 +32,15 @@ func (s ComponentState) Valid() bool {
 	case Offered, Claimed, Confirmed, Failed:
 		return true
 	}
+	return s.Removal()
+}
+
+// Removal reports whether s is a state of unlinking.
+func (s ComponentState) Removal() bool {
+	switch s {
+	case Removing, Unlinked, Removed, RemovalFailed:
+		return true
+	}
 	return false
 }
 

@@ -33,9 +33,12 @@ func TestCanBecome(t *testing.T) {
 }
 
 func TestComponentStateValid(t *testing.T) {
-	for _, s := range []ComponentState{Offered, Claimed, Confirmed, Failed} {
-		if !s.Valid() {
-			t.Errorf("%s is not valid", s)
+	for s, removal := range map[ComponentState]bool{
+		Offered: false, Claimed: false, Confirmed: false, Failed: false,
+		Removing: true, Unlinked: true, Removed: true, RemovalFailed: true,
+	} {
+		if !s.Valid() || s.Removal() != removal {
+			t.Errorf("%s: valid %t, removal %t", s, s.Valid(), s.Removal())
 		}
 	}
 	if ComponentState("").Valid() || ComponentState("done").Valid() {

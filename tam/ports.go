@@ -89,6 +89,7 @@ type StatusReader interface {
 	Inventory(id devices.ID) ([]devices.InventoryItem, error)
 	ComponentStatuses(id devices.ID) ([]devices.ComponentStatus, error)
 	Requirements(id devices.ID) ([]devices.Requirement, error)
+	Removals(id devices.ID) ([]devices.Removal, error)
 	// Appraisals returns the newest first.
 	Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error)
 }
@@ -98,6 +99,9 @@ type StatusWriter interface {
 	ReplaceInventory(id devices.ID, items []devices.InventoryItem) error
 	PutComponentStatus(s devices.ComponentStatus) error // keyed by device and component
 	PutRequirement(r devices.Requirement) error
+	DeleteRequirement(id devices.ID, component suit.ComponentID) error
+	PutRemoval(r devices.Removal) error
+	DeleteRemoval(id devices.ID, component suit.ComponentID) error
 	AddAppraisal(a devices.Appraisal) error
 }
 
@@ -158,6 +162,7 @@ type Outstanding struct {
 	Device    devices.ID
 	Token     []byte
 	Manifests []suit.Digest
+	Unneeded  []suit.ComponentID // manifest component ids to unlink
 	SentAt    time.Time
 	ExpiresAt time.Time
 }

@@ -9,24 +9,32 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, created_at, updated_at`
+const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, attestation_key, created_at, updated_at`
 
 var (
 	selectDevice         = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id = ?`)
 	selectDeviceByUEID   = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE ueid = ?`)
 	selectDevices        = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id > ? ORDER BY id LIMIT ?`)
 	selectDevicesByState = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE state = ? AND id > ? ORDER BY id LIMIT ?`)
-	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET ueid = excluded.ueid, name = excluded.name, state = excluded.state,
 			state_reason = excluded.state_reason, oemid = excluded.oemid, hwmodel = excluded.hwmodel,
-			hwversion = excluded.hwversion, created_at = excluded.created_at, updated_at = excluded.updated_at`)
+			hwversion = excluded.hwversion, attestation_key = excluded.attestation_key, created_at = excluded.created_at, updated_at = excluded.updated_at`)
 )
 
 func scanDevice(r *row) (devices.Device, error) {
-	return devices.Device{
+	d := devices.Device{
 		ID: devices.ID(r.text()), UEID: r.bytes(), Name: r.text(), State: devices.State(r.text()), StateReason: r.text(),
-		OEMID: r.bytes(), HWModel: r.bytes(), HWVersion: r.text(), CreatedAt: timeOf(r.int()), UpdatedAt: timeOf(r.int()),
-	}, nil
+		OEMID: r.bytes(), HWModel: r.bytes(), HWVersion: r.text(),
+	}
+	if key := r.bytes(); key != nil {
+		var err error
+		if d.AttestationKey, err = thumbprintOf("attestation key", key); err != nil {
+			return d, err
+		}
+	}
+	d.CreatedAt, d.UpdatedAt = timeOf(r.int()), timeOf(r.int())
+	return d, nil
 }
 
 func (s snapshot) Device(id devices.ID) (devices.Device, error) {
@@ -52,24 +60,30 @@ func (s snapshot) Devices(state devices.State, page tam.Page) ([]devices.Device,
 }
 
 func (u update) PutDevice(d devices.Device) error {
+	var attestationKey []byte // NULL where none is known
+	if d.AttestationKey != (cosekit.Thumbprint{}) {
+		attestationKey = d.AttestationKey[:]
+	}
 	_, err := u.exec(upsertDevice, string(d.ID), d.UEID, d.Name, string(d.State), d.StateReason,
-		d.OEMID, d.HWModel, d.HWVersion, micros(d.CreatedAt), micros(d.UpdatedAt))
+		d.OEMID, d.HWModel, d.HWVersion, attestationKey, micros(d.CreatedAt), micros(d.UpdatedAt))
 	return about(err, "device %s", d.ID)
 }
 
-const agentColumns = `device, cose_key, numbering, report_key, extensions, created_at, last_seen, attested_at, hold_until, hold_reason`
+const agentColumns = `device, cose_key, numbering, algorithm, report_key, extensions, created_at, last_seen, attested_at, evidence_at,
+	repeats, hold_until, hold_reason`
 
 var (
 	selectAgent   = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE key = ?`)
 	selectAgentOf = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE device = ? ORDER BY key`)
-	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET device = excluded.device, cose_key = excluded.cose_key,
-			numbering = excluded.numbering, report_key = excluded.report_key, extensions = excluded.extensions,
+			numbering = excluded.numbering, algorithm = excluded.algorithm, report_key = excluded.report_key, extensions = excluded.extensions,
 			created_at = excluded.created_at, last_seen = excluded.last_seen, attested_at = excluded.attested_at,
+			evidence_at = excluded.evidence_at, repeats = excluded.repeats,
 			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason`)
 	// A session writes its agent back: the index over device is left alone then.
-	updateAgent = prepare(`UPDATE agents SET numbering = ?, report_key = ?, extensions = ?, created_at = ?, last_seen = ?,
-		attested_at = ?, hold_until = ?, hold_reason = ? WHERE key = ? AND device = ?`)
+	updateAgent = prepare(`UPDATE agents SET numbering = ?, algorithm = ?, report_key = ?, extensions = ?, created_at = ?, last_seen = ?,
+		attested_at = ?, evidence_at = ?, repeats = ?, hold_until = ?, hold_reason = ? WHERE key = ? AND device = ?`)
 	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
 )
 
@@ -79,15 +93,15 @@ func scanAgent(r *row) (devices.Agent, error) {
 	if a.Key, err = keyOf("agent key", r.bytes()); err != nil {
 		return a, err
 	}
-	a.Numbering = teep.Numbering(r.int())
+	a.Numbering, a.Algorithm = teep.Numbering(r.int()), cosekit.Algorithm(r.int())
 	if a.ReportKey, err = keyOf("report key", r.bytes()); err != nil {
 		return a, err
 	}
 	if err := decode("extensions", r.bytes(), &a.Extensions); err != nil {
 		return a, err
 	}
-	a.CreatedAt, a.LastSeen, a.AttestedAt, a.HoldUntil = timeOf(r.int()), timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
-	a.HoldReason = r.text()
+	a.CreatedAt, a.LastSeen, a.AttestedAt, a.EvidenceAt = timeOf(r.int()), timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
+	a.Repeats, a.HoldUntil, a.HoldReason = int(r.int()), timeOf(r.int()), r.text()
 	return a, nil
 }
 
@@ -110,11 +124,12 @@ func (u update) PutAgent(a devices.Agent) error {
 	if err != nil {
 		return about(err, "extensions of agent %s", key)
 	}
-	known, err := u.exec(updateAgent, int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
-		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason, key[:], string(a.Device))
+	known, err := u.exec(updateAgent, int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
+		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt),
+		a.Repeats, micros(a.HoldUntil), a.HoldReason, key[:], string(a.Device))
 	if err == nil && known == 0 {
-		_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), keyOrNull(a.ReportKey), extensions,
-			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.HoldUntil), a.HoldReason)
+		_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
+			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt), a.Repeats, micros(a.HoldUntil), a.HoldReason)
 	}
 	return about(err, "agent %s of device %s", key, a.Device)
 }

@@ -34,11 +34,11 @@ func (u update) Spend(token []byte, until time.Time) error {
 }
 
 var (
-	selectOutstanding = prepare(`SELECT agent, device, token, manifests, sent_at, expires_at FROM outstanding
+	selectOutstanding = prepare(`SELECT agent, device, token, manifests, unneeded, sent_at, expires_at FROM outstanding
 		WHERE agent = ? AND token = ?`)
-	upsertOutstanding = prepare(`INSERT INTO outstanding (agent, device, token, manifests, sent_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (agent, token) DO UPDATE SET device = excluded.device,
-			manifests = excluded.manifests, sent_at = excluded.sent_at, expires_at = excluded.expires_at`)
+	upsertOutstanding = prepare(`INSERT INTO outstanding (agent, device, token, manifests, unneeded, sent_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent, token) DO UPDATE SET device = excluded.device,
+			manifests = excluded.manifests, unneeded = excluded.unneeded, sent_at = excluded.sent_at, expires_at = excluded.expires_at`)
 	deleteOutstanding   = prepare(`DELETE FROM outstanding WHERE agent = ? AND token = ?`)
 	deleteOutstandingOf = prepare(`DELETE FROM outstanding WHERE agent = ?`)
 	// The newest stay, whatever the clock says the new one always does.
@@ -53,7 +53,10 @@ func scanOutstanding(r *row) (o tam.Outstanding, err error) {
 		return o, err
 	}
 	o.Device, o.Token = devices.ID(r.text()), r.bytes()
-	err = decode("manifest digests", r.bytes(), &o.Manifests)
+	if err = decode("manifest digests", r.bytes(), &o.Manifests); err != nil {
+		return o, err
+	}
+	err = decode("unneeded manifests", r.bytes(), &o.Unneeded)
 	o.SentAt, o.ExpiresAt = timeOf(r.int()), timeOf(r.int())
 	return o, err
 }
@@ -71,8 +74,12 @@ func (u update) PutOutstanding(o tam.Outstanding, keep int) error {
 		return fmt.Errorf("keep %d outstanding updates, want 1 at least", keep)
 	}
 	manifests, err := encode(o.Manifests)
+	var unneeded []byte // NULL in most
+	if err == nil && len(o.Unneeded) > 0 {
+		unneeded, err = encode(o.Unneeded)
+	}
 	if err == nil {
-		_, err = u.exec(upsertOutstanding, o.Agent[:], string(o.Device), o.Token, manifests, micros(o.SentAt), micros(o.ExpiresAt))
+		_, err = u.exec(upsertOutstanding, o.Agent[:], string(o.Device), o.Token, manifests, unneeded, micros(o.SentAt), micros(o.ExpiresAt))
 	}
 	if err == nil {
 		_, err = u.exec(deleteOldestOutstanding, o.Agent[:], o.Agent[:], o.Token, keep-1)

@@ -42,7 +42,7 @@ var oddComponents = []suit.ComponentID{
 	{[]byte{0, 0xff, '\'', '"', '%'}},
 	{[]byte("app"), []byte("hello")},
 	{[]byte("app/hello")},
-	{bytes.Repeat([]byte{0xa5}, 3000)},
+	{bytes.Repeat([]byte{0xa5}, suit.MaxComponentSize-4)},
 }
 
 func deviceID(n int) devices.ID { return devices.ID(fmt.Sprintf("device-%03d", n)) }
@@ -50,14 +50,14 @@ func deviceID(n int) devices.ID { return devices.ID(fmt.Sprintf("device-%03d", n
 func device(n int) devices.Device {
 	return devices.Device{
 		ID: deviceID(n), UEID: []byte{1, byte(n >> 8), byte(n), 0, 7}, Name: "sensor ☃ 'one'; --", State: devices.Pending, StateReason: "new",
-		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", CreatedAt: at(n), UpdatedAt: at(n + 1),
+		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", AttestationKey: publicKey(n + 2000).Thumbprint(), CreatedAt: at(n), UpdatedAt: at(n + 1),
 	}
 }
 
 func agent(device, key int) devices.Agent {
 	return devices.Agent{
-		Key: publicKey(key), Device: deviceID(device), Numbering: teep.PreIANA, ReportKey: publicKey(key + 1000), Extensions: []uint32{0, 1<<32 - 1},
-		CreatedAt: at(1), LastSeen: at(2), AttestedAt: at(3), HoldUntil: at(4), HoldReason: "asks too often",
+		Key: publicKey(key), Device: deviceID(device), Numbering: teep.PreIANA, Algorithm: cosekit.LegacyEdDSA, ReportKey: publicKey(key + 1000), Extensions: []uint32{0, 1<<32 - 1},
+		CreatedAt: at(1), LastSeen: at(2), AttestedAt: at(3), EvidenceAt: at(5), Repeats: 6, HoldUntil: at(4), HoldReason: "asks too often",
 	}
 }
 
@@ -90,7 +90,7 @@ func event(subject string) audit.Event {
 func update(agent, device, token int) tam.Outstanding {
 	return tam.Outstanding{
 		Agent: publicKey(agent).Thumbprint(), Device: deviceID(device), Token: []byte{0, byte(token)},
-		Manifests: []suit.Digest{digest(1), {Algorithm: suit.SHA512, Bytes: bytes.Repeat([]byte{1}, 64)}}, SentAt: at(token), ExpiresAt: at(token + 100),
+		Manifests: []suit.Digest{digest(1), {Algorithm: suit.SHA512, Bytes: bytes.Repeat([]byte{1}, 64)}}, Unneeded: oddComponents[token%3 : 5], SentAt: at(token), ExpiresAt: at(token + 100),
 	}
 }
 
@@ -108,6 +108,7 @@ func Fill(t testing.TB, store tam.Store) {
 			func() error {
 				return tx.PutRequirement(devices.Requirement{Device: deviceID(1), Component: component("a"), CreatedAt: at(1)})
 			},
+			func() error { return tx.PutRemoval(removal(1, component("b"))) },
 			func() error { return tx.AddAppraisal(appraisal(1, at(1), "good")) },
 			func() error { return tx.AddManifest(manifest(1, component("a"), 1), []byte("env")) },
 			func() error { return tx.AddAnchor(trusted(1, anchor.TCSigner)) },

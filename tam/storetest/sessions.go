@@ -65,7 +65,7 @@ func (s suite) outstanding() {
 		"an unknown token":           func(r tam.Reader) error { _, err := r.Outstanding(one, []byte{7}); return err },
 		"no token":                   func(r tam.Reader) error { _, err := r.Outstanding(one, nil); return err },
 	})
-	want.ExpiresAt, want.Manifests = at(500), nil
+	want.ExpiresAt, want.Manifests, want.Unneeded = at(500), nil, nil
 	s.update(func(tx tam.Tx) error { return tx.PutOutstanding(want, 3) })
 	s.view(func(r tam.Reader) error {
 		got, err := r.Outstanding(one, want.Token)

@@ -43,14 +43,14 @@ func digestText(d suit.Digest) string {
 func hashText(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
 
 func deviceText(d devices.Device) string {
-	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q created %s updated %s",
-		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, timeText(d.CreatedAt), timeText(d.UpdatedAt))
+	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s created %s updated %s",
+		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.CreatedAt), timeText(d.UpdatedAt))
 }
 
 func agentText(a devices.Agent) string {
-	return fmt.Sprintf("agent %s of %s numbering %d report key %s extensions %d created %s seen %s attested %s hold %s %q",
-		keyText(a.Key), a.Device, a.Numbering, keyText(a.ReportKey), a.Extensions,
-		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.HoldUntil), a.HoldReason)
+	return fmt.Sprintf("agent %s of %s numbering %d algorithm %d report key %s extensions %d created %s seen %s attested %s evidence %s repeats %d hold %s %q",
+		keyText(a.Key), a.Device, a.Numbering, a.Algorithm, keyText(a.ReportKey), a.Extensions,
+		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.EvidenceAt), a.Repeats, timeText(a.HoldUntil), a.HoldReason)
 }
 
 func itemText(i devices.InventoryItem) string {
@@ -87,8 +87,8 @@ func anchorText(a anchor.Anchor) string {
 }
 
 func outstandingText(o tam.Outstanding) string {
-	return fmt.Sprintf("update to %s of %s token %x manifests %v sent %s expires %s",
-		o.Agent, o.Device, o.Token, o.Manifests, timeText(o.SentAt), timeText(o.ExpiresAt))
+	return fmt.Sprintf("update to %s of %s token %x manifests %v unneeded %q sent %s expires %s",
+		o.Agent, o.Device, o.Token, o.Manifests, o.Unneeded, timeText(o.SentAt), timeText(o.ExpiresAt))
 }
 
 func tokenKeyText(k tam.TokenKey) string {

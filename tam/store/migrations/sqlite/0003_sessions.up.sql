@@ -1,0 +1,14 @@
+ALTER TABLE devices ADD COLUMN attestation_key BLOB;
+
+ALTER TABLE agents ADD COLUMN algorithm INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN evidence_at INTEGER NOT NULL DEFAULT -62135596800000000;
+ALTER TABLE agents ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE outstanding ADD COLUMN unneeded BLOB;
+
+CREATE TABLE removals (
+    device     TEXT    NOT NULL REFERENCES devices (id),
+    component  BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (device, component)
+) STRICT, WITHOUT ROWID;
