@@ -80,9 +80,7 @@ func (t *TAM) updateRefused(ctx context.Context, x *exchange, m *teep.Error) (ou
 	if m.Code == teep.ManifestProcessingFailed {
 		said = verdicts(reports)
 	}
-	return t.settle(ctx, x, m.Token, key, fault, func(Manifest) result {
-		return result{state: r.state, reason: words, rest: r.hold(t.cfg.Policy)}
-	}, said)
+	return t.settle(ctx, x, m.Token, key, fault, result{state: r.state, reason: words, rest: r.hold(t.cfg.Policy)}, said)
 }
 
 // requestRefused handles an Error that answers a QueryRequest with a token.

@@ -21,12 +21,11 @@ func (t *TAM) success(ctx context.Context, x *exchange, m *teep.Success) (outcom
 	}
 	reports, key, fault := openReports(m.SUITReports, m.Token, x.agent)
 	said := verdicts(reports)
-	return t.settle(ctx, x, m.Token, key, fault, func(Manifest) result {
-		return result{state: devices.Claimed}
-	}, said)
+	return t.settle(ctx, x, m.Token, key, fault, result{state: devices.Claimed}, said)
 }
 
-// result is what an answer to an Update makes of one manifest.
+// result is what an answer to an Update makes of one manifest; the state is that of
+// installing it.
 type result struct {
 	state  devices.ComponentState
 	reason string
@@ -38,7 +37,7 @@ type result struct {
 // too, and nothing else of the answer counts. Where reports tell of a manifest,
 // they overrule what the message says of all.
 func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *cosekit.PublicKey, fault *refusal,
-	of func(Manifest) result, said map[string]verdict) (outcome, error) {
+	r result, said map[string]verdict) (outcome, error) {
 	var out outcome
 	err := t.cfg.Store.Update(ctx, func(tx Tx) error {
 		s, err := t.begin(tx, x)
@@ -65,8 +64,13 @@ func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *
 		if err := s.readStatuses(); err != nil {
 			return err
 		}
+		if failed, err := s.settleRemovals(pending, r, said); failed != "" {
+			out = outcome{reason: ReasonUpdateFailed, detail: failed}
+		} else if err != nil {
+			return err
+		}
 		for _, digest := range pending.Manifests {
-			failed, err := s.settleManifest(digest, of, said)
+			failed, err := s.settleManifest(digest, r, said)
 			if err != nil {
 				return err
 			}
@@ -112,7 +116,7 @@ func (s *session) pin(key *cosekit.PublicKey) (*refusal, error) {
 
 // settleManifest moves the component to what the answer says, unless another
 // manifest was offered since or the attester's word is there already.
-func (s *session) settleManifest(digest suit.Digest, of func(Manifest) result, said map[string]verdict) (failed string, err error) {
+func (s *session) settleManifest(digest suit.Digest, r result, said map[string]verdict) (failed string, err error) {
 	m, err := s.tx.Manifest(digest)
 	if errors.Is(err, ErrNotFound) {
 		return "", nil
@@ -121,10 +125,9 @@ func (s *session) settleManifest(digest suit.Digest, of func(Manifest) result, s
 		return "", err
 	}
 	status, ok := s.status(m.Component.Key())
-	if !ok || !status.Manifest.Equal(digest) || status.State == devices.Confirmed {
+	if !ok || !status.Manifest.Equal(digest) || status.State == devices.Confirmed || status.State.Removal() {
 		return "", nil
 	}
-	r := of(m)
 	if v, ok := said[digest.String()]; ok {
 		r = result{state: devices.Claimed}
 		if !v.installed {

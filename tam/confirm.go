@@ -26,7 +26,7 @@ func (s *session) confirm(measured []suit.PropertyClaims) error {
 	}
 	for i := range s.statuses {
 		status := &s.statuses[i]
-		if status.State == devices.Confirmed {
+		if status.State == devices.Confirmed || status.State == devices.Removed {
 			continue
 		}
 		manifest, err := s.tx.Manifest(status.Manifest)
@@ -36,7 +36,12 @@ func (s *session) confirm(measured []suit.PropertyClaims) error {
 		if err != nil {
 			return err
 		}
-		if err := s.confirmStatus(status, manifest, unproven(manifest, digests)); err != nil {
+		if status.State.Removal() {
+			err = s.confirmRemoval(status, manifest, s.remains(manifest, digests))
+		} else {
+			err = s.confirmStatus(status, manifest, unproven(manifest, digests))
+		}
+		if err != nil {
 			return err
 		}
 	}

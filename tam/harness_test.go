@@ -211,6 +211,7 @@ type device struct {
 	numbering teep.Numbering
 	installed map[string]suit.Digest // by component, in text
 	requested []teep.RequestedTC
+	unneeded  []suit.ComponentID
 	// lies replaces what the attester measures.
 	lies map[string]suit.Digest
 }
@@ -361,7 +362,7 @@ func (d *device) evidence(challenge []byte, change ...func(*attest.Claims)) *tee
 // response answers a QueryRequest as an honest agent does.
 func (d *device) response(q *teep.QueryRequest, change ...func(*attest.Claims)) *teep.QueryResponse {
 	d.w.t.Helper()
-	m := &teep.QueryResponse{Token: q.Token, TCList: d.properties(d.installed), RequestedTCs: d.requested}
+	m := &teep.QueryResponse{Token: q.Token, TCList: d.properties(d.installed), RequestedTCs: d.requested, UnneededManifests: d.unneeded}
 	if q.DataItems.Has(teep.ItemAttestation) {
 		m.Attestation = d.evidence(q.Challenge, change...)
 	}
@@ -374,9 +375,21 @@ func (d *device) respond(q *teep.QueryRequest, change ...func(*attest.Claims)) t
 	return d.w.process(d.seal(d.response(q, change...)))
 }
 
-// install takes over what the manifests of an Update install, and returns the reports.
+// install lets go of what an Update unlinks, takes over what its manifests install,
+// and returns the reports.
 func (d *device) install(u *teep.Update) (reports [][]byte) {
 	d.w.t.Helper()
+	for _, id := range u.UnneededManifests {
+		d.w.view(func(r tam.Reader) error {
+			known, err := r.ManifestsFor(id, 100)
+			for _, m := range known {
+				for _, target := range m.Targets {
+					delete(d.installed, target.Component.String())
+				}
+			}
+			return err
+		})
+	}
 	for _, envelope := range u.Manifests {
 		if bytes.HasPrefix(envelope, []byte{0xd8, 0x6b}) {
 			d.w.t.Fatal("the envelope in manifest-list is tagged")
@@ -427,7 +440,12 @@ func (d *device) poll() string {
 			if m.ErrCode != 0 {
 				return strings.Join(append(story, m.ErrCode.String()+" "+string(answer.Reason)), ", ")
 			}
-			story = append(story, "update")
+			if len(m.UnneededManifests) > 0 {
+				story = append(story, "unlink")
+			}
+			if len(m.Manifests) > 0 {
+				story = append(story, "update")
+			}
 			answer = d.w.process(d.seal(&teep.Success{Token: m.Token, SUITReports: d.install(m)}))
 		}
 	}

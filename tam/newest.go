@@ -17,11 +17,14 @@ import (
 // an anchor with rights over all that it touches. The newest acceptable one that
 // rests (see devices.ComponentStatus.RetryAfter) is waited for, not gone around.
 //
-// A request with have-binary gets the envelope as it was published: the device
-// leaves alone what it has already. Leaving the payload out of it is a later
-// matter, as are dependencies, unlinking and rollouts.
+// Unlinked is what operators ordered gone, and what the agent says it no longer
+// needs, unless somebody requires it. What is to go is not offered.
+//
+// A request with have-binary is for the manifest alone: its envelope goes out
+// without integrated payloads, or not at all where another component needs one of
+// them. Dependencies and rollouts are later matters.
 type NewestPlanner struct {
-	MaxManifests int   // in one Update; 0 for 8
+	MaxManifests int   // in one Update, and as many to unlink; 0 for 8
 	MaxBytes     int64 // of all envelopes in one Update; 0 for 768 KiB
 }
 
@@ -33,8 +36,8 @@ const (
 	maxCandidates       = 16  // manifests of one component
 )
 
-// Plan implements Planner. Its order is: required, requested, installed, and
-// within these by component id.
+// Plan implements Planner. The order of its offers is: required, requested,
+// installed, and within these by component id.
 func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 	if p.MaxManifests == 0 {
 		p.MaxManifests = defaultMaxManifests
@@ -47,6 +50,9 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 	if err := l.read(); err != nil {
 		return Plan{}, err
 	}
+	if err := l.unlink(&plan, p.MaxManifests); err != nil {
+		return Plan{}, err
+	}
 	left := p.MaxBytes
 	for i, w := range l.wants {
 		if i == maxConsidered {
@@ -54,24 +60,24 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 			break
 		}
 		m, why, err := l.newest(w)
+		offer := Offer{Manifest: m}
+		if err == nil && why == "" {
+			offer.WithoutPayload, why = l.withoutPayload(m)
+		}
 		switch {
 		case err != nil:
 			return Plan{}, err
 		case why != "":
 			plan.note(w.component, "%s", why)
-		case slices.ContainsFunc(plan.Manifests, func(o Manifest) bool { return o.Digest.Equal(m.Digest) }):
-		case len(plan.Manifests) == p.MaxManifests || m.Size > left:
+		case slices.ContainsFunc(plan.Offers, func(o Offer) bool { return o.Digest.Equal(m.Digest) }):
+		case len(plan.Offers) == p.MaxManifests || m.Size > left:
 			plan.note(w.component, "sequence %d waits for the next Update", m.Sequence)
 		default:
 			left -= m.Size
-			plan.Manifests = append(plan.Manifests, m)
+			plan.Offers = append(plan.Offers, offer)
 		}
 	}
 	return plan, nil
-}
-
-func (p *Plan) note(c suit.ComponentID, format string, args ...any) {
-	p.Notes = append(p.Notes, Note{c, fmt.Sprintf(format, args...)})
 }
 
 // want is a component to look after.
@@ -86,13 +92,19 @@ type lookout struct {
 	in        PlanInput
 	maxBytes  int64
 	wants     []want
+	required  []devices.Requirement
+	removals  []devices.Removal
+	unlinked  []suit.ComponentID // manifest component ids in the plan's Unneeded
 	inventory map[string]suit.Digest
 	statuses  map[string]devices.ComponentStatus
 }
 
 func (l *lookout) read() error {
-	required, err := l.r.Requirements(l.in.Device.ID)
-	if err != nil {
+	var err error
+	if l.required, err = l.r.Requirements(l.in.Device.ID); err != nil {
+		return err
+	}
+	if l.removals, err = l.r.Removals(l.in.Device.ID); err != nil {
 		return err
 	}
 	statuses, err := l.r.ComponentStatuses(l.in.Device.ID)
@@ -117,7 +129,7 @@ func (l *lookout) read() error {
 		}
 	}
 	var list []want
-	for _, q := range required {
+	for _, q := range l.required {
 		list = append(list, want{component: q.Component})
 	}
 	add(list)
@@ -148,6 +160,10 @@ func (l *lookout) newest(w want) (Manifest, string, error) {
 	}
 	why := "no manifest is published for it"
 	for _, m := range candidates {
+		if unwanted := l.unwanted(m); unwanted != "" {
+			why = unwanted
+			continue
+		}
 		if m.Sequence < w.min {
 			return Manifest{}, fmt.Sprintf("the device asks for sequence %d or higher, there is %d", w.min, m.Sequence), nil
 		}
@@ -203,7 +219,7 @@ func (l *lookout) obstacle(m Manifest) (string, error) {
 		return fmt.Sprintf("sequence %d is below the installed %d", m.Sequence, held), nil
 	case m.Size > l.maxBytes:
 		return fmt.Sprintf("sequence %d: envelope of %d bytes, an Update takes %d; publish its payload apart", m.Sequence, m.Size, l.maxBytes), nil
-	case status.Manifest.Equal(m.Digest) && l.in.Now.Before(status.RetryAfter):
+	case status.Manifest.Equal(m.Digest) && !status.State.Removal() && l.in.Now.Before(status.RetryAfter):
 		return fmt.Sprintf("sequence %d rests until %s after %d offers", m.Sequence, status.RetryAfter.UTC().Format(time.RFC3339), status.Attempts), nil
 	}
 	return "", nil

@@ -55,7 +55,7 @@ func (w *planWorld) plan() (offers []string, notes string) {
 		plan, err = w.planner.Plan(r, w.input)
 		return err
 	})
-	for _, m := range plan.Manifests {
+	for _, m := range plan.Offers {
 		name, _ := strings.CutSuffix(m.Component.String(), "/manifest")
 		offers = append(offers, fmt.Sprintf("%s %d", name, m.Sequence))
 	}

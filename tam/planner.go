@@ -23,13 +23,32 @@ type PlanInput struct {
 	Agent     devices.Agent
 	Inventory []devices.InventoryItem
 	Requested []teep.RequestedTC
-	Now       time.Time
+	// Unneeded are the manifests that the agent wants unlinked, by manifest component id.
+	Unneeded []suit.ComponentID
+	Now      time.Time
 }
 
-// Plan is what to offer, in this order, and why not more.
+// Plan is what to unlink, then what to offer, in this order, and why not more.
 type Plan struct {
-	Manifests []Manifest
-	Notes     []Note
+	// Unneeded are the manifests to unlink, the newest known of each manifest
+	// component id: it is that id which goes onto the wire.
+	Unneeded []Manifest
+	Offers   []Offer
+	Notes    []Note
+}
+
+// Offer is a manifest to send.
+type Offer struct {
+	Manifest
+	// WithoutPayload leaves the integrated payloads out of the envelope: the agent
+	// has the binary (draft-ietf-teep-protocol-26 section 4.3, have-binary).
+	WithoutPayload bool
+}
+
+func (p *Plan) empty() bool { return len(p.Unneeded)+len(p.Offers) == 0 }
+
+func (p *Plan) note(c suit.ComponentID, format string, args ...any) {
+	p.Notes = append(p.Notes, Note{c, fmt.Sprintf(format, args...)})
 }
 
 // Note explains the plan for one component, for logs and people.

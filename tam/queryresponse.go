@@ -1,7 +1,6 @@
 package tam
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +163,7 @@ func (s *session) firstOfHour() bool {
 // ago, or a claim of the agent waits for the attester's word.
 func (s *session) attestationDue() (string, error) {
 	if s.agent.AttestedAt.IsZero() {
-		return "never attested", nil
+		return "not attested, or not successfully the last time", nil
 	}
 	if age := s.now.Sub(s.agent.AttestedAt); age >= s.t.cfg.Policy.AttestationMaxAge {
 		return fmt.Sprintf("last attested %s ago", age.Round(time.Second)), nil
@@ -173,8 +172,8 @@ func (s *session) attestationDue() (string, error) {
 		return "", err
 	}
 	for _, c := range s.statuses {
-		if c.State == devices.Claimed && !c.Since.Before(s.agent.AttestedAt) {
-			return fmt.Sprintf("%s is claimed, not confirmed", c.Component), nil
+		if (c.State == devices.Claimed || c.State == devices.Unlinked) && !c.Since.Before(s.agent.AttestedAt) {
+			return fmt.Sprintf("%s is %s, not confirmed", c.Component, c.State), nil
 		}
 	}
 	return "", nil
@@ -232,80 +231,4 @@ func (s *session) takeInventory(m *teep.QueryResponse, asked purpose) error {
 		return nil
 	}
 	return s.tx.ReplaceInventory(s.device.ID, s.inventory)
-}
-
-// offer plans, and makes the Update of the plan.
-func (t *TAM) offer(s *session, m *teep.QueryResponse) (outcome, error) {
-	plan, err := t.cfg.Planner.Plan(s.tx, PlanInput{
-		Device: s.device, Agent: s.agent, Inventory: s.inventory, Requested: m.RequestedTCs, Now: s.now,
-	})
-	if err != nil {
-		return outcome{}, fmt.Errorf("plan: %w", err)
-	}
-	if len(plan.Manifests) == 0 {
-		return outcome{reason: ReasonNothingToDo, detail: plan.words()}, nil
-	}
-	if err := s.readStatuses(); err != nil {
-		return outcome{}, err
-	}
-	secret, err := t.tokens.updateToken()
-	if err != nil {
-		return outcome{}, err
-	}
-	update := &teep.Update{Token: secret}
-	pending := Outstanding{
-		Agent: s.thumbprint(), Device: s.device.ID, Token: secret,
-		SentAt: s.now, ExpiresAt: s.now.Add(t.cfg.Policy.UpdateLifetime),
-	}
-	for _, manifest := range plan.Manifests {
-		envelope, err := s.tx.Envelope(manifest.Digest)
-		if err != nil {
-			return outcome{}, err
-		}
-		update.Manifests = append(update.Manifests, untagged(envelope))
-		pending.Manifests = append(pending.Manifests, manifest.Digest)
-		if err := s.putOffered(manifest); err != nil {
-			return outcome{}, err
-		}
-	}
-	if err := s.tx.PutOutstanding(pending, t.cfg.Policy.Outstanding); err != nil {
-		return outcome{}, err
-	}
-	return outcome{reply: update, detail: plan.words()}, nil
-}
-
-// putOffered counts the offer, and lets the manifest rest where it was offered too
-// often: a lost Update is offered again, a few times at once, then with back-off.
-func (s *session) putOffered(m Manifest) error {
-	next := devices.ComponentStatus{
-		Device: s.device.ID, Component: m.Component, Manifest: m.Digest, Sequence: m.Sequence,
-		State: devices.Offered, Attempts: 1, Since: s.now,
-	}
-	if old, ok := s.status(m.Component.Key()); ok && old.Manifest.Equal(m.Digest) {
-		next.Attempts = old.Attempts + 1
-		if old.State == devices.Offered {
-			next.Since = old.Since
-		}
-	}
-	if rest := s.t.cfg.Policy.backOff(next.Attempts); rest > 0 {
-		next.RetryAfter = s.now.Add(rest)
-	}
-	event := s.event(audit.UpdateOffered, s.device.ID)
-	event.Details = manifestDetails(m)
-	if err := s.tx.PutComponentStatus(next); err != nil {
-		return err
-	}
-	return s.tx.AppendEvent(event)
-}
-
-func manifestDetails(m Manifest) map[string]string {
-	return map[string]string{
-		"manifest": m.Digest.String(), "component": m.Component.String(), "sequence": fmt.Sprint(m.Sequence),
-	}
-}
-
-// untagged drops the tag 107 with which envelopes stand in files: manifest-list
-// carries them without it.
-func untagged(envelope []byte) []byte {
-	return bytes.TrimPrefix(envelope, []byte{0xd8, 0x6b})
 }

@@ -14,6 +14,10 @@ const (
 	UpdateClaimed       Action = "update.claimed"       // the agent says that it is installed
 	UpdateFailed        Action = "update.failed"        // the agent says that it is not
 	ComponentConfirmed  Action = "component.confirmed"  // the attester measured it
+	RemovalOffered      Action = "removal.offered"      // an Update with the order to unlink went out
+	RemovalClaimed      Action = "removal.claimed"      // the agent says that it is unlinked
+	RemovalFailed       Action = "removal.failed"       // the agent says that it is not
+	RemovalConfirmed    Action = "removal.confirmed"    // the attester measures it no longer
 	AgentError          Action = "agent.error"          // an Error of a registered agent
 	ReportKeyPinned     Action = "agent.report-key"     // the key of its SUIT reports was seen first
 	TokenKeyCreated     Action = "token-key.created"
@@ -25,6 +29,9 @@ const (
 	DeviceAccepted         Action = "device.accepted"
 	DeviceRejected         Action = "device.rejected"
 	ComponentRequired      Action = "component.required"
+	ComponentUnrequired    Action = "component.unrequired"
+	RemovalOrdered         Action = "removal.ordered"
+	RemovalWithdrawn       Action = "removal.withdrawn"
 	ManifestPublished      Action = "manifest.published"
 	ManifestRefused        Action = "manifest.refused"
 	PayloadUploaded        Action = "payload.uploaded"
