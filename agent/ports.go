@@ -17,6 +17,11 @@ type Components interface {
 	// Measure returns what is installed, components and the manifests that installed
 	// them, hashed at this moment.
 	Measure(ctx context.Context) ([]suit.PropertyClaims, error)
+	// Manifests returns the ids of the installed manifests.
+	Manifests() []suit.ComponentID
+	// Envelope returns the envelope that an installed manifest came in;
+	// processor.ErrNotInstalled where there is none of that id.
+	Envelope(manifest suit.ComponentID) ([]byte, error)
 }
 
 // Memory is what the agent must not forget. What a method has acknowledged survives
@@ -24,10 +29,13 @@ type Components interface {
 type Memory interface {
 	// Requests lists the components that are asked for and not installed.
 	Requests() []teep.RequestedTC
-	// Request adds a wish; false where it is installed already.
+	// Unneeded lists the installed manifests that are not needed any more.
+	Unneeded() []suit.ComponentID
+	// Request adds a wish; false where it is installed already. It ends a withdrawal.
 	Request(tc teep.RequestedTC) (added bool, err error)
-	// Withdraw takes a wish back; false where there was none.
-	Withdraw(component suit.ComponentID) (removed bool, err error)
+	// Withdraw takes a wish back, and makes the manifests of what is installed unneeded
+	// until they are uninstalled; false where neither changes anything.
+	Withdraw(component suit.ComponentID) (changed bool, err error)
 	// AcceptUpdate remembers the digest of an Update; false where it was known.
 	AcceptUpdate(digest [sha256.Size]byte) (fresh bool, err error)
 }

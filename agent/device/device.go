@@ -108,7 +108,7 @@ func (d *Device) assemble(o Options) error {
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
 		Components: d.store, Memory: d.store,
 		Attester: tee.NewAttester(d.store, d.keys.attestation, s.Identity.claims(), o.Clock),
-		Fetcher:  processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}),
+		Fetcher:  processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),
 		Clock:    o.Clock, Observe: o.Observe,
 	})
 	if err != nil {

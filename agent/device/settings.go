@@ -39,6 +39,8 @@ type Polling struct {
 	Timeout  time.Duration `yaml:"timeout"` // of one HTTP request to the TAM
 	// Download is how long one payload may take.
 	Download time.Duration `yaml:"download-timeout"`
+	// Stall is how long the source of a payload may stay silent.
+	Stall time.Duration `yaml:"stall-timeout"`
 }
 
 // Identity is who the device says it is, to manifests and in its evidence.
@@ -53,7 +55,7 @@ type Identity struct {
 }
 
 // DefaultPolling suits a device on a network that costs nothing.
-var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute, Download: time.Hour}
+var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute, Download: time.Hour, Stall: time.Minute}
 
 // ParseSettings reads config.yaml strictly.
 func ParseSettings(data []byte) (Settings, error) {
@@ -78,6 +80,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("poll.timeout: %s, at least 1s", p.Timeout)
 	case p.Download < time.Second:
 		return fmt.Errorf("poll.download-timeout: %s, at least 1s", p.Download)
+	case p.Stall < time.Second:
+		return fmt.Errorf("poll.stall-timeout: %s, at least 1s", p.Stall)
 	}
 	return s.Identity.check()
 }

@@ -32,7 +32,7 @@ func TestSettingsRoundTrip(t *testing.T) {
 		}
 		s := Settings{
 			TAM:  TAM{URL: "https://tam.example/tam", Numbering: teep.Numbering(rapid.IntRange(0, 1).Draw(t, "numbering"))},
-			Poll: Polling{Interval: time.Minute, Timeout: 90 * time.Second, Download: time.Hour},
+			Poll: Polling{Interval: time.Minute, Timeout: 90 * time.Second, Download: time.Hour, Stall: 20 * time.Second},
 			Identity: Identity{
 				UEID: ueid, Vendor: uuid.New(), Class: uuid.New(), OEMID: oemid,
 				Model: rapid.SampledFrom([]string{"lamp", "1", "true", "null", "a: b", "é"}).Draw(t, "model"), HWVersion: "1.0",
@@ -91,6 +91,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"device:", "poll: {jitter: -1s}\ndevice:", "poll.jitter"},
 		{"device:", "poll: {timeout: 0s}\ndevice:", "poll.timeout"},
 		{"device:", "poll: {download-timeout: 0s}\ndevice:", "poll.download-timeout"},
+		{"device:", "poll: {stall-timeout: 0s}\ndevice:", "poll.stall-timeout"},
 	} {
 		text := strings.Replace(sound, tt.old, tt.new, 1)
 		if text == sound {

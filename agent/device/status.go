@@ -25,6 +25,7 @@ type Status struct {
 	Trusted        []Trusted          `json:"trusted_keys"`
 	Components     []Component        `json:"components"`
 	Requested      []Requested        `json:"requested"`
+	Unneeded       []suit.ComponentID `json:"unneeded,omitempty"` // manifests that the TAM is asked to unlink
 	LastPoll       *LastPoll          `json:"last_poll,omitempty"`
 }
 
@@ -42,7 +43,9 @@ type Component struct {
 	SHA256   HexBytes         `json:"sha256"`
 	Size     uint64           `json:"size"`
 	Manifest suit.ComponentID `json:"manifest"`
-	Sequence uint64           `json:"sequence"`
+	Sequence uint64           `json:"sequence"` // of the manifest
+	// Shared are the other manifests that reference it; it stays until all are unlinked.
+	Shared []suit.ComponentID `json:"shared_with,omitempty"`
 }
 
 // Requested is a component that is asked for.
@@ -78,11 +81,12 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	for _, c := range installed {
-		s.Components = append(s.Components, Component{c.ID, c.Digest.Bytes, c.Size, c.Manifest, c.Sequence})
+		s.Components = append(s.Components, Component{c.ID, c.Digest.Bytes, c.Size, c.Manifests[0], c.Sequence, c.Manifests[1:]})
 	}
 	for _, r := range d.store.Requests() {
 		s.Requested = append(s.Requested, Requested{r.Component, r.MinSequence})
 	}
+	s.Unneeded = d.store.Unneeded()
 	if p, ok := d.store.LastPoll(); ok {
 		s.LastPoll = &LastPoll{p.At, p.Outcome, p.Failed}
 	}

@@ -57,7 +57,7 @@ func (a *Attester) Evidence(ctx context.Context, challenge []byte, key *cosekit.
 func (m measurement) installedBy(manifest suit.ComponentID) []suit.PropertyClaims {
 	var claims []suit.PropertyClaims
 	for _, c := range m.components {
-		if c.Manifest.Equal(manifest) {
+		if contains(c.Manifests, manifest) {
 			claims = append(claims, c.claims())
 		}
 	}

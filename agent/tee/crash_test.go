@@ -20,7 +20,8 @@ func openDisk(t testing.TB, d *disk) *Store {
 }
 
 // scenario is what happens on the disk while it fails: an Update is accepted, its
-// manifest replaces an image and fulfils a request.
+// manifest replaces an image and fulfils a request; then nobody needs it, and it is
+// uninstalled.
 type scenario struct {
 	base   *disk // version 1 is installed, version 2 requested
 	second *suit.Verified
@@ -51,8 +52,22 @@ func newScenario(t *testing.T) *scenario {
 		t.Fatal("the request is not fulfilled")
 	}
 	sc.states[fingerprint(t, model)] = "new"
+	if _, err := model.Withdraw(id); err != nil {
+		t.Fatal(err)
+	}
+	sc.states[fingerprint(t, model)] = "unneeded"
+	if err := uninstall(t.Context(), model, sc.second); err != nil {
+		t.Fatal(err)
+	}
+	if len(model.Unneeded()) != 0 {
+		t.Fatal("the withdrawal is not fulfilled")
+	}
+	sc.states[fingerprint(t, model)] = "gone"
 	return sc
 }
+
+// order is how far the scenario has come in each state.
+var order = map[string]int{"old": 0, "accepted": 1, "new": 2, "unneeded": 3, "gone": 4}
 
 // run does it, and returns the last state that was acknowledged.
 func (sc *scenario) run(t *testing.T, s *Store) (acknowledged string, err error) {
@@ -66,7 +81,13 @@ func (sc *scenario) run(t *testing.T, s *Store) (acknowledged string, err error)
 	if err := install(t.Context(), s, sc.second); err != nil {
 		return "accepted", err
 	}
-	return "new", nil
+	if changed, err := s.Withdraw(component(t, "app/hello")); !changed || err != nil {
+		return "new", err
+	}
+	if err := uninstall(t.Context(), s, sc.second); err != nil {
+		return "unneeded", err
+	}
+	return "gone", nil
 }
 
 // TestKilledBetweenAnyTwoWrites lets the process die before every single operation
@@ -148,7 +169,6 @@ func (sc *scenario) checkAfter(t *testing.T, d *disk, acknowledged string) strin
 	t.Helper()
 	s := openDisk(t, d)
 	state, known := sc.states[fingerprint(t, s)]
-	order := map[string]int{"old": 0, "accepted": 1, "new": 2}
 	if !known || order[state] < order[acknowledged] {
 		t.Errorf("state %q (known %v), acknowledged was %q", state, known, acknowledged)
 	}

@@ -17,7 +17,7 @@ import (
 const (
 	indexName    = "index"
 	indexTemp    = "index.tmp"
-	indexVersion = 1
+	indexVersion = 2
 	maxIndexSize = 4 << 20
 )
 
@@ -25,7 +25,8 @@ const (
 const (
 	maxComponents = 1024
 	maxRequests   = 256
-	maxUpdates    = 256 // digests of recent Updates; the oldest is forgotten first
+	maxUpdates    = 256  // digests of recent Updates; the oldest is forgotten first
+	maxRetired    = 1024 // manifests that were uninstalled; the oldest is forgotten first
 )
 
 // index is the content of the file, encoded as a map. A reader of another version
@@ -38,14 +39,18 @@ type index struct {
 	Requests   []requestEntry   `cbor:"4,keyasint,omitempty"`
 	Updates    [][]byte         `cbor:"5,keyasint,omitempty"`
 	LastPoll   *pollEntry       `cbor:"6,keyasint,omitempty"`
+	Retired    []retiredEntry   `cbor:"7,keyasint,omitempty"`
+	// Unneeded are the installed manifests that nobody on the device needs any more.
+	Unneeded []suit.ComponentID `cbor:"8,keyasint,omitempty"`
 }
 
 // componentEntry says which file holds a component. There is no digest in it: what
 // the store reports is measured from the file.
 type componentEntry struct {
-	ID       suit.ComponentID `cbor:"1,keyasint"`
-	File     string           `cbor:"2,keyasint"`
-	Manifest suit.ComponentID `cbor:"3,keyasint"` // the manifest that installed it
+	ID   suit.ComponentID `cbor:"1,keyasint"`
+	File string           `cbor:"2,keyasint"`
+	// Manifests are those that reference it, one at least, the longest there first.
+	Manifests []suit.ComponentID `cbor:"4,keyasint"`
 }
 
 // manifestEntry says which file holds the envelope of an installed manifest.
@@ -55,9 +60,16 @@ type manifestEntry struct {
 	File     string           `cbor:"3,keyasint"`
 }
 
+// retiredEntry remembers how far a manifest had come that is not installed any more.
+type retiredEntry struct {
+	ID       suit.ComponentID `cbor:"1,keyasint"`
+	Sequence uint64           `cbor:"2,keyasint"`
+}
+
 type requestEntry struct {
 	Component   suit.ComponentID `cbor:"1,keyasint"`
 	MinSequence *uint64          `cbor:"2,keyasint,omitempty"`
+	HaveBinary  bool             `cbor:"3,keyasint,omitempty"`
 }
 
 type pollEntry struct {
@@ -73,6 +85,8 @@ func (x *index) clone() *index {
 	c.Manifests = slices.Clone(x.Manifests)
 	c.Requests = slices.Clone(x.Requests)
 	c.Updates = slices.Clone(x.Updates)
+	c.Retired = slices.Clone(x.Retired)
+	c.Unneeded = slices.Clone(x.Unneeded)
 	return &c
 }
 
@@ -94,16 +108,41 @@ func (x *index) manifest(id suit.ComponentID) *manifestEntry {
 	return nil
 }
 
-func (x *index) putComponent(e componentEntry) error {
-	if old := x.component(e.ID); old != nil {
-		*old = e
+// putImage makes the file the image of the component.
+func (x *index) putImage(id suit.ComponentID, file string) error {
+	if old := x.component(id); old != nil {
+		old.File = file
 		return nil
 	}
 	if len(x.Components) == maxComponents {
 		return fmt.Errorf("%w: %d components", ErrFull, maxComponents)
 	}
-	x.Components = append(x.Components, e)
+	x.Components = append(x.Components, componentEntry{ID: id, File: file})
 	return nil
+}
+
+// reference makes the manifest reference these components and no others. What no
+// manifest references any more is not in the store any more.
+func (x *index) reference(manifest suit.ComponentID, components []suit.ComponentID) {
+	for i := range x.Components {
+		c := &x.Components[i]
+		had, has := contains(c.Manifests, manifest), contains(components, c.ID)
+		switch {
+		case has && !had:
+			c.Manifests = append(slices.Clone(c.Manifests), manifest)
+		case had && !has:
+			c.Manifests = remove(slices.Clone(c.Manifests), manifest)
+		}
+	}
+	x.Components = slices.DeleteFunc(x.Components, func(c componentEntry) bool { return len(c.Manifests) == 0 })
+}
+
+func contains(list []suit.ComponentID, id suit.ComponentID) bool {
+	return slices.ContainsFunc(list, id.Equal)
+}
+
+func remove(list []suit.ComponentID, id suit.ComponentID) []suit.ComponentID {
+	return slices.DeleteFunc(list, id.Equal)
 }
 
 func (x *index) putManifest(e manifestEntry) error {
@@ -115,22 +154,57 @@ func (x *index) putManifest(e manifestEntry) error {
 		return fmt.Errorf("%w: %d manifests", ErrFull, maxComponents)
 	}
 	x.Manifests = append(x.Manifests, e)
+	x.Retired = slices.DeleteFunc(x.Retired, func(r retiredEntry) bool { return r.ID.Equal(e.ID) })
 	return nil
 }
 
-// satisfied reports whether a wish is fulfilled by what is installed: the component
-// is there, by its own name or by that of its manifest, and new enough.
-func (x *index) satisfied(r requestEntry) bool {
-	for _, c := range x.Components {
-		m := x.manifest(c.Manifest)
-		if m == nil || !c.ID.Equal(r.Component) && !m.ID.Equal(r.Component) {
-			continue
-		}
-		if r.MinSequence == nil || m.Sequence >= *r.MinSequence {
-			return true
+// dropManifest takes a manifest out with its references, and remembers how far it had
+// come. It reports false where there is none.
+func (x *index) dropManifest(id suit.ComponentID) bool {
+	m := x.manifest(id)
+	if m == nil {
+		return false
+	}
+	x.Retired = append(x.Retired, retiredEntry{m.ID, m.Sequence})
+	x.Retired = x.Retired[max(0, len(x.Retired)-maxRetired):]
+	x.Manifests = slices.DeleteFunc(x.Manifests, func(e manifestEntry) bool { return e.ID.Equal(id) })
+	x.Unneeded = remove(x.Unneeded, id)
+	x.reference(id, nil)
+	return true
+}
+
+// sequence returns how far the manifest of that id has come, or had when it was
+// uninstalled.
+func (x *index) sequence(id suit.ComponentID) (number uint64, known bool) {
+	if m := x.manifest(id); m != nil {
+		return m.Sequence, true
+	}
+	for _, r := range x.Retired {
+		if r.ID.Equal(id) {
+			return r.Sequence, true
 		}
 	}
-	return false
+	return 0, false
+}
+
+// providers returns the manifests that stand for what somebody asks for, be it by the
+// name of a component or by that of its manifest.
+func (x *index) providers(name suit.ComponentID) []manifestEntry {
+	c := x.component(name)
+	var out []manifestEntry
+	for _, m := range x.Manifests {
+		if m.ID.Equal(name) || c != nil && contains(c.Manifests, m.ID) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// satisfied reports whether a wish is fulfilled by what is installed, and new enough.
+func (x *index) satisfied(r requestEntry) bool {
+	return slices.ContainsFunc(x.providers(r.Component), func(m manifestEntry) bool {
+		return r.MinSequence == nil || m.Sequence >= *r.MinSequence
+	})
 }
 
 // files returns the names that the index refers to.
@@ -186,23 +260,31 @@ func decodeIndex(data []byte) (*index, error) {
 // check refuses an index that this package would not have written.
 func (x *index) check() error {
 	if len(x.Components) > maxComponents || len(x.Manifests) > maxComponents ||
-		len(x.Requests) > maxRequests || len(x.Updates) > maxUpdates {
+		len(x.Requests) > maxRequests || len(x.Updates) > maxUpdates || len(x.Retired) > maxRetired {
 		return fmt.Errorf("%w: the index lists more than it may", ErrDamaged)
 	}
-	seen := map[string]bool{}
-	for _, c := range x.Components {
-		if key := c.ID.Key(); seen[key] || !validFile(c.File) || x.manifest(c.Manifest) == nil {
-			return fmt.Errorf("%w: component %s in the index", ErrDamaged, c.ID)
-		} else {
-			seen[key] = true
-		}
-	}
-	clear(seen)
+	manifests := map[string]bool{}
 	for _, m := range x.Manifests {
-		if key := m.ID.Key(); seen[key] || !validFile(m.File) {
+		key := m.ID.Key()
+		if manifests[key] || !validFile(m.File) {
 			return fmt.Errorf("%w: manifest %s in the index", ErrDamaged, m.ID)
-		} else {
-			seen[key] = true
+		}
+		manifests[key] = true
+	}
+	components := map[string]bool{}
+	for _, c := range x.Components {
+		key := c.ID.Key()
+		if components[key] || !validFile(c.File) || len(c.Manifests) == 0 || !distinct(c.Manifests, manifests) {
+			return fmt.Errorf("%w: component %s in the index", ErrDamaged, c.ID)
+		}
+		components[key] = true
+	}
+	if !distinct(x.Unneeded, manifests) {
+		return fmt.Errorf("%w: unneeded manifests in the index", ErrDamaged)
+	}
+	for _, r := range x.Retired {
+		if manifests[r.ID.Key()] {
+			return fmt.Errorf("%w: manifest %s in the index is installed and retired", ErrDamaged, r.ID)
 		}
 	}
 	for _, u := range x.Updates {
@@ -211,6 +293,19 @@ func (x *index) check() error {
 		}
 	}
 	return nil
+}
+
+// distinct reports whether the list names known manifests, none of them twice.
+func distinct(list []suit.ComponentID, known map[string]bool) bool {
+	seen := map[string]bool{}
+	for _, id := range list {
+		key := id.Key()
+		if seen[key] || !known[key] {
+			return false
+		}
+		seen[key] = true
+	}
+	return true
 }
 
 // readAll reads a small file whole, and refuses one that has grown too big.

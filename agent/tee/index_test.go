@@ -13,11 +13,13 @@ func sampleIndex() *index {
 	id, own := suit.ComponentID{[]byte("app")}, suit.ComponentID{[]byte("app"), []byte("suit")}
 	return &index{
 		Serial:     4,
-		Components: []componentEntry{{ID: id, File: fileName(imagePrefix, id, 2, 1), Manifest: own}},
+		Components: []componentEntry{{ID: id, File: fileName(imagePrefix, id, 2, 1), Manifests: []suit.ComponentID{own}}},
 		Manifests:  []manifestEntry{{ID: own, Sequence: 7, File: fileName(envelopePrefix, own, 2, 2)}},
 		Requests:   []requestEntry{{Component: suit.ComponentID{[]byte("b")}, MinSequence: &least}},
 		Updates:    [][]byte{make([]byte, 32)},
 		LastPoll:   &pollEntry{At: 1, Outcome: "ok"},
+		Retired:    []retiredEntry{{ID: suit.ComponentID{[]byte("c"), []byte("suit")}, Sequence: 9}},
+		Unneeded:   []suit.ComponentID{own},
 	}
 }
 
@@ -60,6 +62,12 @@ func TestIndexThatLies(t *testing.T) {
 		"short update digest":    func(x *index) { x.Updates = [][]byte{{1}} },
 		"too many updates":       func(x *index) { x.Updates = make([][]byte, maxUpdates+1) },
 		"too many requests":      func(x *index) { x.Requests = make([]requestEntry, maxRequests+1) },
+		"component of nobody":    func(x *index) { x.Components[0].Manifests = nil },
+		"one reference twice":    func(x *index) { x.Components[0].Manifests = append(x.Components[0].Manifests, x.Manifests[0].ID) },
+		"unneeded and unknown":   func(x *index) { x.Unneeded = []suit.ComponentID{{[]byte("x")}} },
+		"unneeded twice":         func(x *index) { x.Unneeded = append(x.Unneeded, x.Unneeded[0]) },
+		"retired and installed":  func(x *index) { x.Retired[0].ID = x.Manifests[0].ID },
+		"too many retired":       func(x *index) { x.Retired = make([]retiredEntry, maxRetired+1) },
 		"component without name": func(x *index) { x.Components[0].File = "" },
 	} {
 		x := sampleIndex()

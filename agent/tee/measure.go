@@ -9,15 +9,17 @@ import (
 	"io/fs"
 
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 )
 
 // Installed is one component as it was measured.
 type Installed struct {
-	ID       suit.ComponentID
-	Digest   suit.Digest // SHA-256 of the file at that moment
-	Size     uint64
-	Manifest suit.ComponentID // what installed it
-	Sequence uint64
+	ID     suit.ComponentID
+	Digest suit.Digest // SHA-256 of the file at that moment
+	Size   uint64
+	// Manifests are those that reference it, one at least, the longest there first.
+	Manifests []suit.ComponentID
+	Sequence  uint64 // of the first
 }
 
 // measurement is the whole store at one moment.
@@ -82,7 +84,7 @@ func (s *Store) measureIndex(ctx context.Context, x *index) (measurement, error)
 		if err != nil {
 			return measurement{}, fmt.Errorf("component %s: %w", c.ID, err)
 		}
-		m.components = append(m.components, Installed{c.ID, digest, size, c.Manifest, x.manifest(c.Manifest).Sequence})
+		m.components = append(m.components, Installed{c.ID, digest, size, c.Manifests, x.manifest(c.Manifests[0]).Sequence})
 	}
 	for _, e := range x.Manifests {
 		one, err := s.measureManifest(e)
@@ -124,12 +126,36 @@ func (u untilDone) Read(p []byte) (int, error) {
 // maxEnvelope bounds a stored envelope, whose payloads are kept apart.
 const maxEnvelope = 16 << 20
 
-func (s *Store) measureManifest(e manifestEntry) (measuredManifest, error) {
+// Manifests returns the ids of the installed manifests.
+func (s *Store) Manifests() []suit.ComponentID {
+	var ids []suit.ComponentID
+	for _, m := range s.view().Manifests {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// Envelope returns the envelope of an installed manifest as it was committed. Whether
+// it is still authentic is for the caller to find out. processor.ErrNotInstalled where
+// there is none.
+func (s *Store) Envelope(manifest suit.ComponentID) ([]byte, error) {
+	e := s.view().manifest(manifest)
+	if e == nil {
+		return nil, fmt.Errorf("%w: %s", processor.ErrNotInstalled, manifest)
+	}
+	return s.readEnvelope(*e)
+}
+
+func (s *Store) readEnvelope(e manifestEntry) ([]byte, error) {
 	r, _, err := s.files.Open(e.File)
 	if err != nil {
-		return measuredManifest{}, err
+		return nil, err
 	}
-	data, err := readAll(r, maxEnvelope)
+	return readAll(r, maxEnvelope)
+}
+
+func (s *Store) measureManifest(e manifestEntry) (measuredManifest, error) {
+	data, err := s.readEnvelope(e)
 	if err != nil {
 		return measuredManifest{}, err
 	}

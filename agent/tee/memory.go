@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -19,22 +20,38 @@ func (s *Store) Requests() []teep.RequestedTC {
 	x := s.view()
 	out := make([]teep.RequestedTC, len(x.Requests))
 	for i, r := range x.Requests {
-		out[i] = teep.RequestedTC{Component: r.Component, MinSequence: r.MinSequence}
+		out[i] = teep.RequestedTC{Component: r.Component, MinSequence: r.MinSequence, HaveBinary: r.HaveBinary}
 	}
 	return out
 }
 
+// Unneeded returns the installed manifests whose components nobody needs any more.
+func (s *Store) Unneeded() []suit.ComponentID { return slices.Clone(s.view().Unneeded) }
+
 // Request remembers a wish until it is installed, in place of an earlier one for the
-// same component. It reports false, and remembers nothing, where the store holds it.
+// same component; what was withdrawn is needed again. It reports false, and remembers
+// no wish, where the store holds it. A wish with HaveBinary is for a manifest to the
+// image that is there: processor.ErrNoImage where there is none.
 func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
 	if err := s.Supports(tc.Component); err != nil {
 		return false, err
 	}
-	wish := requestEntry{Component: tc.Component, MinSequence: tc.MinSequence}
-	if s.view().satisfied(wish) {
+	wish := requestEntry{Component: tc.Component, MinSequence: tc.MinSequence, HaveBinary: tc.HaveBinary}
+	x := s.view()
+	if tc.HaveBinary && x.component(tc.Component) == nil {
+		return false, fmt.Errorf("%w: %s", processor.ErrNoImage, tc.Component)
+	}
+	added = !x.satisfied(wish)
+	if !added && !slices.ContainsFunc(x.providers(tc.Component), x.unneeded) {
 		return false, nil
 	}
-	return true, s.change(func(next *index) error {
+	return added, s.change(func(next *index) error {
+		for _, m := range next.providers(tc.Component) {
+			next.Unneeded = remove(next.Unneeded, m.ID)
+		}
+		if !added {
+			return nil
+		}
 		next.Requests = without(next.Requests, tc.Component)
 		if len(next.Requests) == maxRequests {
 			return fmt.Errorf("%w: %d requested components; withdraw one first", ErrFull, maxRequests)
@@ -44,17 +61,27 @@ func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
 	})
 }
 
-// Withdraw forgets a wish. It reports false where there was none.
-func (s *Store) Withdraw(component suit.ComponentID) (removed bool, err error) {
-	known := func(r requestEntry) bool { return r.Component.Equal(component) }
-	if !slices.ContainsFunc(s.view().Requests, known) {
+// Withdraw forgets a wish, and remembers of what is installed for the component that
+// it is not needed any more. It reports false where neither changes anything.
+func (s *Store) Withdraw(component suit.ComponentID) (changed bool, err error) {
+	x := s.view()
+	wished := func(r requestEntry) bool { return r.Component.Equal(component) }
+	needed := func(m manifestEntry) bool { return !x.unneeded(m) }
+	if !slices.ContainsFunc(x.Requests, wished) && !slices.ContainsFunc(x.providers(component), needed) {
 		return false, nil
 	}
 	return true, s.change(func(next *index) error {
 		next.Requests = without(next.Requests, component)
+		for _, m := range next.providers(component) {
+			if !next.unneeded(m) {
+				next.Unneeded = append(next.Unneeded, m.ID)
+			}
+		}
 		return nil
 	})
 }
+
+func (x *index) unneeded(m manifestEntry) bool { return contains(x.Unneeded, m.ID) }
 
 func without(list []requestEntry, component suit.ComponentID) []requestEntry {
 	return slices.DeleteFunc(list, func(r requestEntry) bool { return r.Component.Equal(component) })

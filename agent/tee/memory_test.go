@@ -3,11 +3,13 @@ package tee
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -51,6 +53,15 @@ func TestRequests(t *testing.T) {
 	if r := s.Requests(); len(r) != 1 || r[0].Component.Equal(id) {
 		t.Errorf("after the installation: %v", r)
 	}
+	if _, err := s.Request(teep.RequestedTC{Component: component(t, "app/none"), MinSequence: number(1), HaveBinary: true}); !errors.Is(err, processor.ErrNoImage) {
+		t.Errorf("a manifest to an image that is not there was requested: %v", err)
+	}
+	if added, err := s.Request(teep.RequestedTC{Component: id, MinSequence: number(10), HaveBinary: true}); !added || err != nil {
+		t.Errorf("a manifest to an image that is there: %v, %v", added, err)
+	}
+	if r := s.Requests(); len(r) != 2 || !r[1].HaveBinary {
+		t.Errorf("requests %v", r)
+	}
 	for i, want := range []bool{true, false} {
 		if removed, err := s.Withdraw(component(t, "app/other")); removed != want || err != nil {
 			t.Errorf("withdrawal %d: %v, %v", i, removed, err)
@@ -58,6 +69,59 @@ func TestRequests(t *testing.T) {
 	}
 	if _, err := s.Request(teep.RequestedTC{}); err == nil {
 		t.Error("a component without a name was requested")
+	}
+}
+
+// TestUnneeded: what is withdrawn is listed by its manifests until they are gone, or
+// until somebody asks for it again.
+func TestUnneeded(t *testing.T) {
+	d := newDisk()
+	s := openDisk(t, d)
+	id, own := component(t, "app/hello"), component(t, "app/hello/suit")
+	m := manifest(t, id, 1, []byte("x"))
+	if err := install(t.Context(), s, m); err != nil {
+		t.Fatal(err)
+	}
+	check := func(want ...suit.ComponentID) {
+		t.Helper()
+		for name, s := range map[string]*Store{"store": s, "reopened": openDisk(t, d)} {
+			if got := s.Unneeded(); !slices.EqualFunc(got, want, suit.ComponentID.Equal) {
+				t.Errorf("%s: unneeded %v, want %v", name, got, want)
+			}
+		}
+	}
+	check()
+	for _, name := range []suit.ComponentID{id, own} {
+		for i, want := range []bool{true, false} {
+			if changed, err := s.Withdraw(name); changed != want || err != nil {
+				t.Errorf("withdrawal %d: %v, %v", i, changed, err)
+			}
+		}
+		check(own)
+		if added, err := s.Request(teep.RequestedTC{Component: id}); added || err != nil {
+			t.Errorf("needed again: %v, %v", added, err)
+		}
+		check()
+	}
+	// A newer one is needed: so is the manifest.
+	five := uint64(5)
+	if _, err := s.Withdraw(id); err != nil {
+		t.Fatal(err)
+	}
+	if added, err := s.Request(teep.RequestedTC{Component: id, MinSequence: &five}); !added || err != nil {
+		t.Errorf("a newer one: %v, %v", added, err)
+	}
+	check()
+	if changed, err := s.Withdraw(id); !changed || err != nil || len(s.Requests()) > 0 {
+		t.Errorf("withdrawal of both: %v, %v", changed, err)
+	}
+	check(own)
+	if err := uninstall(t.Context(), s, m); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	if changed, err := s.Withdraw(id); changed || err != nil {
+		t.Errorf("withdrawal of nothing: %v, %v", changed, err)
 	}
 }
 

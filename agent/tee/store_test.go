@@ -68,6 +68,12 @@ func install(ctx context.Context, s *Store, m *suit.Verified) error {
 	return err
 }
 
+func uninstall(ctx context.Context, s *Store, m *suit.Verified) error {
+	all := func(suit.ComponentID) bool { return true }
+	_, err := processor.New(s, nil, processor.DefaultLimits()).Uninstall(ctx, m, all)
+	return err
+}
+
 func openStore(t testing.TB, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, identity)

@@ -38,11 +38,27 @@ func (s *Store) nextName(prefix string, id suit.ComponentID) string {
 
 // Sequence implements processor.Transaction.
 func (t *transaction) Sequence(_ context.Context, manifest suit.ComponentID) (uint64, bool, error) {
-	m := t.store.view().manifest(manifest)
-	if m == nil {
-		return 0, false, nil
+	number, known := t.store.view().sequence(manifest)
+	return number, known, nil
+}
+
+// Installed implements processor.Transaction. The digest is that of the file, now.
+func (t *transaction) Installed(_ context.Context, manifest suit.ComponentID) (suit.Digest, bool, error) {
+	e := t.store.view().manifest(manifest)
+	if e == nil {
+		return suit.Digest{}, false, nil
 	}
-	return m.Sequence, true, nil
+	m, err := t.store.measureManifest(*e)
+	return m.digest, err == nil, err
+}
+
+// References implements processor.Transaction.
+func (t *transaction) References(_ context.Context, component suit.ComponentID) ([]suit.ComponentID, error) {
+	c := t.store.view().component(component)
+	if c == nil {
+		return nil, nil
+	}
+	return slices.Clone(c.Manifests), nil
 }
 
 // Open implements processor.Transaction.
@@ -121,29 +137,47 @@ func (t *transaction) Commit(ctx context.Context, in processor.Installation) err
 	return errors.Join(err, t.store.removeIfThere(envelope))
 }
 
-// record enters the components of the manifest, those with a new image and those
-// whose installed image was found to be right.
+// record enters the new images, and makes the manifest reference the components that
+// it lists: those, and others whose installed image was found to be right.
 func (t *transaction) record(next *index, in processor.Installation) error {
 	written := 0
 	for _, id := range in.Components {
-		entry := componentEntry{ID: id, Manifest: in.Manifest}
-		if name, ok := t.candidates[id.Key()]; ok {
-			entry.File = name
-			written++
-		} else if c := next.component(id); c != nil {
-			entry.File = c.File
-		} else {
-			continue // the manifest names it, but put nothing there
+		name, ok := t.candidates[id.Key()]
+		if !ok {
+			continue
 		}
-		if err := next.putComponent(entry); err != nil {
+		if err := next.putImage(id, name); err != nil {
 			return err
 		}
+		written++
 	}
 	if written != len(t.candidates) {
 		return fmt.Errorf("a candidate is of no component of manifest %s", in.Manifest)
 	}
+	next.reference(in.Manifest, in.Components)
 	next.Requests = slices.DeleteFunc(next.Requests, next.satisfied)
 	return nil
+}
+
+// Uninstall implements processor.Transaction. As with Commit the index is the switch;
+// the files go after it.
+func (t *transaction) Uninstall(ctx context.Context, manifest suit.ComponentID) error {
+	if t.done {
+		return ErrFinished
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := t.store.change(func(next *index) error {
+		if !next.dropManifest(manifest) {
+			return processor.ErrNotInstalled
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, ErrBroken) {
+		t.done = true
+	}
+	return err
 }
 
 // Rollback implements processor.Transaction.

@@ -22,7 +22,8 @@ const extensionCoSWID = 14
 
 // check refuses what could not be executed, or may not be, before anything is: a
 // manifest runs as a whole or not at all (draft-ietf-suit-manifest-37 sections 6.1
-// and 6.2). Sections of other procedures are not looked into.
+// and 6.2). Of the sections of other procedures, those are looked into that the
+// manifest will need to get off the device again.
 func (m *machine) check(proc procedure, rights Rights) *Failure {
 	if m.manifest.Version != suit.ManifestVersion {
 		err := fmt.Errorf("%w: %d, want %d", ErrVersion, m.manifest.Version, suit.ManifestVersion)
@@ -34,7 +35,7 @@ func (m *machine) check(proc procedure, rights Rights) *Failure {
 	if f := m.checkElements(proc); f != nil {
 		return f
 	}
-	for _, section := range append([]suit.Section{suit.SectionShared}, proc.sections...) {
+	for _, section := range slices.Concat([]suit.Section{suit.SectionShared}, proc.sections, proc.foreseen) {
 		sequence, ok := m.manifest.Section(section)
 		if !ok {
 			continue
@@ -108,7 +109,7 @@ func (m *machine) checkElements(proc procedure) *Failure {
 			present++
 		}
 	}
-	if present == 0 {
+	if present == 0 && !proc.optional {
 		err := fmt.Errorf("%w: the manifest has no section for the %s procedure", ErrUnsupportedElement, proc.name)
 		return refusal(keyManifest, err)
 	}
@@ -135,8 +136,8 @@ func (m *machine) checkCommand(section suit.Section, c suit.Command) error {
 	if !ok {
 		return ErrUnsupportedCommand
 	}
-	if section == suit.SectionShared && !known.shared {
-		return fmt.Errorf("%w: not in the shared sequence", ErrUnsupportedCommand)
+	if !known.where.allows(section) {
+		return fmt.Errorf("%w: not in %s", ErrUnsupportedCommand, section)
 	}
 	if c.Code == suit.ConditionComponentSlot && m.slots == nil {
 		return fmt.Errorf("%w: the device has no slots", ErrUnsupportedCommand)

@@ -10,25 +10,47 @@ import (
 type command struct {
 	// run executes the command on the current component. A condition returns what it
 	// measured, whether it holds or not.
-	run func(ctx context.Context, m *machine, arg suit.Argument) (suit.Parameters, error)
-	// shared: the command may stand in the shared sequence, because it changes nothing
-	// but parameters (draft-ietf-suit-manifest-37 section 8.4.5).
-	shared bool
+	run   func(ctx context.Context, m *machine, arg suit.Argument) (suit.Parameters, error)
+	where where
+}
+
+// where says which sequences a command may stand in.
+type where int
+
+const (
+	// anywhere is for what changes parameters at most, as the shared sequence must
+	// (draft-ietf-suit-manifest-37 section 8.4.5).
+	anywhere where = iota
+	// updating is for what writes images.
+	updating
+	// uninstalling is for what gives them up.
+	uninstalling
+)
+
+func (w where) allows(section suit.Section) bool {
+	switch w {
+	case updating:
+		return section != suit.SectionShared && section != suit.SectionUninstall
+	case uninstalling:
+		return section == suit.SectionUninstall
+	}
+	return true
 }
 
 // commands are the ones that this processor knows. Every other one is refused
 // before a manifest runs, so a command of the family becomes supported by its entry.
 var commands = map[suit.CommandCode]command{
-	suit.ConditionVendorIdentifier:   {vendorIdentifier, true},
-	suit.ConditionClassIdentifier:    {classIdentifier, true},
-	suit.ConditionDeviceIdentifier:   {deviceIdentifier, true},
-	suit.ConditionImageMatch:         {imageMatch, true},
-	suit.ConditionCheckContent:       {checkContent, true},
-	suit.ConditionComponentSlot:      {componentSlot, true},
-	suit.ConditionAbort:              {abort, true},
-	suit.DirectiveSetComponentIndex:  {setComponentIndex, true},
-	suit.DirectiveSetParameters:      {setParameters, true},
-	suit.DirectiveOverrideParameters: {overrideParameters, true},
-	suit.DirectiveFetch:              {fetch, false},
-	suit.DirectiveWrite:              {write, false},
+	suit.ConditionVendorIdentifier:   {vendorIdentifier, anywhere},
+	suit.ConditionClassIdentifier:    {classIdentifier, anywhere},
+	suit.ConditionDeviceIdentifier:   {deviceIdentifier, anywhere},
+	suit.ConditionImageMatch:         {imageMatch, anywhere},
+	suit.ConditionCheckContent:       {checkContent, anywhere},
+	suit.ConditionComponentSlot:      {componentSlot, anywhere},
+	suit.ConditionAbort:              {abort, anywhere},
+	suit.DirectiveSetComponentIndex:  {setComponentIndex, anywhere},
+	suit.DirectiveSetParameters:      {setParameters, anywhere},
+	suit.DirectiveOverrideParameters: {overrideParameters, anywhere},
+	suit.DirectiveFetch:              {fetch, updating},
+	suit.DirectiveWrite:              {write, updating},
+	suit.DirectiveUnlink:             {unlink, uninstalling},
 }

@@ -70,7 +70,7 @@ func checkContent(ctx context.Context, m *machine, _ suit.Argument) (suit.Parame
 	if want == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
-	image, size, err := m.tx.Open(ctx, c.id)
+	image, size, err := m.image(ctx, c)
 	if err != nil {
 		return suit.Parameters{}, err
 	}

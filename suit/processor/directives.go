@@ -53,6 +53,9 @@ func fetch(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	if present, err := m.alreadyThere(ctx, c); present || err != nil {
 		return suit.Parameters{}, err
 	}
+	if err := m.checkReferences(ctx, c); err != nil {
+		return suit.Parameters{}, err
+	}
 	limit := m.limits.FetchedBytes - m.fetched
 	if size := c.params.ImageSize; size != nil && *size < limit {
 		limit = *size
@@ -73,7 +76,7 @@ func (m *machine) alreadyThere(ctx context.Context, c *component) (bool, error) 
 	if want == nil || wantSize == nil {
 		return false, nil
 	}
-	image, size, err := m.tx.Open(ctx, c.id)
+	image, size, err := m.image(ctx, c)
 	if errors.Is(err, ErrNoImage) {
 		return false, nil
 	}
@@ -107,11 +110,38 @@ func write(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	if c.params.Content == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
+	if err := m.checkReferences(ctx, c); err != nil {
+		return suit.Parameters{}, err
+	}
 	content := c.params.Content
 	_, err := m.store(ctx, c, bytes.NewReader(content), uint64(len(content)))
 	// The signature covers the content itself.
 	c.checked = err == nil
 	return suit.Parameters{}, err
+}
+
+// checkReferences aborts a command that would alter what another installed manifest
+// relies on (draft-ietf-suit-trust-domains, suit-directive-unlink). The manifest's own earlier
+// version does not stand in its way: its sequence number guards that.
+func (m *machine) checkReferences(ctx context.Context, c *component) error {
+	manifests, err := m.tx.References(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	for _, other := range manifests {
+		if !other.Equal(m.manifestID()) {
+			return fmt.Errorf("%w: %s; unlink that one first", ErrReferenced, other)
+		}
+	}
+	return nil
+}
+
+// unlink gives the component up (draft-ietf-suit-trust-domains, suit-directive-unlink). The
+// reference itself goes with the manifest when the procedure ends, so a second unlink
+// has nothing to take.
+func unlink(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
+	m.at().unlinked = true
+	return suit.Parameters{}, nil
 }
 
 // store makes a candidate of the component from source, which may hold limit bytes.

@@ -6,9 +6,12 @@ import "errors"
 var (
 	// ErrNoImage: the component has no image. Hosts return it from Open.
 	ErrNoImage = errors.New("component has no image")
+	// ErrNotInstalled: the manifest is not on the device. Hosts return it from Uninstall.
+	ErrNotInstalled = errors.New("manifest is not installed")
 
 	ErrVersion              = errors.New("manifest version not supported")
-	ErrRollback             = errors.New("sequence number is lower than the installed one")
+	ErrRollback             = errors.New("sequence number is lower than the last one installed")
+	ErrReferenced           = errors.New("component is referenced by another manifest")
 	ErrUnauthorized         = errors.New("signer has no right to the component")
 	ErrUnsupportedCommand   = errors.New("command not supported")
 	ErrUnsupportedParameter = errors.New("parameter not supported")
@@ -23,4 +26,5 @@ var (
 	ErrUnchecked            = errors.New("image was written but never checked")
 	ErrURI                  = errors.New("cannot fetch from this URI")
 	ErrFetch                = errors.New("fetch failed")
+	ErrStalled              = errors.New("no data came for too long")
 )

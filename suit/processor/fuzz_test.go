@@ -43,6 +43,27 @@ func process(ctx context.Context, tr *trial, v *suit.Verified) (updated, validat
 	return updated, validated, err
 }
 
+// uninstallAgain takes off again what process has updated, if that was a success.
+func uninstallAgain(ctx context.Context, tr *trial, v *suit.Verified, updated bool) error {
+	before := tr.host.snapshot()
+	outcome, err := tr.processor().Uninstall(ctx, v, tr.rights)
+	if _, encodeErr := outcome.Report.Encode(); encodeErr != nil {
+		return fmt.Errorf("report: %w", encodeErr)
+	}
+	if err != nil { // conditions of its own may keep it
+		return tr.host.same(before)
+	}
+	if !updated {
+		return errors.New("uninstalled what was not installed")
+	}
+	for _, id := range v.Manifest().Common.Components {
+		if tr.host.images[id.Key()] != nil {
+			return fmt.Errorf("%s is still there", id)
+		}
+	}
+	return nil
+}
+
 // FuzzProcess takes manifests of every shape, signed by someone who may do anything,
 // through both procedures.
 func FuzzProcess(f *testing.F) {
@@ -69,7 +90,11 @@ func FuzzProcess(f *testing.F) {
 		tr := newTrial()
 		tr.fetcher = webFiles
 		tr.limits.Components = 3
-		if _, _, err := process(t.Context(), tr, v); err != nil {
+		updated, _, err := process(t.Context(), tr, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := uninstallAgain(t.Context(), tr, v, updated); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -80,6 +105,7 @@ func FuzzProcess(f *testing.F) {
 func seeds(f *testing.F) []*suit.Manifest {
 	manifests := []*suit.Manifest{
 		sample(newImage),
+		removable(check(suit.DirectiveUnlink)),
 		install(override(suit.Parameters{Content: newImage}), check(suit.DirectiveWrite), check(suit.ConditionCheckContent)),
 		install(do(suit.DirectiveSetComponentIndex, suit.AllComponents{}), override(suit.Parameters{URI: ptr("#tc")}), check(suit.DirectiveFetch)),
 		install(do(suit.DirectiveSetParameters, &suit.Parameters{DeviceID: &device.Device}), check(suit.ConditionDeviceIdentifier), check(suit.ConditionAbort)),

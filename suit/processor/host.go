@@ -35,8 +35,17 @@ type Identity struct {
 // use, and a crash or Rollback leaves nothing but them.
 type Transaction interface {
 	// Sequence returns the sequence number of the manifest that was last committed
-	// under this manifest component id; known is false where there was none.
+	// under this manifest component id, also where it was uninstalled since: removing a
+	// manifest must not open the way back to an older one. known is false where there
+	// was none.
 	Sequence(ctx context.Context, manifest suit.ComponentID) (number uint64, known bool, err error)
+	// Installed returns the digest of the manifest that is installed under this id;
+	// known is false where there is none.
+	Installed(ctx context.Context, manifest suit.ComponentID) (digest suit.Digest, known bool, err error)
+	// References returns the ids of the installed manifests that list the component. It
+	// is the reference count of draft-ietf-suit-trust-domains, with names:
+	// no manifest counts twice, and none can take back more than its own.
+	References(ctx context.Context, component suit.ComponentID) ([]suit.ComponentID, error)
 	// Open reads the component's candidate, or the installed image where this
 	// transaction has none, and tells its size. ErrNoImage where there is neither.
 	Open(ctx context.Context, component suit.ComponentID) (image io.ReadCloser, size uint64, err error)
@@ -45,9 +54,15 @@ type Transaction interface {
 	// or Rollback.
 	Create(ctx context.Context, component suit.ComponentID) (io.WriteCloser, error)
 	// Commit makes every candidate the installed image and records the manifest, all
-	// of it durably or, where it returns an error, nothing.
+	// of it durably or, where it returns an error, nothing. From then on the manifest
+	// references the components that it lists and no others; a component that no
+	// manifest references any more is gone.
 	Commit(ctx context.Context, installed Installation) error
-	// Rollback drops the candidates. After Commit it does nothing.
+	// Uninstall removes the manifest with its references, and every component that no
+	// manifest references any more: durably, or where it returns an error, nothing.
+	// ErrNotInstalled where there is no such manifest.
+	Uninstall(ctx context.Context, manifest suit.ComponentID) error
+	// Rollback drops the candidates. After Commit and Uninstall it does nothing.
 	Rollback() error
 }
 

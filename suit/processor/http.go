@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const maxRedirects = 5
@@ -21,12 +22,26 @@ const maxRedirects = 5
 type HTTPFetcher struct {
 	secure   *http.Client
 	loopback *http.Client
+	watchdog Watchdog
+}
+
+// Watchdog starts to wait for a sign of life. It calls silent, once at most, when it
+// has waited for too long; stop ends the wait. See StallTimeout.
+type Watchdog func(silent func()) (stop func())
+
+// StallTimeout is a Watchdog that waits that long.
+func StallTimeout(d time.Duration) Watchdog {
+	return func(silent func()) (stop func()) {
+		timer := time.AfterFunc(d, silent)
+		return func() { timer.Stop() }
+	}
 }
 
 // NewHTTPFetcher makes a fetcher that uses client's transport for https, and its
-// timeout for both. A timeout of the client covers the whole download; to stop
-// sooner, end the context.
-func NewHTTPFetcher(client *http.Client) *HTTPFetcher {
+// timeout for both. A timeout of the client covers the whole download; the watchdog
+// ends one that makes no progress, with ErrStalled: it watches the wait for the answer
+// and each read. To stop sooner, end the context.
+func NewHTTPFetcher(client *http.Client, watchdog Watchdog) *HTTPFetcher {
 	secure := *client
 	secure.CheckRedirect = checkRedirect
 	// The address is checked when it is dialled: a name that passes for this machine
@@ -39,11 +54,13 @@ func NewHTTPFetcher(client *http.Client) *HTTPFetcher {
 			Timeout:       client.Timeout,
 			CheckRedirect: checkRedirect,
 		},
+		watchdog: watchdog,
 	}
 }
 
 // Fetch implements Fetcher. Errors are ErrURI for an address that it does not fetch
-// from, ErrLimit for a resource that announces more than limit bytes, else ErrFetch.
+// from, ErrLimit for a resource that announces more than limit bytes, else ErrFetch,
+// which wraps ErrStalled where the source fell silent.
 func (f *HTTPFetcher) Fetch(ctx context.Context, uri string, limit uint64) (io.ReadCloser, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -52,8 +69,10 @@ func (f *HTTPFetcher) Fetch(ctx context.Context, uri string, limit uint64) (io.R
 	if err := checkURL(u); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
+		cancel(nil)
 		return nil, fmt.Errorf("%w: %w", ErrURI, err)
 	}
 	// The digest is over the bytes as the author made them.
@@ -62,15 +81,63 @@ func (f *HTTPFetcher) Fetch(ctx context.Context, uri string, limit uint64) (io.R
 	if u.Scheme == "http" {
 		client = f.loopback
 	}
+	watched := &watchedBody{ctx: ctx, cancel: cancel, watchdog: f.watchdog}
+	err = watched.watch(func() (err error) {
+		watched.ReadCloser, err = get(client, req, limit)
+		return err
+	})
+	if err != nil {
+		cancel(nil)
+		return nil, fetchError(u, err)
+	}
+	return watched, nil
+}
+
+func get(client *http.Client, req *http.Request, limit uint64) (io.ReadCloser, error) {
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fetchError(u, err)
+		return nil, err
 	}
 	if err := checkResponse(resp, limit); err != nil {
 		resp.Body.Close() //nolint:errcheck // nothing was read that could be lost
-		return nil, fetchError(u, err)
+		return nil, err
 	}
 	return resp.Body, nil
+}
+
+// watchedBody is a body that ends when no byte of it comes for too long.
+type watchedBody struct {
+	io.ReadCloser
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	watchdog Watchdog
+}
+
+// watch runs one wait for the server.
+func (b *watchedBody) watch(wait func() error) error {
+	stop := b.watchdog(func() { b.cancel(ErrStalled) })
+	defer stop()
+	err := wait()
+	if err != nil && errors.Is(context.Cause(b.ctx), ErrStalled) {
+		return ErrStalled
+	}
+	return err
+}
+
+func (b *watchedBody) Read(p []byte) (n int, err error) {
+	err = b.watch(func() error {
+		n, err = b.ReadCloser.Read(p)
+		return err
+	})
+	if errors.Is(err, ErrStalled) {
+		err = fmt.Errorf("%w: %w", ErrFetch, err)
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.cancel(nil)
+	return b.ReadCloser.Close()
 }
 
 func checkResponse(resp *http.Response, limit uint64) error {

@@ -10,7 +10,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
+
+// patient never gives up.
+func patient(func()) (stop func()) { return func() {} }
 
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
@@ -26,7 +30,7 @@ func TestFetchOverLoopbackHTTP(t *testing.T) {
 		}
 		io.WriteString(w, "payload") //nolint:errcheck
 	})
-	f := NewHTTPFetcher(server.Client())
+	f := NewHTTPFetcher(server.Client(), patient)
 	for _, base := range []string{server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)} {
 		body, err := f.Fetch(t.Context(), base+"/a", 7)
 		if err != nil {
@@ -47,13 +51,13 @@ func TestFetchOverTLS(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	body, err := NewHTTPFetcher(server.Client()).Fetch(t.Context(), server.URL, 100)
+	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(t.Context(), server.URL, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body.Close()
 
-	if _, err := NewHTTPFetcher(&http.Client{}).Fetch(t.Context(), server.URL, 100); !errors.Is(err, ErrFetch) {
+	if _, err := NewHTTPFetcher(&http.Client{}, patient).Fetch(t.Context(), server.URL, 100); !errors.Is(err, ErrFetch) {
 		t.Errorf("server without a trusted certificate: %v", err)
 	}
 }
@@ -64,7 +68,7 @@ func TestFetchRefusesAddress(t *testing.T) {
 			t.Error("dialled")
 			return nil, errors.New("no network in this test")
 		},
-	}})
+	}}, patient)
 	for _, uri := range []string{
 		"http://example.com/file.bin", // by name
 		"http://192.0.2.1/file.bin",   // by address
@@ -110,7 +114,7 @@ func TestLoopbackIsCheckedWhenDialled(t *testing.T) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
-	f := NewHTTPFetcher(&http.Client{})
+	f := NewHTTPFetcher(&http.Client{}, patient)
 	conn, err := f.loopback.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "192.0.2.1:80")
 	if !errors.Is(err, ErrURI) || conn != nil {
 		t.Errorf("dialled another machine: %v", err)
@@ -133,7 +137,7 @@ func TestFetchRefusesRedirects(t *testing.T) {
 			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
 		}
 	})
-	f := NewHTTPFetcher(secure.Client())
+	f := NewHTTPFetcher(secure.Client(), patient)
 	for name, uri := range map[string]string{
 		"https to http":     secure.URL + "?to=" + plain.URL + "/file",
 		"http to https":     plain.URL + "?to=" + secure.URL,
@@ -164,7 +168,7 @@ func TestFetchRefusesResponse(t *testing.T) {
 			http.Error(w, "gone", http.StatusGone)
 		}
 	})
-	f := NewHTTPFetcher(server.Client())
+	f := NewHTTPFetcher(server.Client(), patient)
 	if _, err := f.Fetch(t.Context(), server.URL+"/big", 999); !errors.Is(err, ErrLimit) {
 		t.Errorf("announced too much: %v", err)
 	}
@@ -191,7 +195,7 @@ func TestFetchEndsWithContext(t *testing.T) {
 		<-release
 	})
 	defer close(release)
-	body, err := NewHTTPFetcher(server.Client()).Fetch(ctx, server.URL, 100)
+	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(ctx, server.URL, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,4 +207,57 @@ func TestFetchEndsWithContext(t *testing.T) {
 	if _, err := io.ReadAll(body); !errors.Is(err, context.Canceled) {
 		t.Errorf("read after the end of the context: %v", err)
 	}
+}
+
+// A server that falls silent, before it answers or in the middle of the payload, is
+// given up where the watchdog says so, and not while it sends.
+func TestFetchFromASilentServer(t *testing.T) {
+	for name, beforeHeader := range map[string]bool{"before the answer": true, "in the payload": false} {
+		t.Run(name, func(t *testing.T) {
+			release, silent := make(chan struct{}), make(chan struct{})
+			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if !beforeHeader {
+					io.WriteString(w, "first")            //nolint:errcheck
+					http.NewResponseController(w).Flush() //nolint:errcheck
+				}
+				close(silent)
+				<-release
+			})
+			defer close(release)
+			bitten, waits := false, 0
+			f := NewHTTPFetcher(server.Client(), func(bite func()) (stop func()) {
+				if waits++; waits < 3 && !beforeHeader { // the answer, then the first bytes
+					return func() {}
+				}
+				bitten = true
+				over := make(chan struct{})
+				go func() { <-silent; bite(); close(over) }()
+				return func() { <-over }
+			})
+			body, err := f.Fetch(t.Context(), server.URL, 100)
+			if !beforeHeader {
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer body.Close()
+				if _, err := io.ReadFull(body, make([]byte, 5)); err != nil {
+					t.Fatal(err)
+				}
+				if bitten {
+					t.Fatal("given up while it was sending")
+				}
+				_, err = io.ReadAll(body)
+			}
+			if !errors.Is(err, ErrStalled) || !errors.Is(err, ErrFetch) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestStallTimeout(t *testing.T) {
+	bitten := make(chan struct{})
+	StallTimeout(time.Nanosecond)(func() { close(bitten) })
+	<-bitten
+	StallTimeout(time.Hour)(func() { t.Error("bitten") })()
 }

@@ -36,6 +36,8 @@ type component struct {
 	// written: the candidate is by this procedure. checked: the image, as it is now,
 	// was found to be what the signed manifest says.
 	written, checked bool
+	// unlinked: this procedure has given the component up.
+	unlinked bool
 	// measured is the digest of the image as it is now, nil before it was read.
 	measured *measurement
 }
@@ -141,16 +143,24 @@ func (m *machine) indices(arg suit.Argument) ([]int, error) {
 	return selected, nil
 }
 
+// image opens the component's image as the manifest sees it now.
+func (m *machine) image(ctx context.Context, c *component) (io.ReadCloser, uint64, error) {
+	if c.unlinked {
+		return nil, 0, fmt.Errorf("%w: it was unlinked", ErrNoImage)
+	}
+	return m.tx.Open(ctx, c.id)
+}
+
 // measure returns the digest and size of a component's image as it is now.
 func (m *machine) measure(ctx context.Context, c *component, algorithm suit.DigestAlgorithm) (measurement, error) {
-	if c.measured != nil && c.measured.digest.Algorithm == algorithm {
+	if c.measured != nil && c.measured.digest.Algorithm == algorithm && !c.unlinked {
 		return *c.measured, nil
 	}
 	h, ok := algorithm.New()
 	if !ok {
 		return measurement{}, fmt.Errorf("%w: %s", suit.ErrDigestAlgorithm, algorithm)
 	}
-	image, _, err := m.tx.Open(ctx, c.id)
+	image, _, err := m.image(ctx, c)
 	if err != nil {
 		return measurement{}, err
 	}

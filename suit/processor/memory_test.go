@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 )
@@ -18,16 +19,18 @@ type memory struct {
 	unknown   map[string]bool // components that the device does not have, by Key
 	images    map[string][]byte
 	manifests map[string]Installation
-	faults    map[string]error // by the name of the method that returns it
-	room      int              // set aside for a candidate
-	open      bool             // a transaction is
-	broken    []string         // breaches of the contract
+	retired   map[string]uint64 // sequence numbers of what was uninstalled
+	faults    map[string]error  // by the name of the method that returns it
+	room      int               // set aside for a candidate
+	open      bool              // a transaction is
+	broken    []string          // breaches of the contract
 }
 
 func newMemory(identity Identity) *memory {
 	return &memory{
 		identity: identity, unknown: map[string]bool{},
-		images: map[string][]byte{}, manifests: map[string]Installation{}, faults: map[string]error{},
+		images: map[string][]byte{}, manifests: map[string]Installation{},
+		retired: map[string]uint64{}, faults: map[string]error{},
 	}
 }
 
@@ -96,7 +99,35 @@ func (tx *memoryTx) Sequence(_ context.Context, id suit.ComponentID) (uint64, bo
 		return 0, false, err
 	}
 	installed, ok := tx.host.manifests[id.Key()]
+	if !ok {
+		number, ok := tx.host.retired[id.Key()]
+		return number, ok, nil
+	}
 	return installed.Sequence, ok, nil
+}
+
+func (tx *memoryTx) Installed(_ context.Context, id suit.ComponentID) (suit.Digest, bool, error) {
+	if err := tx.use("Installed"); err != nil {
+		return suit.Digest{}, false, err
+	}
+	installed, ok := tx.host.manifests[id.Key()]
+	return installed.Digest, ok, nil
+}
+
+func (tx *memoryTx) References(_ context.Context, id suit.ComponentID) ([]suit.ComponentID, error) {
+	if err := tx.use("References"); err != nil {
+		return nil, err
+	}
+	return tx.host.references(id), nil
+}
+
+func (h *memory) references(id suit.ComponentID) (manifests []suit.ComponentID) {
+	for _, m := range h.manifests {
+		if slices.ContainsFunc(m.Components, id.Equal) {
+			manifests = append(manifests, m.Manifest)
+		}
+	}
+	return manifests
 }
 
 func (tx *memoryTx) Open(_ context.Context, id suit.ComponentID) (io.ReadCloser, uint64, error) {
@@ -164,6 +195,25 @@ func (tx *memoryTx) Commit(_ context.Context, installed Installation) error {
 	tx.done, tx.host.open = true, false
 	maps.Copy(tx.host.images, tx.candidates)
 	tx.host.manifests[installed.Manifest.Key()] = installed
+	return nil
+}
+
+func (tx *memoryTx) Uninstall(_ context.Context, id suit.ComponentID) error {
+	if err := tx.use("Uninstall"); err != nil {
+		return err
+	}
+	old, ok := tx.host.manifests[id.Key()]
+	if !ok {
+		return ErrNotInstalled
+	}
+	tx.done, tx.host.open = true, false
+	delete(tx.host.manifests, id.Key())
+	tx.host.retired[id.Key()] = old.Sequence
+	for _, c := range old.Components {
+		if tx.host.references(c) == nil {
+			delete(tx.host.images, c.Key())
+		}
+	}
 	return nil
 }
 

@@ -36,20 +36,36 @@ type Outcome struct {
 type procedure struct {
 	name     string
 	sections []suit.Section
+	optional bool           // a manifest without any of the sections is fine
+	foreseen []suit.Section // checked now, executed by another procedure
 	refused  []suit.Section
-	installs bool // what it wrote is committed
+	// admit says whether the manifest may be processed on the device as it is.
+	admit func(context.Context, *machine, *suit.Verified) *Failure
+	// finish makes what the sections did last, and returns what was measured.
+	finish func(context.Context, *machine, *suit.Verified) ([]suit.PropertyClaims, error)
 }
 
 var (
 	update = procedure{
 		name:     "update",
 		sections: []suit.Section{suit.SectionPayloadFetch, suit.SectionInstall, suit.SectionValidate},
+		foreseen: []suit.Section{suit.SectionUninstall},
 		refused:  []suit.Section{suit.SectionDependencyResolution, suit.SectionCandidateVerification},
-		installs: true,
+		admit:    admitSequenceNumber,
+		finish:   commit,
 	}
 	validation = procedure{
 		name:     "validation",
 		sections: []suit.Section{suit.SectionValidate},
+		admit:    admitSequenceNumber,
+		finish:   settle,
+	}
+	uninstallation = procedure{
+		name:     "uninstall",
+		sections: []suit.Section{suit.SectionUninstall},
+		optional: true,
+		admit:    admitInstalled,
+		finish:   uninstall,
 	}
 )
 
@@ -65,6 +81,30 @@ func (p *Processor) Update(ctx context.Context, v *suit.Verified, rights Rights)
 // is installed. It changes nothing.
 func (p *Processor) Validate(ctx context.Context, v *suit.Verified, rights Rights) (*Outcome, error) {
 	return p.execute(ctx, validation, v, rights)
+}
+
+// Uninstall runs the uninstall section of an installed manifest and removes the
+// manifest (draft-ietf-suit-trust-domains, suit-uninstall). A component goes with the last
+// manifest that references it, whether the section unlinks it or not: an image that no
+// manifest vouches for does not stay. A manifest without the section is removed too.
+// ErrNotInstalled where the device has another manifest of that id, or none. Errors
+// are a *Failure and leave the device as it was; rights are those of the signer.
+func (p *Processor) Uninstall(ctx context.Context, v *suit.Verified, rights Rights) (*Outcome, error) {
+	return p.execute(ctx, uninstallation, v, rights)
+}
+
+// Remove is Uninstall without a look into the manifest. It is for one whose signer is
+// not trusted any more: nothing of it may run, and it has to be possible to get rid of
+// it on the word of somebody who may decide that.
+func (p *Processor) Remove(ctx context.Context, manifest suit.ComponentID) error {
+	tx, err := p.host.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := tx.Uninstall(ctx, manifest); err != nil {
+		return errors.Join(fmt.Errorf("remove manifest %s: %w", manifest, err), tx.Rollback())
+	}
+	return tx.Rollback()
 }
 
 func (p *Processor) execute(ctx context.Context, proc procedure, v *suit.Verified, rights Rights) (*Outcome, error) {
@@ -105,29 +145,46 @@ func (m *machine) process(ctx context.Context, proc procedure, v *suit.Verified,
 			failure.Err = errors.Join(failure.Err, fmt.Errorf("roll back: %w", err))
 		}
 	}()
-	if failure = m.checkSequenceNumber(ctx); failure != nil {
+	if failure = proc.admit(ctx, m, v); failure != nil {
 		return nil, failure
 	}
 	if failure = m.run(ctx, proc.sections); failure != nil {
 		return nil, failure
 	}
-	if claims, err = m.finish(ctx, proc, v); err != nil {
+	if claims, err = proc.finish(ctx, m, v); err != nil {
 		last := proc.sections[len(proc.sections)-1]
 		return nil, refusal(last, err)
 	}
 	return claims, nil
 }
 
-// checkSequenceNumber refuses a manifest that is older than the one it would replace
+// admitSequenceNumber refuses a manifest that is older than the one it would replace
 // (section 6.1). An equal one may be applied again.
-func (m *machine) checkSequenceNumber(ctx context.Context) *Failure {
+func admitSequenceNumber(ctx context.Context, m *machine, _ *suit.Verified) *Failure {
 	id := m.manifestID()
 	installed, known, err := m.tx.Sequence(ctx, id)
 	if err == nil && known && m.manifest.SequenceNumber < installed {
-		err = fmt.Errorf("%w: %d, installed is %d", ErrRollback, m.manifest.SequenceNumber, installed)
+		err = fmt.Errorf("%w: %d, that was %d", ErrRollback, m.manifest.SequenceNumber, installed)
 	}
 	if err != nil {
 		return &Failure{Reason: reasonFor(err), Section: keySequenceNumber, ID: id, Err: err}
+	}
+	return nil
+}
+
+// admitInstalled refuses to uninstall what is not installed: another version's section
+// knows nothing of what this one put there.
+func admitInstalled(ctx context.Context, m *machine, v *suit.Verified) *Failure {
+	id := m.manifestID()
+	digest, known, err := m.tx.Installed(ctx, id)
+	switch {
+	case err == nil && !known:
+		err = ErrNotInstalled
+	case err == nil && !digest.Equal(v.Digest()):
+		err = fmt.Errorf("%w: the installed one has %s", ErrNotInstalled, digest)
+	}
+	if err != nil {
+		return &Failure{Reason: reasonFor(err), Section: keyComponentID, ID: id, Err: err}
 	}
 	return nil
 }
@@ -140,14 +197,27 @@ func (m *machine) manifestID() suit.ComponentID {
 	return m.manifest.Common.Components[0]
 }
 
-// finish measures what was checked and, in a procedure that installs, commits it.
-func (m *machine) finish(ctx context.Context, proc procedure, v *suit.Verified) ([]suit.PropertyClaims, error) {
+// settle measures what was checked.
+func settle(ctx context.Context, m *machine, _ *suit.Verified) ([]suit.PropertyClaims, error) {
 	if err := m.settle(); err != nil {
 		return nil, err
 	}
-	claims, err := m.claims(ctx)
-	if err != nil || !proc.installs {
-		return claims, err
+	return m.claims(ctx)
+}
+
+// uninstall removes the manifest and what nothing else references.
+func uninstall(ctx context.Context, m *machine, _ *suit.Verified) ([]suit.PropertyClaims, error) {
+	if err := m.tx.Uninstall(ctx, m.manifestID()); err != nil {
+		return nil, fmt.Errorf("uninstall: %w", err)
+	}
+	return nil, nil
+}
+
+// commit makes what was checked the installed state.
+func commit(ctx context.Context, m *machine, v *suit.Verified) ([]suit.PropertyClaims, error) {
+	claims, err := settle(ctx, m, v)
+	if err != nil {
+		return nil, err
 	}
 	envelope, err := v.Envelope().Encode(true)
 	if err != nil {

@@ -81,7 +81,8 @@ func TestSequenceNumber(t *testing.T) {
 	}
 	other := sample(newImage)
 	other.SequenceNumber = 1
-	other.ComponentID = data
+	other.ComponentID = dataSUIT
+	other.Common.Components = []suit.ComponentID{data}
 	if _, err := tr.update(t, other); err != nil {
 		t.Errorf("another manifest has its own numbers: %v", err)
 	}
@@ -230,7 +231,7 @@ func TestUpdateOverHTTP(t *testing.T) {
 		"/truncated": io.ErrUnexpectedEOF, "/announced": ErrLimit, "/chunked": ErrLimit, "/good": nil,
 	} {
 		tr := newTrial()
-		tr.fetcher = NewHTTPFetcher(server.Client())
+		tr.fetcher = NewHTTPFetcher(server.Client(), patient)
 		m := install(override(suit.Parameters{URI: ptr(server.URL + path)}), check(suit.DirectiveFetch), check(suit.ConditionImageMatch))
 		if want == nil {
 			tr.succeed(t, m, newImage)
@@ -255,7 +256,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // Every fault of the host fails the update; whatever it is, the old state stays.
 func TestHostFaults(t *testing.T) {
 	broken := errors.New("flash is worn out")
-	for _, method := range []string{"Begin", "Sequence", "Open", "Read", "Create", "Write", "Close", "Commit"} {
+	for _, method := range []string{"Begin", "Sequence", "References", "Open", "Read", "Create", "Write", "Close", "Commit"} {
 		t.Run(method, func(t *testing.T) {
 			tr := newTrial()
 			tr.host.faults[method] = broken

@@ -22,6 +22,7 @@ var (
 	app      = suit.ComponentID{[]byte("app"), []byte("hello")}
 	data     = suit.ComponentID{[]byte("app"), []byte("data")}
 	appSUIT  = suit.ComponentID{[]byte("app"), []byte("suit")}
+	dataSUIT = suit.ComponentID{[]byte("app"), []byte("data"), []byte("suit")}
 	location = "https://example.org/hello"
 
 	everything Rights = func(suit.ComponentID) bool { return true }

@@ -144,6 +144,11 @@ func TestPublishedExamples(t *testing.T) {
 			checkReport(t, v, outcome)
 			if tt.err == nil {
 				checkInstalled(t, host, v, err)
+				uninstalled, err := New(host, nil, limits).Uninstall(t.Context(), v, everything)
+				if err != nil || len(host.images)+len(host.manifests) > 0 {
+					t.Errorf("uninstall: %v; left %v %v", err, host.images, host.manifests)
+				}
+				checkReport(t, v, uninstalled)
 				return
 			}
 			var failure *Failure
