@@ -143,7 +143,8 @@ func checkURI(text string) error {
 	return refuse("payload URI %q: devices fetch https", text)
 }
 
-// manifest fills the templates of sections 7.1, 7.2, 7.3 and 7.5.
+// manifest fills the templates of sections 7.1, 7.2, 7.3 and 7.5, and the uninstall
+// section of draft-ietf-suit-trust-domains: what can be installed can be unlinked.
 func (d *Description) manifest(img image, uri string) (*suit.Manifest, error) {
 	vendor, class := d.vendor(), d.class()
 	identity := suit.Parameters{VendorID: &vendor, ClassID: &class, ImageDigest: &img.digest, ImageSize: &img.size}
@@ -169,6 +170,7 @@ func (d *Description) manifest(img image, uri string) (*suit.Manifest, error) {
 				suit.Command{Code: suit.DirectiveFetch, Argument: suit.ReportAll},
 				check(suit.ConditionImageMatch),
 			),
+			suit.SectionUninstall: section(suit.Command{Code: suit.DirectiveUnlink, Argument: suit.ReportAll}),
 		},
 		Text: d.text(),
 	}

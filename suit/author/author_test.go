@@ -80,8 +80,9 @@ func TestCreateFromMakesTheTemplates(t *testing.T) {
 	want := map[suit.Section]string{
 		suit.SectionShared: "override-parameters vendor-id class-id image-digest image-size device-id, " +
 			"vendor-identifier, class-identifier, device-identifier",
-		suit.SectionInstall:  "override-parameters uri, fetch, image-match",
-		suit.SectionValidate: "image-match",
+		suit.SectionInstall:   "override-parameters uri, fetch, image-match",
+		suit.SectionValidate:  "image-match",
+		suit.SectionUninstall: "unlink",
 	}
 	for s, commands := range want {
 		if got := describe(t, m, s); got != commands {
