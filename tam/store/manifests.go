@@ -14,10 +14,10 @@ const manifestColumns = `digest, algorithm, component, sequence, signer, size, p
 var (
 	selectManifest     = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest = ? AND algorithm = ?`)
 	selectManifests    = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest > ? ORDER BY digest LIMIT ?`)
-	selectManifestKeys = prepare(`SELECT manifest FROM manifest_components WHERE component = ?
-		ORDER BY sequence DESC, manifest DESC LIMIT ?`)
-	selectManifestByKey = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest = ?`)
-	selectEnvelope      = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
+	selectManifestsFor = prepare(`SELECT m.digest, m.algorithm, m.component, m.sequence, m.signer, m.size, m.published_at, m.published_by
+		FROM manifest_components c CROSS JOIN manifests m ON m.digest = c.manifest WHERE c.component = ?
+		ORDER BY c.sequence DESC, c.manifest DESC LIMIT ?`)
+	selectEnvelope = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
 		WHERE m.digest = ? AND m.algorithm = ?`)
 	selectTargets = prepare(`SELECT component, image_digest, image_size, uri FROM manifest_targets
 		WHERE manifest = ? ORDER BY position`)
@@ -85,25 +85,18 @@ func (s snapshot) ManifestsFor(component suit.ComponentID, limit int) ([]tam.Man
 	if err := checkLimit(limit); err != nil {
 		return nil, about(err, "manifests")
 	}
-	found, err := s.manifestsFor(component, limit)
+	found, err := list(s.transaction, selectManifestsFor, scanManifest, []byte(component.Key()), limit)
+	found, err = s.withTargets(found, err)
 	return found, about(err, "manifests for component %s", component)
 }
 
-func (s snapshot) manifestsFor(component suit.ComponentID, limit int) ([]tam.Manifest, error) {
-	keys, err := list(s.transaction, selectManifestKeys, scanBlob, []byte(component.Key()), limit)
+// withTargets completes what a listing of manifests gave.
+func (s snapshot) withTargets(found []tam.Manifest, err error) ([]tam.Manifest, error) {
+	for i := 0; err == nil && i < len(found); i++ {
+		err = s.addTargets(&found[i])
+	}
 	if err != nil {
 		return nil, err
-	}
-	var found []tam.Manifest
-	for _, key := range keys {
-		m, err := one(s.transaction, selectManifestByKey, scanManifest, key)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.addTargets(&m); err != nil {
-			return nil, err
-		}
-		found = append(found, m)
 	}
 	return found, nil
 }
@@ -117,13 +110,8 @@ func (s snapshot) Manifests(page tam.Page) ([]tam.Manifest, error) {
 		return nil, fmt.Errorf("manifests: cursor %q is not the hexadecimal digits of a digest", page.After)
 	}
 	found, err := list(s.transaction, selectManifests, scanManifest, after, page.Limit)
-	for i := 0; err == nil && i < len(found); i++ {
-		err = s.addTargets(&found[i])
-	}
-	if err != nil {
-		return nil, about(err, "manifests")
-	}
-	return found, nil
+	found, err = s.withTargets(found, err)
+	return found, about(err, "manifests")
 }
 
 func (u update) AddManifest(m tam.Manifest, envelope []byte) error {
