@@ -54,6 +54,13 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	// cobra's own group is to refuse what it does not know, as ours do.
+	root.InitDefaultCompletionCmd(args...)
+	for _, cmd := range root.Commands() {
+		if !cmd.Runnable() {
+			cmd.RunE = sayWhat
+		}
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -129,12 +136,14 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usage("say what to do; see '%s --help'", cmd.CommandPath())
-		},
+		RunE: sayWhat,
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+func sayWhat(cmd *cobra.Command, _ []string) error {
+	return usage("say what to do; see '%s --help'", cmd.CommandPath())
 }
 
 // exactly is cobra.ExactArgs with a message that names what is missing.
