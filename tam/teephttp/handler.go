@@ -186,6 +186,9 @@ const eagerBody = 8 << 10
 func readAll(r io.Reader, length int64) ([]byte, error) {
 	var wire bytes.Buffer
 	wire.Grow(int(min(max(length, 0), eagerBody)) + bytes.MinRead)
-	_, err := wire.ReadFrom(r)
+	n, err := wire.ReadFrom(r)
+	if err == nil && length >= 0 && n != length {
+		err = io.ErrUnexpectedEOF
+	}
 	return wire.Bytes(), err
 }
