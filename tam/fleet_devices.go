@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
-	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
 
@@ -56,6 +55,7 @@ type DeviceDetail struct {
 	Inventory    []devices.InventoryItem
 	Components   []devices.ComponentStatus
 	Requirements []devices.Requirement
+	Removals     []devices.Removal
 	Appraisals   []devices.Appraisal // the newest first, a few
 }
 
@@ -82,6 +82,9 @@ func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err err
 			return err
 		}
 		if d.Requirements, err = r.Requirements(found.ID); err != nil {
+			return err
+		}
+		if d.Removals, err = r.Removals(found.ID); err != nil {
 			return err
 		}
 		d.Appraisals, err = r.Appraisals(found.ID, shownAppraisals)
@@ -158,40 +161,6 @@ func (f *Fleet) move(ctx context.Context, actor string, action audit.Action, id 
 		return tx.PutDevice(d)
 	})
 	return d, err
-}
-
-// Require says that a device must have a component: a manifest component id or
-// the target of a manifest. A requirement that stands already is left as it is.
-func (f *Fleet) Require(ctx context.Context, actor string, id devices.ID, component suit.ComponentID) (req devices.Requirement, err error) {
-	event := audit.Event{
-		Actor: actor, Action: audit.ComponentRequired, Subject: deviceSubject(id),
-		Details: map[string]string{"component": component.String()},
-	}
-	if len(component) == 0 {
-		return req, f.deny(ctx, event, fmt.Errorf("%w: to require on device %s", ErrNoComponent, id))
-	}
-	err = f.change(ctx, event, func(tx Tx) error {
-		d, err := tx.Device(id)
-		if err != nil {
-			return err
-		}
-		if d.State == devices.Rejected || d.State == devices.Retired {
-			return fmt.Errorf("%w: device %s is %s; nothing can be required of it", ErrDeviceState, id, d.State)
-		}
-		standing, err := tx.Requirements(id)
-		if err != nil {
-			return err
-		}
-		for _, s := range standing {
-			if s.Component.Equal(component) {
-				req = s
-				return nil
-			}
-		}
-		req = devices.Requirement{Device: id, Component: component, CreatedAt: f.config.Clock()}
-		return tx.PutRequirement(req)
-	})
-	return req, err
 }
 
 func deviceSubject(id devices.ID) string { return "device:" + string(id) }

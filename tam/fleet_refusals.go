@@ -39,6 +39,8 @@ var (
 	ErrDeviceState     = &Refusal{"device-state", "not possible in this state"}
 	ErrNoReason        = &Refusal{"no-reason", "a reason is required"}
 	ErrNoComponent     = &Refusal{"no-component", "a component id is required"}
+	ErrRemovalOrdered  = &Refusal{"removal-ordered", "the component is ordered gone"}
+	ErrStillRequired   = &Refusal{"still-required", "the component is required"}
 	ErrBadAnchor       = &Refusal{"bad-anchor", "not a usable trust anchor"}
 )
 

@@ -16,7 +16,7 @@ device has them), or its whole ueid in hexadecimal digits ('tamctl device list -
 
 func deviceCommand(app *app) *cobra.Command {
 	return group("device", "Show devices, admit them, and say what they must have",
-		deviceList(app), deviceShow(app), deviceAccept(app), deviceReject(app), deviceRequire(app))
+		deviceList(app), deviceShow(app), deviceAccept(app), deviceReject(app), deviceRequire(app), deviceUnrequire(app), deviceRemoveComponent(app))
 }
 
 func deviceList(app *app) *cobra.Command {
@@ -93,6 +93,9 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 	}
 	for _, r := range d.Requirements {
 		fact(t, "requires", r.Component)
+	}
+	for _, r := range d.Removals {
+		fact(t, "must not have", r.Component)
 	}
 	for _, c := range d.Components {
 		fact(t, "update", c.Component)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,18 @@ func made[T any](response interface {
 		return none, transportFault(err)
 	}
 	return result(response.GetJSON201(), response)
+}
+
+// done is got where the server has nothing to say but that it is done.
+func done(response answer, err error) error {
+	if err != nil {
+		return transportFault(err)
+	}
+	if response.StatusCode() == http.StatusNoContent {
+		return nil
+	}
+	_, err = result[struct{}](nil, response)
+	return err
 }
 
 // allPages collects a list page by page.

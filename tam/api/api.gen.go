@@ -20,10 +20,14 @@ import (
 
 // Defines values for ComponentState.
 const (
-	ComponentStateClaimed   ComponentState = "claimed"
-	ComponentStateConfirmed ComponentState = "confirmed"
-	ComponentStateFailed    ComponentState = "failed"
-	ComponentStateOffered   ComponentState = "offered"
+	ComponentStateClaimed       ComponentState = "claimed"
+	ComponentStateConfirmed     ComponentState = "confirmed"
+	ComponentStateFailed        ComponentState = "failed"
+	ComponentStateOffered       ComponentState = "offered"
+	ComponentStateRemovalFailed ComponentState = "removal-failed"
+	ComponentStateRemoved       ComponentState = "removed"
+	ComponentStateRemoving      ComponentState = "removing"
+	ComponentStateUnlinked      ComponentState = "unlinked"
 )
 
 // Valid indicates whether the value is a known member of the ComponentState enum.
@@ -36,6 +40,14 @@ func (e ComponentState) Valid() bool {
 	case ComponentStateFailed:
 		return true
 	case ComponentStateOffered:
+		return true
+	case ComponentStateRemovalFailed:
+		return true
+	case ComponentStateRemoved:
+		return true
+	case ComponentStateRemoving:
+		return true
+	case ComponentStateUnlinked:
 		return true
 	default:
 		return false
@@ -124,7 +136,8 @@ type AttestationAnchor struct {
 	Title      string `json:"title"`
 }
 
-// ComponentState Claimed is the agent's word; confirmed is what the attester measured.
+// ComponentState Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+// the agent's word; removed says that the attester measures it no longer.
 type ComponentState string
 
 // ComponentStatus defines model for ComponentStatus.
@@ -144,7 +157,8 @@ type ComponentStatus struct {
 	Sequence   uint64    `json:"sequence"`
 	Since      time.Time `json:"since"`
 
-	// State Claimed is the agent's word; confirmed is what the attester measured.
+	// State Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+	// the agent's word; removed says that the attester measures it no longer.
 	State ComponentState `json:"state"`
 }
 
@@ -185,8 +199,11 @@ type DeviceDetail struct {
 	Device     Device            `json:"device"`
 
 	// Inventory What the device last said to hold.
-	Inventory    []InventoryItem `json:"inventory"`
-	Requirements []Requirement   `json:"requirements"`
+	Inventory []InventoryItem `json:"inventory"`
+
+	// Removals What the device is ordered not to have.
+	Removals     []Removal     `json:"removals"`
+	Requirements []Requirement `json:"requirements"`
 }
 
 // DevicePage defines model for DevicePage.
@@ -360,6 +377,12 @@ type Publisher struct {
 	Title      string `json:"title"`
 }
 
+// Removal defines model for Removal.
+type Removal struct {
+	Component string    `json:"component"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
 // Requirement defines model for Requirement.
 type Requirement struct {
 	Component string    `json:"component"`
@@ -387,6 +410,9 @@ type Target struct {
 // After defines model for After.
 type After = string
 
+// ComponentID defines model for ComponentID.
+type ComponentID = string
+
 // DeviceID defines model for DeviceID.
 type DeviceID = string
 
@@ -403,6 +429,18 @@ type ListDevicesParams struct {
 
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// WithdrawRemovalParams defines parameters for WithdrawRemoval.
+type WithdrawRemovalParams struct {
+	// Component The component, as it was given.
+	Component ComponentID `form:"component" json:"component"`
+}
+
+// UnrequireComponentParams defines parameters for UnrequireComponent.
+type UnrequireComponentParams struct {
+	// Component The component, as it was given.
+	Component ComponentID `form:"component" json:"component"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -435,6 +473,9 @@ type AcceptDeviceJSONRequestBody = StateChange
 // RejectDeviceJSONRequestBody defines body for RejectDevice for application/json ContentType.
 type RejectDeviceJSONRequestBody = StateChange
 
+// RemoveComponentJSONRequestBody defines body for RemoveComponent for application/json ContentType.
+type RemoveComponentJSONRequestBody = NewRequirement
+
 // RequireComponentJSONRequestBody defines body for RequireComponent for application/json ContentType.
 type RequireComponentJSONRequestBody = NewRequirement
 
@@ -461,6 +502,15 @@ type ServerInterface interface {
 	// RejectDevice Reject a device
 	// (POST /api/v1/devices/{id}/reject)
 	RejectDevice(c *gin.Context, id DeviceID)
+	// WithdrawRemoval Withdraw the order to remove a component
+	// (DELETE /api/v1/devices/{id}/removals)
+	WithdrawRemoval(c *gin.Context, id DeviceID, params WithdrawRemovalParams)
+	// RemoveComponent Order a component gone from a device
+	// (POST /api/v1/devices/{id}/removals)
+	RemoveComponent(c *gin.Context, id DeviceID)
+	// UnrequireComponent Require a component no longer
+	// (DELETE /api/v1/devices/{id}/requirements)
+	UnrequireComponent(c *gin.Context, id DeviceID, params UnrequireComponentParams)
 	// RequireComponent Require a component on a device
 	// (POST /api/v1/devices/{id}/requirements)
 	RequireComponent(c *gin.Context, id DeviceID)
@@ -644,6 +694,103 @@ func (siw *ServerInterfaceWrapper) RejectDevice(c *gin.Context) {
 	}
 
 	siw.Handler.RejectDevice(c, id)
+}
+
+// WithdrawRemoval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawRemoval(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawRemovalParams
+
+	// ------------- Required query parameter "component" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "component", c.Request.URL.Query(), &params.Component, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter component: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.WithdrawRemoval(c, id, params)
+}
+
+// RemoveComponent operation middleware
+func (siw *ServerInterfaceWrapper) RemoveComponent(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveComponent(c, id)
+}
+
+// UnrequireComponent operation middleware
+func (siw *ServerInterfaceWrapper) UnrequireComponent(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnrequireComponentParams
+
+	// ------------- Required query parameter "component" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "component", c.Request.URL.Query(), &params.Component, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter component: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UnrequireComponent(c, id, params)
 }
 
 // RequireComponent operation middleware
@@ -887,7 +1034,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/devices/:id", wrapper.GetDevice)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/accept", wrapper.AcceptDevice)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/reject", wrapper.RejectDevice)
+	router.DELETE(options.BaseURL+"/api/v1/devices/:id/requirements", wrapper.UnrequireComponent)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/requirements", wrapper.RequireComponent)
+	router.DELETE(options.BaseURL+"/api/v1/devices/:id/removals", wrapper.WithdrawRemoval)
+	router.POST(options.BaseURL+"/api/v1/devices/:id/removals", wrapper.RemoveComponent)
 	router.GET(options.BaseURL+"/api/v1/publishers", wrapper.ListPublishers)
 	router.POST(options.BaseURL+"/api/v1/publishers", wrapper.AddPublisher)
 	router.GET(options.BaseURL+"/api/v1/attestation-anchors", wrapper.ListAttestationAnchors)
@@ -1123,6 +1273,114 @@ type RejectDevicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectDevicedefaultApplicationProblemPlusJSONResponse) VisitRejectDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawRemovalRequestObject struct {
+	ID     DeviceID `json:"id"`
+	Params WithdrawRemovalParams
+}
+
+type WithdrawRemovalResponseObject interface {
+	VisitWithdrawRemovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawRemoval204Response struct {
+}
+
+func (response WithdrawRemoval204Response) VisitWithdrawRemovalResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawRemovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WithdrawRemovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawRemovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveComponentRequestObject struct {
+	ID   DeviceID `json:"id"`
+	Body *RemoveComponentJSONRequestBody
+}
+
+type RemoveComponentResponseObject interface {
+	VisitRemoveComponentResponse(w http.ResponseWriter) error
+}
+
+type RemoveComponent200JSONResponse Removal
+
+func (response RemoveComponent200JSONResponse) VisitRemoveComponentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveComponentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveComponentdefaultApplicationProblemPlusJSONResponse) VisitRemoveComponentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnrequireComponentRequestObject struct {
+	ID     DeviceID `json:"id"`
+	Params UnrequireComponentParams
+}
+
+type UnrequireComponentResponseObject interface {
+	VisitUnrequireComponentResponse(w http.ResponseWriter) error
+}
+
+type UnrequireComponent204Response struct {
+}
+
+func (response UnrequireComponent204Response) VisitUnrequireComponentResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type UnrequireComponentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnrequireComponentdefaultApplicationProblemPlusJSONResponse) VisitUnrequireComponentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1525,6 +1783,15 @@ type StrictServerInterface interface {
 	// RejectDevice Reject a device
 	// (POST /api/v1/devices/{id}/reject)
 	RejectDevice(ctx context.Context, request RejectDeviceRequestObject) (RejectDeviceResponseObject, error)
+	// WithdrawRemoval Withdraw the order to remove a component
+	// (DELETE /api/v1/devices/{id}/removals)
+	WithdrawRemoval(ctx context.Context, request WithdrawRemovalRequestObject) (WithdrawRemovalResponseObject, error)
+	// RemoveComponent Order a component gone from a device
+	// (POST /api/v1/devices/{id}/removals)
+	RemoveComponent(ctx context.Context, request RemoveComponentRequestObject) (RemoveComponentResponseObject, error)
+	// UnrequireComponent Require a component no longer
+	// (DELETE /api/v1/devices/{id}/requirements)
+	UnrequireComponent(ctx context.Context, request UnrequireComponentRequestObject) (UnrequireComponentResponseObject, error)
 	// RequireComponent Require a component on a device
 	// (POST /api/v1/devices/{id}/requirements)
 	RequireComponent(ctx context.Context, request RequireComponentRequestObject) (RequireComponentResponseObject, error)
@@ -1813,6 +2080,104 @@ func (sh *strictHandler) RejectDevice(ctx *gin.Context, id DeviceID) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(RejectDeviceResponseObject); ok {
 		if err := validResponse.VisitRejectDeviceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawRemoval operation middleware
+func (sh *strictHandler) WithdrawRemoval(ctx *gin.Context, id DeviceID, params WithdrawRemovalParams) {
+	var request WithdrawRemovalRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawRemoval(ctx, request.(WithdrawRemovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawRemoval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(WithdrawRemovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawRemovalResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveComponent operation middleware
+func (sh *strictHandler) RemoveComponent(ctx *gin.Context, id DeviceID) {
+	var request RemoveComponentRequestObject
+
+	request.ID = id
+
+	var body RemoveComponentJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveComponent(ctx, request.(RemoveComponentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveComponent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveComponentResponseObject); ok {
+		if err := validResponse.VisitRemoveComponentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UnrequireComponent operation middleware
+func (sh *strictHandler) UnrequireComponent(ctx *gin.Context, id DeviceID, params UnrequireComponentParams) {
+	var request UnrequireComponentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnrequireComponent(ctx, request.(UnrequireComponentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnrequireComponent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UnrequireComponentResponseObject); ok {
+		if err := validResponse.VisitUnrequireComponentResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -209,3 +209,59 @@ func TestAttestationAnchors(t *testing.T) {
 	r.refused(post(path, body), http.StatusConflict, "exists")
 	r.refused(post(path, `{"title":"x","publicKey":"?"}`), http.StatusBadRequest, "malformed-request")
 }
+
+func del(path string) call { return call{method: http.MethodDelete, path: path, token: testToken} }
+
+func TestUnrequireAndRemove(t *testing.T) {
+	r := newRig(t)
+	r.addDevice(one, devices.Accepted)
+	r.want(publish(envelope(t, r.publisher, description(1), "payload", nil)), http.StatusCreated, nil)
+	var m ManifestPage
+	r.want(get("/api/v1/manifests"), http.StatusOK, &m)
+	manifestID := m.Items[0].Component
+	path := "/api/v1/devices/" + one
+	requirements, removals := path+"/requirements", path+"/removals"
+	r.want(post(requirements, `{"component":"app/hello"}`), http.StatusOK, nil)
+	for _, contradicting := range []string{"app/hello", manifestID} {
+		p := r.refused(post(removals, fmt.Sprintf(`{"component":%q}`, contradicting)), http.StatusConflict, "still-required")
+		if !strings.Contains(p.Detail, "app/hello") {
+			t.Errorf("detail %q", p.Detail)
+		}
+	}
+	r.refused(del(requirements+"?component=app/other"), http.StatusNotFound, "not-found")
+	r.refused(del(requirements+"?component=app//other"), http.StatusBadRequest, "malformed-request")
+	r.refused(del(requirements), http.StatusBadRequest, "malformed-request")
+	r.want(del(requirements+"?component=app/hello"), http.StatusNoContent, nil)
+	if e, _ := r.lastEvent(); e.Action != audit.ComponentUnrequired || e.Details["component"] != "app/hello" {
+		t.Errorf("event %+v", e)
+	}
+	r.refused(del(requirements+"?component=app/hello"), http.StatusNotFound, "not-found")
+
+	var first, again Removal
+	r.want(post(removals, fmt.Sprintf(`{"component":%q}`, manifestID)), http.StatusOK, &first)
+	if e, _ := r.lastEvent(); e.Action != audit.RemovalOrdered || e.Details["component"] != manifestID {
+		t.Errorf("event %+v", e)
+	}
+	r.want(post(removals, fmt.Sprintf(`{"component":%q}`, manifestID)), http.StatusOK, &again)
+	if first != again || first.Component != manifestID {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	var d DeviceDetail
+	r.want(get(path), http.StatusOK, &d)
+	if len(d.Removals) != 1 || d.Removals[0] != first || len(d.Requirements) != 0 {
+		t.Errorf("detail %+v", d)
+	}
+	r.refused(post(requirements, `{"component":"app/hello"}`), http.StatusConflict, "removal-ordered")
+	r.refused(post(removals, `{"component":""}`), http.StatusUnprocessableEntity, "no-component")
+	r.refused(post(removals, `{"component":"app//hello"}`), http.StatusBadRequest, "malformed-request")
+	r.refused(post("/api/v1/devices/"+two+"/removals", `{"component":"app/hello"}`), http.StatusNotFound, "not-found")
+	r.refused(del(removals+"?component=app/other"), http.StatusNotFound, "not-found")
+	r.want(del(removals+"?component="+manifestID), http.StatusNoContent, nil)
+	if e, _ := r.lastEvent(); e.Action != audit.RemovalWithdrawn {
+		t.Errorf("event %+v", e)
+	}
+	r.want(post(requirements, `{"component":"app/hello"}`), http.StatusOK, nil)
+	r.want(post(path+"/reject", `{"reason":"stolen"}`), http.StatusOK, nil)
+	r.refused(post(removals, `{"component":"app/other"}`), http.StatusConflict, "device-state")
+	r.refused(del(requirements+"?component=app/hello"), http.StatusConflict, "device-state")
+}

@@ -154,6 +154,40 @@ func (s *server) RequireComponent(ctx context.Context, r RequireComponentRequest
 	return RequireComponent200JSONResponse(showRequirement(req)), nil
 }
 
+func (s *server) UnrequireComponent(ctx context.Context, r UnrequireComponentRequestObject) (UnrequireComponentResponseObject, error) {
+	component, err := suit.ParseComponentID(r.Params.Component)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if err := s.fleet.Unrequire(ctx, s.actor, devices.ID(r.ID), component); err != nil {
+		return nil, err
+	}
+	return UnrequireComponent204Response{}, nil
+}
+
+func (s *server) RemoveComponent(ctx context.Context, r RemoveComponentRequestObject) (RemoveComponentResponseObject, error) {
+	component, err := suit.ParseComponentID(r.Body.Component)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	order, err := s.fleet.OrderRemoval(ctx, s.actor, devices.ID(r.ID), component)
+	if err != nil {
+		return nil, err
+	}
+	return RemoveComponent200JSONResponse(showRemoval(order)), nil
+}
+
+func (s *server) WithdrawRemoval(ctx context.Context, r WithdrawRemovalRequestObject) (WithdrawRemovalResponseObject, error) {
+	component, err := suit.ParseComponentID(r.Params.Component)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if err := s.fleet.WithdrawRemoval(ctx, s.actor, devices.ID(r.ID), component); err != nil {
+		return nil, err
+	}
+	return WithdrawRemoval204Response{}, nil
+}
+
 func (s *server) ListPublishers(ctx context.Context, _ ListPublishersRequestObject) (ListPublishersResponseObject, error) {
 	list, err := s.fleet.Publishers(ctx)
 	if err != nil {

@@ -59,6 +59,8 @@ var kinds = []kind{
 	{tam.ErrDeviceState, http.StatusConflict, "", "Not possible in this state", "look at the device with tamctl device show"},
 	{tam.ErrNoReason, http.StatusUnprocessableEntity, "", "Reason required", "say why, with --reason"},
 	{tam.ErrNoComponent, http.StatusUnprocessableEntity, "", "Component required", "name the component, for example app/hello"},
+	{tam.ErrRemovalOrdered, http.StatusConflict, "", "Removal ordered", "withdraw the removal first, with tamctl device remove-component --withdraw"},
+	{tam.ErrStillRequired, http.StatusConflict, "", "Still required", "end the requirement first, with tamctl device unrequire"},
 	{tam.ErrBadAnchor, http.StatusUnprocessableEntity, "", "Not a usable trust anchor", "mend what the detail names"},
 
 	{tam.ErrNotFound, http.StatusNotFound, "not-found", "Not found", "list what there is"},

@@ -51,7 +51,8 @@ func showDetail(d tam.DeviceDetail) DeviceDetail {
 	return DeviceDetail{
 		Device: showDevice(d.Device), Agents: show(d.Agents, showAgent),
 		Inventory: show(d.Inventory, showInventory), Components: show(d.Components, showStatus),
-		Requirements: show(d.Requirements, showRequirement), Appraisals: show(d.Appraisals, showAppraisal),
+		Requirements: show(d.Requirements, showRequirement), Removals: show(d.Removals, showRemoval),
+		Appraisals: show(d.Appraisals, showAppraisal),
 	}
 }
 
@@ -89,6 +90,10 @@ func showStatus(c devices.ComponentStatus) ComponentStatus {
 
 func showRequirement(r devices.Requirement) Requirement {
 	return Requirement{Component: r.Component.String(), CreatedAt: r.CreatedAt}
+}
+
+func showRemoval(r devices.Removal) Removal {
+	return Removal{Component: r.Component.String(), CreatedAt: r.CreatedAt}
 }
 
 func showAppraisal(a devices.Appraisal) Appraisal {

@@ -20,10 +20,14 @@ import (
 
 // Defines values for ComponentState.
 const (
-	ComponentStateClaimed   ComponentState = "claimed"
-	ComponentStateConfirmed ComponentState = "confirmed"
-	ComponentStateFailed    ComponentState = "failed"
-	ComponentStateOffered   ComponentState = "offered"
+	ComponentStateClaimed       ComponentState = "claimed"
+	ComponentStateConfirmed     ComponentState = "confirmed"
+	ComponentStateFailed        ComponentState = "failed"
+	ComponentStateOffered       ComponentState = "offered"
+	ComponentStateRemovalFailed ComponentState = "removal-failed"
+	ComponentStateRemoved       ComponentState = "removed"
+	ComponentStateRemoving      ComponentState = "removing"
+	ComponentStateUnlinked      ComponentState = "unlinked"
 )
 
 // Valid indicates whether the value is a known member of the ComponentState enum.
@@ -36,6 +40,14 @@ func (e ComponentState) Valid() bool {
 	case ComponentStateFailed:
 		return true
 	case ComponentStateOffered:
+		return true
+	case ComponentStateRemovalFailed:
+		return true
+	case ComponentStateRemoved:
+		return true
+	case ComponentStateRemoving:
+		return true
+	case ComponentStateUnlinked:
 		return true
 	default:
 		return false
@@ -124,7 +136,8 @@ type AttestationAnchor struct {
 	Title      string `json:"title"`
 }
 
-// ComponentState Claimed is the agent's word; confirmed is what the attester measured.
+// ComponentState Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+// the agent's word; removed says that the attester measures it no longer.
 type ComponentState string
 
 // ComponentStatus defines model for ComponentStatus.
@@ -144,7 +157,8 @@ type ComponentStatus struct {
 	Sequence   uint64    `json:"sequence"`
 	Since      time.Time `json:"since"`
 
-	// State Claimed is the agent's word; confirmed is what the attester measured.
+	// State Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+	// the agent's word; removed says that the attester measures it no longer.
 	State ComponentState `json:"state"`
 }
 
@@ -185,8 +199,11 @@ type DeviceDetail struct {
 	Device     Device            `json:"device"`
 
 	// Inventory What the device last said to hold.
-	Inventory    []InventoryItem `json:"inventory"`
-	Requirements []Requirement   `json:"requirements"`
+	Inventory []InventoryItem `json:"inventory"`
+
+	// Removals What the device is ordered not to have.
+	Removals     []Removal     `json:"removals"`
+	Requirements []Requirement `json:"requirements"`
 }
 
 // DevicePage defines model for DevicePage.
@@ -360,6 +377,12 @@ type Publisher struct {
 	Title      string `json:"title"`
 }
 
+// Removal defines model for Removal.
+type Removal struct {
+	Component string    `json:"component"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
 // Requirement defines model for Requirement.
 type Requirement struct {
 	Component string    `json:"component"`
@@ -387,6 +410,9 @@ type Target struct {
 // After defines model for After.
 type After = string
 
+// ComponentID defines model for ComponentID.
+type ComponentID = string
+
 // DeviceID defines model for DeviceID.
 type DeviceID = string
 
@@ -403,6 +429,18 @@ type ListDevicesParams struct {
 
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// WithdrawRemovalParams defines parameters for WithdrawRemoval.
+type WithdrawRemovalParams struct {
+	// Component The component, as it was given.
+	Component ComponentID `form:"component" json:"component"`
+}
+
+// UnrequireComponentParams defines parameters for UnrequireComponent.
+type UnrequireComponentParams struct {
+	// Component The component, as it was given.
+	Component ComponentID `form:"component" json:"component"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -434,6 +472,9 @@ type AcceptDeviceJSONRequestBody = StateChange
 
 // RejectDeviceJSONRequestBody defines body for RejectDevice for application/json ContentType.
 type RejectDeviceJSONRequestBody = StateChange
+
+// RemoveComponentJSONRequestBody defines body for RemoveComponent for application/json ContentType.
+type RemoveComponentJSONRequestBody = NewRequirement
 
 // RequireComponentJSONRequestBody defines body for RequireComponent for application/json ContentType.
 type RequireComponentJSONRequestBody = NewRequirement
@@ -585,6 +626,41 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 	RejectDevice(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WithdrawRemoval Withdraw the order to remove a component
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/removals (the `WithdrawRemoval` operationId).
+	WithdrawRemoval(ctx context.Context, id DeviceID, params *WithdrawRemovalParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveComponentWithBody Order a component gone from a device
+	//
+	// From its next poll on the device is told to unlink every manifest that it holds
+	// of the component, and offered none, until the order is withdrawn. A component
+	// that is required, by itself or through a manifest, cannot be ordered gone.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+	RemoveComponentWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveComponent Order a component gone from a device
+	//
+	// From its next poll on the device is told to unlink every manifest that it holds
+	// of the component, and offered none, until the order is withdrawn. A component
+	// that is required, by itself or through a manifest, cannot be ordered gone.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+	RemoveComponent(ctx context.Context, id DeviceID, body RemoveComponentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnrequireComponent Require a component no longer
+	//
+	// What the device holds stays, until its agent no longer needs it or its removal
+	// is ordered.
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/requirements (the `UnrequireComponent` operationId).
+	UnrequireComponent(ctx context.Context, id DeviceID, params *UnrequireComponentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RequireComponentWithBody Require a component on a device
 	//
@@ -845,6 +921,81 @@ func (c *Client) RejectDeviceWithBody(ctx context.Context, id DeviceID, contentT
 // Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 func (c *Client) RejectDevice(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRejectDeviceRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WithdrawRemoval Withdraw the order to remove a component
+//
+// Corresponds with DELETE /api/v1/devices/{id}/removals (the `WithdrawRemoval` operationId).
+func (c *Client) WithdrawRemoval(ctx context.Context, id DeviceID, params *WithdrawRemovalParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWithdrawRemovalRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveComponentWithBody Order a component gone from a device
+//
+// From its next poll on the device is told to unlink every manifest that it holds
+// of the component, and offered none, until the order is withdrawn. A component
+// that is required, by itself or through a manifest, cannot be ordered gone.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+func (c *Client) RemoveComponentWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveComponentRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveComponent Order a component gone from a device
+//
+// From its next poll on the device is told to unlink every manifest that it holds
+// of the component, and offered none, until the order is withdrawn. A component
+// that is required, by itself or through a manifest, cannot be ordered gone.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+func (c *Client) RemoveComponent(ctx context.Context, id DeviceID, body RemoveComponentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveComponentRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnrequireComponent Require a component no longer
+//
+// What the device holds stays, until its agent no longer needs it or its removal
+// is ordered.
+//
+// Corresponds with DELETE /api/v1/devices/{id}/requirements (the `UnrequireComponent` operationId).
+func (c *Client) UnrequireComponent(ctx context.Context, id DeviceID, params *UnrequireComponentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnrequireComponentRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1351,6 +1502,167 @@ func NewRejectDeviceRequestWithBody(server string, id DeviceID, contentType stri
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewWithdrawRemovalRequest constructs an http.Request for the WithdrawRemoval method
+func NewWithdrawRemovalRequest(server string, id DeviceID, params *WithdrawRemovalParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/removals", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "component", params.Component, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveComponentRequest calls the generic RemoveComponent builder with application/json body
+func NewRemoveComponentRequest(server string, id DeviceID, body RemoveComponentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemoveComponentRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewRemoveComponentRequestWithBody constructs an http.Request for the RemoveComponent method, with any body, and a specified content type
+func NewRemoveComponentRequestWithBody(server string, id DeviceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/removals", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewUnrequireComponentRequest constructs an http.Request for the UnrequireComponent method
+func NewUnrequireComponentRequest(server string, id DeviceID, params *UnrequireComponentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/requirements", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "component", params.Component, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -1880,6 +2192,45 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 	RejectDeviceWithResponse(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectDeviceResponse, error)
 
+	// WithdrawRemovalWithResponse Withdraw the order to remove a component
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/removals (the `WithdrawRemoval` operationId).
+	WithdrawRemovalWithResponse(ctx context.Context, id DeviceID, params *WithdrawRemovalParams, reqEditors ...RequestEditorFn) (*WithdrawRemovalResponse, error)
+
+	// RemoveComponentWithBodyWithResponse Order a component gone from a device
+	//
+	// From its next poll on the device is told to unlink every manifest that it holds
+	// of the component, and offered none, until the order is withdrawn. A component
+	// that is required, by itself or through a manifest, cannot be ordered gone.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+	RemoveComponentWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveComponentResponse, error)
+
+	// RemoveComponentWithResponse Order a component gone from a device
+	//
+	// From its next poll on the device is told to unlink every manifest that it holds
+	// of the component, and offered none, until the order is withdrawn. A component
+	// that is required, by itself or through a manifest, cannot be ordered gone.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+	RemoveComponentWithResponse(ctx context.Context, id DeviceID, body RemoveComponentJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveComponentResponse, error)
+
+	// UnrequireComponentWithResponse Require a component no longer
+	//
+	// What the device holds stays, until its agent no longer needs it or its removal
+	// is ordered.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/requirements (the `UnrequireComponent` operationId).
+	UnrequireComponentWithResponse(ctx context.Context, id DeviceID, params *UnrequireComponentParams, reqEditors ...RequestEditorFn) (*UnrequireComponentResponse, error)
+
 	// RequireComponentWithBodyWithResponse Require a component on a device
 	//
 	// From its next poll on the device is offered the newest manifest of the
@@ -2282,6 +2633,136 @@ func (r RejectDeviceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RejectDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WithdrawRemovalResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WithdrawRemovalResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WithdrawRemovalResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WithdrawRemovalResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WithdrawRemovalResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WithdrawRemovalResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RemoveComponentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Removal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RemoveComponentResponse) GetJSON200() *Removal {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveComponentResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveComponentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveComponentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveComponentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveComponentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UnrequireComponentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnrequireComponentResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnrequireComponentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnrequireComponentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnrequireComponentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnrequireComponentResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2892,6 +3373,69 @@ func (c *ClientWithResponses) RejectDeviceWithResponse(ctx context.Context, id D
 	return ParseRejectDeviceResponse(rsp)
 }
 
+// WithdrawRemovalWithResponse Withdraw the order to remove a component
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/devices/{id}/removals (the `WithdrawRemoval` operationId).
+func (c *ClientWithResponses) WithdrawRemovalWithResponse(ctx context.Context, id DeviceID, params *WithdrawRemovalParams, reqEditors ...RequestEditorFn) (*WithdrawRemovalResponse, error) {
+	rsp, err := c.WithdrawRemoval(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWithdrawRemovalResponse(rsp)
+}
+
+// RemoveComponentWithBodyWithResponse Order a component gone from a device
+//
+// From its next poll on the device is told to unlink every manifest that it holds
+// of the component, and offered none, until the order is withdrawn. A component
+// that is required, by itself or through a manifest, cannot be ordered gone.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+func (c *ClientWithResponses) RemoveComponentWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveComponentResponse, error) {
+	rsp, err := c.RemoveComponentWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveComponentResponse(rsp)
+}
+
+// RemoveComponentWithResponse Order a component gone from a device
+//
+// From its next poll on the device is told to unlink every manifest that it holds
+// of the component, and offered none, until the order is withdrawn. A component
+// that is required, by itself or through a manifest, cannot be ordered gone.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/removals (the `RemoveComponent` operationId).
+func (c *ClientWithResponses) RemoveComponentWithResponse(ctx context.Context, id DeviceID, body RemoveComponentJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveComponentResponse, error) {
+	rsp, err := c.RemoveComponent(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveComponentResponse(rsp)
+}
+
+// UnrequireComponentWithResponse Require a component no longer
+//
+// What the device holds stays, until its agent no longer needs it or its removal
+// is ordered.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/devices/{id}/requirements (the `UnrequireComponent` operationId).
+func (c *ClientWithResponses) UnrequireComponentWithResponse(ctx context.Context, id DeviceID, params *UnrequireComponentParams, reqEditors ...RequestEditorFn) (*UnrequireComponentResponse, error) {
+	rsp, err := c.UnrequireComponent(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnrequireComponentResponse(rsp)
+}
+
 // RequireComponentWithBodyWithResponse Require a component on a device
 //
 // From its next poll on the device is offered the newest manifest of the
@@ -3268,6 +3812,97 @@ func ParseRejectDeviceResponse(rsp *http.Response) (*RejectDeviceResponse, error
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWithdrawRemovalResponse parses an HTTP response from a WithdrawRemovalWithResponse call
+func ParseWithdrawRemovalResponse(rsp *http.Response) (*WithdrawRemovalResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WithdrawRemovalResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveComponentResponse parses an HTTP response from a RemoveComponentWithResponse call
+func ParseRemoveComponentResponse(rsp *http.Response) (*RemoveComponentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveComponentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Removal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUnrequireComponentResponse parses an HTTP response from a UnrequireComponentWithResponse call
+func ParseUnrequireComponentResponse(rsp *http.Response) (*UnrequireComponentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnrequireComponentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
