@@ -3,6 +3,8 @@ package attest
 import (
 	"context"
 	"time"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
 // Verifier appraises Evidence (RFC 9334 section 4.1). An error means that nothing
@@ -24,6 +26,9 @@ type Result struct {
 	Status   Status
 	Vector   []Element
 	Verifier string // who appraised, for people
+	// AttestationKey signed the evidence, as a key that the Verifier trusts; zero
+	// where it does not name the key.
+	AttestationKey cosekit.Thumbprint
 	// Claims are those of the very bytes that were appraised; nil where their
 	// signature was not found good.
 	Claims *Claims

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -59,7 +60,11 @@ func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge t
 		out := s.complain(teep.TemporaryError, a.reason, "the evidence could not be appraised, try again later")
 		out.detail = a.fault.Error()
 		return out, nil
-	case a.fault != nil:
+	}
+	if err := s.checkAttestationKey(&a); err != nil {
+		return outcome{}, err
+	}
+	if a.fault != nil {
 		return s.attestationFailed(a, challenge)
 	}
 	if err := s.attestationAccepted(a, challenge); err != nil {
@@ -174,6 +179,33 @@ func (s *session) auditFailure(a appraisal) error {
 	event := s.event(audit.AttestationFailed, s.device.ID)
 	event.Reason = string(a.reason)
 	event.Details = map[string]string{"detail": a.fault.Error()}
+	return s.tx.AppendEvent(event)
+}
+
+var errAttestationKey = errors.New("another attestation key vouched for the device first")
+
+// checkAttestationKey holds good evidence against the key that vouched for the
+// device first: an attestation key that is registered for some devices must not
+// speak for others. The first is kept; another is a fault of the evidence, or takes
+// its place where policy replaces keys. A Verifier that does not name the key leaves
+// it as it is.
+func (s *session) checkAttestationKey(a *appraisal) error {
+	if a.fault != nil || a.result.AttestationKey == (cosekit.Thumbprint{}) || a.result.AttestationKey == s.device.AttestationKey {
+		return nil
+	}
+	event := s.event(audit.AttestationKeyPinned, s.device.ID)
+	event.Details = map[string]string{"key": a.result.AttestationKey.String()}
+	if known := s.device.AttestationKey; known != (cosekit.Thumbprint{}) {
+		if s.t.cfg.Policy.SecondKey == RefuseSecondKey {
+			a.fault, a.reason = fmt.Errorf("%w: %s, this is by %s", errAttestationKey, known, a.result.AttestationKey), ReasonAttestationKey
+			return nil
+		}
+		event.Details["replaced"] = known.String()
+	}
+	s.device.AttestationKey, s.device.UpdatedAt = a.result.AttestationKey, s.now
+	if err := s.tx.PutDevice(s.device); err != nil {
+		return err
+	}
 	return s.tx.AppendEvent(event)
 }
 

@@ -73,7 +73,9 @@ const (
 type SecondKey string
 
 // By default it is refused, so that nobody who holds an attestation key can take a
-// device over in silence. Replacement removes the earlier keys.
+// device over in silence. Replacement removes the earlier keys. The same goes for the
+// attestation key that vouches for a device: the first is kept, another is refused
+// or takes its place.
 const (
 	RefuseSecondKey  SecondKey = "refuse"
 	ReplaceSecondKey SecondKey = "replace-after-attestation"

@@ -31,11 +31,12 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 	}
 	var out outcome
 	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
+		a := a // this may run again
 		s := &session{exchange: x, t: t, tx: tx}
 		if err := s.spend(challenge); err != nil {
 			return err
 		}
-		reason, err := s.enrol(devices.ID(id.String()), a.result.Claims)
+		reason, err := s.enrol(devices.ID(id.String()), &a)
 		if err != nil {
 			return err
 		}
@@ -54,7 +55,8 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 
 // enrol makes the agent, and its device where the ueid is new, or says why policy
 // does not want it. A refusal is written down: this sender is affirmed and bound.
-func (s *session) enrol(id devices.ID, claims *attest.Claims) (Reason, error) {
+func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
+	claims := a.result.Claims
 	known, err := s.tx.Agent(s.thumbprint())
 	if err == nil { // another challenge of the same agent was faster
 		s.agent = known
@@ -75,6 +77,9 @@ func (s *session) enrol(id devices.ID, claims *attest.Claims) (Reason, error) {
 		var refused bool
 		if refused, err = s.secondKey(); refused || err != nil {
 			return ReasonSecondKey, err
+		}
+		if err = s.checkAttestationKey(a); err == nil && a.fault != nil {
+			return a.reason, s.refuseEnrolment(a.reason, "device:"+string(s.device.ID))
 		}
 	}
 	if err != nil {

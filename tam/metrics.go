@@ -69,7 +69,7 @@ func Reasons() []Reason {
 
 		ReasonEvidenceMissing, ReasonEvidenceTooLarge, ReasonEvidenceUnreadable, ReasonResultUnsupported,
 		ReasonCnfMissing, ReasonCnfMismatch, ReasonAppraisalRunning, ReasonAppraisalsBusy, ReasonNotAppraised,
-		ReasonNotAffirmed, ReasonNonce, ReasonEvidenceTime, ReasonUEIDMismatch, ReasonNotBound, ReasonSecondKey,
+		ReasonNotAffirmed, ReasonNonce, ReasonEvidenceTime, ReasonUEIDMismatch, ReasonAttestationKey, ReasonNotBound, ReasonSecondKey,
 		ReasonNotRegistered,
 
 		ReasonTAMAttestation, ReasonNothingInCommon, ReasonAlreadyRetried, ReasonErrorUnmatched, ReasonAgentError,

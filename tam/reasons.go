@@ -48,6 +48,7 @@ const (
 	ReasonNonce              Reason = "nonce"               // the appraised evidence does not answer our challenge
 	ReasonEvidenceTime       Reason = "evidence-time"       // expired, not yet valid or too old
 	ReasonUEIDMismatch       Reason = "ueid-mismatch"       // the evidence names no device, or another than the key's
+	ReasonAttestationKey     Reason = "attestation-key"     // another attestation key vouched for this device before
 	ReasonNotBound           Reason = "not-bound"           // another failure to bind evidence to the message
 	ReasonSecondKey          Reason = "second-key"          // the device has an agent with another key
 	ReasonNotRegistered      Reason = "device-unregistered" // policy admits only devices that operators registered

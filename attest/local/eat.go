@@ -27,7 +27,11 @@ func (v *Verifier) appraiseEAT(ctx context.Context, e attest.Evidence) (*attest.
 			f = finding{notAcceptable, err.Error()}
 		}
 	}
-	return v.result(e, now, claims, f), nil
+	result := v.result(e, now, claims, f)
+	if claims != nil {
+		result.AttestationKey, _ = token.KeyID()
+	}
+	return result, nil
 }
 
 // authenticate returns the claims if a registered key has signed them, and what that
