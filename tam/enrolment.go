@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -72,7 +73,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 		if s.t.cfg.Policy.Admission == AdmitPreregistered {
 			return ReasonNotRegistered, s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID))
 		}
-		err = s.createDevice(id, claims)
+		err = s.createDevice(id, a.result)
 	case err == nil:
 		var refused bool
 		if refused, err = s.secondKey(); refused || err != nil {
@@ -92,11 +93,12 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 	return "", s.tx.AppendEvent(s.event(audit.AgentAdded, s.device.ID))
 }
 
-func (s *session) createDevice(id devices.ID, claims *attest.Claims) error {
+func (s *session) createDevice(id devices.ID, r *attest.Result) error {
+	claims := r.Claims
 	s.device = devices.Device{
 		ID: id, UEID: claims.UEID, State: devices.Pending,
 		OEMID: claims.OEMID, HWModel: claims.HWModel, HWVersion: claims.HWVersion,
-		CreatedAt: s.now, UpdatedAt: s.now,
+		AttestationKey: r.AttestationKey, CreatedAt: s.now, UpdatedAt: s.now,
 	}
 	if s.t.cfg.Policy.Admission == AdmitAffirming {
 		s.device.State, s.device.StateReason = devices.Accepted, "policy: admitted when affirming"
@@ -106,6 +108,9 @@ func (s *session) createDevice(id devices.ID, claims *attest.Claims) error {
 	}
 	event := s.event(audit.DeviceCreated, s.device.ID)
 	event.Details = map[string]string{"ueid": fmt.Sprintf("%x", claims.UEID), "state": string(s.device.State)}
+	if r.AttestationKey != (cosekit.Thumbprint{}) {
+		event.Details["attestationKey"] = r.AttestationKey.String()
+	}
 	return s.tx.AppendEvent(event)
 }
 

@@ -20,7 +20,7 @@ const (
 	RemovalConfirmed     Action = "removal.confirmed"      // the attester measures it no longer
 	AgentError           Action = "agent.error"            // an Error of a registered agent
 	ReportKeyPinned      Action = "agent.report-key"       // the key of its SUIT reports was seen first
-	AttestationKeyPinned Action = "device.attestation-key" // the key that vouches for the device was seen first, or replaced
+	AttestationKeyPinned Action = "device.attestation-key" // the key that vouches for a known device was seen first, or replaced
 	TokenKeyCreated      Action = "token-key.created"
 	TokenKeyDeleted      Action = "token-key.deleted"
 )
