@@ -67,10 +67,12 @@ func New(c Config) (*Agent, error) {
 }
 
 // RequestTA asks for a component (RFC 9397 section 6.2.1). It returns the URI of the
-// TAM to connect to, or none where the component is installed already.
+// TAM to connect to, or none where the component is installed already. With HaveBinary
+// the image that is installed stays as it is, and only a newer manifest for it is
+// wanted; should that turn out to be for another image, the payload is asked for too.
 func (a *Agent) RequestTA(tc teep.RequestedTC) (tam string, err error) {
-	if tc.HaveBinary {
-		return "", errHaveBinary
+	if tc.HaveBinary && tc.MinSequence == nil {
+		return "", errMinSequence
 	}
 	added, err := a.config.Memory.Request(tc)
 	if err != nil || !added {
@@ -79,15 +81,17 @@ func (a *Agent) RequestTA(tc teep.RequestedTC) (tam string, err error) {
 	return a.config.TAM, nil
 }
 
-// errHaveBinary: a manifest without its payload would find none here.
-var errHaveBinary = errors.New("this agent keeps no binary without its manifest, so it cannot ask for the manifest alone")
+// errMinSequence: draft-ietf-teep-protocol-26 section 4.3, have-binary.
+var errMinSequence = errors.New("asking for a manifest without its payload needs a minimum sequence number")
 
-// UnrequestTA takes a request back (RFC 9397 section 6.2.1), and returns the URI of
-// the TAM where that has something to tell it. A component that is installed stays:
-// giving it up means unlinking its manifest.
+// UnrequestTA says that nobody on the device needs the component any more (RFC 9397
+// section 6.2.1). A request for it is taken back. Where it is installed, the next
+// QueryResponse lists its manifests as unneeded, and so does every one after it until
+// the TAM has them unlinked. It returns the URI of the TAM to connect to, or none where
+// there is nothing to tell.
 func (a *Agent) UnrequestTA(component suit.ComponentID) (tam string, err error) {
-	removed, err := a.config.Memory.Withdraw(component)
-	if err != nil || !removed {
+	changed, err := a.config.Memory.Withdraw(component)
+	if err != nil || !changed {
 		return "", err
 	}
 	return a.config.TAM, nil

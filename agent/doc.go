@@ -11,6 +11,6 @@
 // answered at all. Only bytes that are no TEEP message get an Error, as the draft
 // demands; it tells nothing of the device but the key that signs it.
 //
-// Out of scope, each with a place to go: attestation of the TAM,
-// passports, unlinking of manifests, trust anchor messages.
+// Out of scope, each with a place to go: attestation of the TAM, passports, trust
+// anchor messages.
 package agent

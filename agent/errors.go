@@ -19,6 +19,9 @@ var (
 	ErrRefused = errors.New("message refused")
 	// ErrManifest: at least one manifest of an Update was not installed.
 	ErrManifest = errors.New("manifest not installed")
+	// ErrUnlink: a manifest that the TAM has listed was not unlinked, and no manifest
+	// of the Update was processed.
+	ErrUnlink = errors.New("manifest not unlinked")
 )
 
 // TAMError is what a TAM says in an Update instead of sending manifests

@@ -13,7 +13,8 @@ const (
 	StepAnswer    Step = "answer"    // the QueryResponse
 	StepUpdate    Step = "update"    // an Update by a trusted TAM
 	StepInstalled Step = "installed" // one manifest, in full
-	StepFailed    Step = "failed"    // one manifest, not installed
+	StepUnlinked  Step = "unlinked"  // one manifest and what only it referenced
+	StepFailed    Step = "failed"    // one manifest, not installed or not unlinked
 	StepReport    Step = "report"    // the Success or Error for the Update
 	StepRefused   Step = "refused"   // a message that came to nothing, and why
 	StepEnd       Step = "end"       // one side has nothing more to say

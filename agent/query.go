@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -28,7 +29,8 @@ func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest) ([]byte, 
 	}
 	answer, err := a.seal(response)
 	if err == nil {
-		a.observe(StepAnswer, "%d entries in tc-list, %d requested", len(response.TCList), len(response.RequestedTCs))
+		a.observe(StepAnswer, "%d entries in tc-list, %d requested, %d unneeded",
+			len(response.TCList), len(response.RequestedTCs), len(response.UnneededManifests))
 	}
 	return answer, err
 }
@@ -67,7 +69,9 @@ func (a *Agent) understand(q *teep.QueryRequest) *teep.ProtocolError {
 // challenge goes into the evidence and nowhere else. A list that would be empty is
 // left out, as its CDDL has no empty form.
 func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.QueryResponse, error) {
-	r := &teep.QueryResponse{Token: q.Token, RequestedTCs: a.config.Memory.Requests()}
+	r := &teep.QueryResponse{
+		Token: q.Token, RequestedTCs: a.config.Memory.Requests(), UnneededManifests: a.config.Memory.Unneeded(),
+	}
 	var err error
 	if q.DataItems.Has(teep.ItemAttestation) {
 		if r.Attestation, err = a.config.Attester.Evidence(ctx, q.Challenge, a.config.Key.PublicKey()); err != nil {
@@ -80,5 +84,42 @@ func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.Query
 			return nil, fmt.Errorf("measure components: %w", err)
 		}
 	}
+	if q.DataItems.Has(teep.ItemSUITReports) {
+		reports, err := a.examine(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("examine what is installed: %w", err)
+		}
+		if r.SUITReports, err = a.signReports(q.Token, reports); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
+}
+
+// examine runs the validate section of every installed manifest that has one, as a boot
+// would, and returns the reports. A failure is a finding, not an error.
+func (a *Agent) examine(ctx context.Context) ([]*suit.Report, error) {
+	var reports []*suit.Report
+	now := a.config.Clock()
+	for _, manifest := range a.config.Components.Manifests() {
+		data, err := a.config.Components.Envelope(manifest)
+		if err != nil {
+			return nil, err
+		}
+		envelope, err := suit.Decode(data)
+		if err != nil {
+			return nil, err
+		}
+		verified, err := envelope.Verify(publishers{a.config.Anchors, now}, a.config.Legacy)
+		if err != nil {
+			reports = append(reports, unauthenticated(envelope, err))
+			continue
+		}
+		if _, ok := verified.Manifest().Section(suit.SectionValidate); !ok {
+			continue
+		}
+		outcome, _ := a.processor.Validate(ctx, verified, a.rights(verified, now))
+		reports = append(reports, outcome.Report)
+	}
+	return reports, ctx.Err()
 }

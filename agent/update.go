@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices/anchor"
@@ -15,9 +16,10 @@ import (
 )
 
 // applyUpdate handles an Update (draft-ietf-teep-protocol-26 section 7.2.2). It is
-// remembered before anything of it is done, and answered once: with Success if every
-// manifest was installed, with an Error if not. Trust anchor messages will come
-// before the manifests, and unlinking between the two.
+// remembered before anything of it is done, because unlinking has no sequence number
+// that would stop a second time. Trust anchor messages will come first, then what is
+// to be unlinked, and only if all of it is gone, the manifests. It is answered once:
+// with Success if everything was done, with an Error if not.
 func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error) {
 	a.observe(StepUpdate, "%s", summary(u))
 	var told error
@@ -40,11 +42,16 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error)
 		a.observe(StepRefused, "%v", ErrReplayed)
 		return nil, ErrReplayed
 	}
-	if len(u.UnneededManifests) > 0 {
-		answer, refusal := a.refuse(u.Token, &teep.ProtocolError{Code: teep.PermanentError, Msg: "this agent cannot unlink manifests; nothing of the Update was done"})
-		return answer, errors.Join(refusal, told)
+	reports, faults := a.unlink(ctx, u.UnneededManifests)
+	if faults == nil {
+		var more []*suit.Report
+		more, faults = a.install(ctx, u.Manifests)
+		reports = append(reports, more...)
 	}
-	answer, err := a.install(ctx, u)
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), told)
+	}
+	answer, err := a.answerUpdate(u.Token, reports, faults)
 	return answer, errors.Join(err, told)
 }
 
@@ -60,36 +67,51 @@ func (a *Agent) accept(u *teep.Update) (fresh bool, err error) {
 
 // install processes the manifests one by one. One that fails does not keep the
 // others from being tried; the answer tells how each went.
-func (a *Agent) install(ctx context.Context, u *teep.Update) ([]byte, error) {
-	var reports [][]byte
-	var faults []error
-	for i, manifest := range u.Manifests {
+func (a *Agent) install(ctx context.Context, manifests [][]byte) (reports []*suit.Report, faults []error) {
+	for i, manifest := range manifests {
 		report, err := a.installOne(ctx, manifest)
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			break
 		}
 		if err != nil {
-			a.observe(StepFailed, "manifest %d of %d: %v", i+1, len(u.Manifests), err)
-			faults = append(faults, fmt.Errorf("manifest %d of %d: %w", i+1, len(u.Manifests), err))
+			a.observe(StepFailed, "manifest %d of %d: %v", i+1, len(manifests), err)
+			faults = append(faults, fmt.Errorf("%w: manifest %d of %d: %w", ErrManifest, i+1, len(manifests), err))
 		}
-		if report == nil {
-			continue // not even a digest that a report could refer to
+		if report != nil { // nil where there is not even a digest that it could refer to
+			reports = append(reports, report)
 		}
-		report.Nonce = u.Token
+	}
+	return reports, faults
+}
+
+// answerUpdate tells the TAM how everything went.
+func (a *Agent) answerUpdate(token []byte, reports []*suit.Report, faults []error) ([]byte, error) {
+	signed, err := a.signReports(token, reports)
+	if err != nil {
+		return nil, err
+	}
+	if faults == nil {
+		return a.succeed(token, signed)
+	}
+	failed := a.errorFor(token, &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: faults[0].Error()})
+	failed.SUITReports = signed
+	answer, err := a.seal(failed)
+	a.observe(StepReport, "%s, %d failed", failed.Code, len(faults))
+	return answer, errors.Join(errors.Join(faults...), err)
+}
+
+// signReports makes the token the nonce of each report, where there is one.
+func (a *Agent) signReports(token []byte, reports []*suit.Report) ([][]byte, error) {
+	var out [][]byte
+	for _, report := range reports {
+		report.Nonce = token
 		signed, err := suit.SignReport(report, a.config.ReportKey)
 		if err != nil {
 			return nil, err
 		}
-		reports = append(reports, signed)
+		out = append(out, signed)
 	}
-	if faults == nil {
-		return a.succeed(u.Token, reports)
-	}
-	failed := a.errorFor(u.Token, &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: faults[0].Error()})
-	failed.SUITReports = reports
-	answer, err := a.seal(failed)
-	a.observe(StepReport, "%s, for %d of %d", failed.Code, len(faults), len(u.Manifests))
-	return answer, errors.Join(fmt.Errorf("%w: %w", ErrManifest, errors.Join(faults...)), err)
+	return out, nil
 }
 
 func (a *Agent) succeed(token []byte, reports [][]byte) ([]byte, error) {
@@ -114,6 +136,9 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	}
 	outcome, err := a.processor.Update(ctx, verified, a.rights(verified, now))
 	if err != nil {
+		if errors.Is(err, processor.ErrFetch) {
+			err = errors.Join(err, a.askForPayload(verified.Manifest()))
+		}
 		return outcome.Report, err
 	}
 	for _, c := range outcome.Components {
@@ -121,6 +146,20 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 			c.Component, verified.Manifest().SequenceNumber, *c.ImageSize, c.ImageDigest)
 	}
 	return outcome.Report, nil
+}
+
+// askForPayload takes back that the agent has the binary of a component: its image is
+// not the one that the manifest asks for, and the manifest came without.
+func (a *Agent) askForPayload(m *suit.Manifest) error {
+	var faults []error
+	for _, tc := range a.config.Memory.Requests() {
+		if tc.HaveBinary && slices.ContainsFunc(m.Common.Components, tc.Component.Equal) {
+			tc.HaveBinary = false
+			_, err := a.config.Memory.Request(tc)
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // unauthenticated reports on an envelope whose manifest was not even looked at.

@@ -198,19 +198,6 @@ func TestMessageRefused(t *testing.T) {
 	}
 }
 
-func TestUnlinkingIsRefused(t *testing.T) {
-	w := newWorld(t)
-	files := w.tree("index")
-	u := w.update(release{component: "a", sequence: 1, image: "a", signer: w.publisher})
-	u.UnneededManifests = []suit.ComponentID{id(t, "b/suit")}
-	if e := w.mustError(w.seal(u, w.tam), teep.PermanentError, agent.ErrRefused); !bytes.Equal(e.Token, token) {
-		t.Errorf("token %x", e.Token)
-	}
-	if w.tree("index") != files {
-		t.Error("a manifest was processed all the same")
-	}
-}
-
 func TestReplayedUpdate(t *testing.T) {
 	w := newWorld(t)
 	u := w.update(release{component: "a", sequence: 1, image: "a", signer: w.publisher})
