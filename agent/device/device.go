@@ -17,6 +17,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
 
@@ -183,6 +184,9 @@ func (d *Device) record(r broker.Result, err error) error {
 
 // Agent returns the agent, for RequestTA and UnrequestTA.
 func (d *Device) Agent() *agent.Agent { return d.agent }
+
+// Unneeded returns the installed manifests that the TAM is asked to unlink.
+func (d *Device) Unneeded() []suit.ComponentID { return d.store.Unneeded() }
 
 // AttestationKey returns the public key that the TAM needs to know as an attester's.
 func (d *Device) AttestationKey() *cosekit.PublicKey { return d.keys.attestation.PublicKey() }

@@ -126,11 +126,17 @@ func printStatus(out io.Writer, s device.Status) error {
 	for _, r := range s.Requested {
 		fmt.Fprintf(w, "requested\t%s%s\n", r.ID, minimum(r.MinSequence))
 	}
+	for _, m := range s.Unneeded {
+		fmt.Fprintf(w, "not needed\tmanifest %s\n", m)
+	}
 	if len(s.Components) == 0 {
 		fmt.Fprintln(w, "components\tnone")
 	}
 	for _, c := range s.Components {
 		fmt.Fprintf(w, "component\t%s  sequence %d  %d bytes\n\tsha-256 %s\n", c.ID, c.Sequence, c.Size, c.SHA256)
+		for _, m := range c.Shared {
+			fmt.Fprintf(w, "\tshared with manifest %s\n", m)
+		}
 	}
 	return w.Flush()
 }
@@ -163,12 +169,20 @@ func minimum(sequence *uint64) string {
 
 func (p *program) requestCommand() *cobra.Command {
 	var least uint64
-	var withdraw bool
+	var withdraw, haveBinary bool
 	cmd := &cobra.Command{
 		Use:   "request COMPONENT",
-		Short: "Ask the TAM for a component at the next session",
+		Short: "Ask the TAM for a component at the next session, or tell it that it is not needed",
+		Long: `Ask the TAM for a component at the next session.
+
+With --withdraw the component is not needed any more: a request for it is taken back,
+and where it is installed, the TAM is asked to have it unlinked.
+
+With --have-binary the image that is installed is to stay, and the TAM is asked for a
+newer manifest alone.`,
 		Example: `  teep-agent request app/hello --dir lamp1
   teep-agent request app/hello --dir lamp1 --min-sequence 3
+  teep-agent request app/hello --dir lamp1 --min-sequence 3 --have-binary
   teep-agent request app/hello --dir lamp1 --withdraw`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -176,12 +190,15 @@ func (p *program) requestCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			tc := teep.RequestedTC{Component: component}
+			tc := teep.RequestedTC{Component: component, HaveBinary: haveBinary}
 			if cmd.Flags().Changed("min-sequence") {
 				tc.MinSequence = &least
 			}
-			if withdraw && tc.MinSequence != nil {
-				return usageError{errors.New("--withdraw and --min-sequence exclude each other")}
+			switch {
+			case withdraw && (haveBinary || tc.MinSequence != nil):
+				return usageError{errors.New("--withdraw excludes --min-sequence and --have-binary")}
+			case haveBinary && tc.MinSequence == nil:
+				return usageError{errors.New("--have-binary needs --min-sequence: which manifest is wanted")}
 			}
 			d, err := device.Open(p.dir, device.Options{})
 			if err != nil {
@@ -189,13 +206,14 @@ func (p *program) requestCommand() *cobra.Command {
 			}
 			defer closing(d, &err)
 			if withdraw {
-				return withdrawRequest(cmd, d, component)
+				return p.withdraw(cmd, d, component)
 			}
 			return p.request(cmd, d, tc)
 		},
 	}
 	cmd.Flags().Uint64Var(&least, "min-sequence", 0, "lowest sequence `number` of its manifest that will do")
-	cmd.Flags().BoolVar(&withdraw, "withdraw", false, "take the request back")
+	cmd.Flags().BoolVar(&withdraw, "withdraw", false, "the component is not needed any more")
+	cmd.Flags().BoolVar(&haveBinary, "have-binary", false, "ask for the manifest alone; the image that is installed stays")
 	return cmd
 }
 
@@ -212,14 +230,20 @@ func (p *program) request(cmd *cobra.Command, d *device.Device, tc teep.Requeste
 	return err
 }
 
-func withdrawRequest(cmd *cobra.Command, d *device.Device, component suit.ComponentID) error {
+func (p *program) withdraw(cmd *cobra.Command, d *device.Device, component suit.ComponentID) error {
+	before := len(d.Unneeded())
 	tam, err := d.Agent().UnrequestTA(component)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s was not requested", component)
-	if tam != "" {
+	var text string
+	switch {
+	case len(d.Unneeded()) > before:
+		text = fmt.Sprintf("%s will be asked to unlink %s\nNext: teep-agent poll --dir %s", tam, component, p.dir)
+	case tam != "":
 		text = fmt.Sprintf("%s is no longer requested", component)
+	default:
+		text = fmt.Sprintf("%s was not requested: nothing changes", component)
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err

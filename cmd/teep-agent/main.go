@@ -129,7 +129,7 @@ func exitCode(err error) int {
 	case errors.Is(err, broker.ErrUnreachable), errors.Is(err, broker.ErrAnswer), errors.As(err, &status):
 		return exitUnreachable
 	case errors.Is(err, agent.ErrUntrustedTAM), errors.Is(err, agent.ErrReplayed), errors.Is(err, agent.ErrRefused),
-		errors.Is(err, agent.ErrManifest), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
+		errors.Is(err, agent.ErrManifest), errors.Is(err, agent.ErrUnlink), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
 		return exitRefused
 	}
 	return exitFailure

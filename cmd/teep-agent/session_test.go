@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,10 +31,16 @@ type fakeTAM struct {
 	key, keyEd, publisher cosekit.Signer
 	attestation           *cosekit.PublicKey // known after init
 
+	// plan makes the answer to a QueryResponse; what update holds where it is nil.
+	plan func(*teep.QueryResponse) (*teep.Update, error)
+	// event sees what happens on the network, as it happens.
+	event func(name string)
+
 	mu       sync.Mutex
 	agent    *cosekit.PublicKey
 	payload  []byte
 	update   *teep.Update
+	response *teep.QueryResponse // the last one
 	answered teep.Message
 	faults   []error
 }
@@ -48,12 +55,26 @@ var (
 func newFakeTAM(t *testing.T) *fakeTAM {
 	t.Helper()
 	f := &fakeTAM{key: newKey(t, cosekit.ESP256), keyEd: newKey(t, cosekit.Ed25519), publisher: newKey(t, cosekit.Ed25519)}
+	f.plan = func(*teep.QueryResponse) (*teep.Update, error) { return f.update, nil }
+	f.event = func(string) {}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tam", f.serve)
-	mux.HandleFunc("GET /payload", func(w http.ResponseWriter, _ *http.Request) { w.Write(f.payload) })
+	mux.HandleFunc("GET /payload", f.servePayload)
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(f.Close)
 	return f
+}
+
+// servePayload sends small pieces, each on its way before the next.
+func (f *fakeTAM) servePayload(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for piece := range slices.Chunk(f.payload, 4096) {
+		f.event("piece")
+		w.Write(piece)
+		http.NewResponseController(w).Flush()
+	}
+	f.event("payload")
 }
 
 func newKey(t *testing.T, alg cosekit.Algorithm) cosekit.Signer {
@@ -76,12 +97,15 @@ func (f *fakeTAM) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f.faults = append(f.faults, err)
 	}
+	f.event("message")
 	if answer == nil {
 		w.WriteHeader(http.StatusNoContent)
-		return
+	} else {
+		w.Header().Set("Content-Type", teep.MediaType)
+		w.Write(answer)
 	}
-	w.Header().Set("Content-Type", teep.MediaType)
-	w.Write(answer)
+	http.NewResponseController(w).Flush()
+	f.event("answer")
 }
 
 func (f *fakeTAM) process(body []byte) ([]byte, error) {
@@ -111,11 +135,13 @@ func (f *fakeTAM) process(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, response := message.(*teep.QueryResponse); response {
-		if f.update == nil {
-			return nil, nil
+	if response, ok := message.(*teep.QueryResponse); ok {
+		f.response = response
+		update, err := f.plan(response)
+		if update == nil || err != nil {
+			return nil, err
 		}
-		return teep.Seal(teep.IANA, f.update, f.key)
+		return teep.Seal(teep.IANA, update, f.key)
 	}
 	f.answered = message
 	return nil, nil
@@ -227,6 +253,85 @@ func TestSession(t *testing.T) {
 	if out, code := execute(t, "poll", "--dir", dir); code != exitOK || !strings.Contains(out, "2 entries in tc-list") {
 		t.Errorf("nothing to do: exit %d\n%s", code, out)
 	}
+}
+
+// TestInstallUnlinkGone: what a device says it does not need any more is unlinked by
+// the TAM, and no byte of it stays.
+func TestInstallUnlinkGone(t *testing.T) {
+	f := newFakeTAM(t)
+	dir := f.initDevice(t)
+	payload := []byte("hello, device, for a while")
+	f.publish(t, 1, payload, f.publisher)
+	poll := func() string {
+		t.Helper()
+		out, code := execute(t, "poll", "--dir", dir)
+		if code != exitOK || f.faults != nil {
+			t.Fatalf("exit %d, TAM found %v\n%s", code, f.faults, out)
+		}
+		return out
+	}
+	poll()
+	if !holds(t, dir, payload) {
+		t.Fatal("no file holds the payload that was installed")
+	}
+	f.update = nil
+	if out, code := execute(t, "request", "app/hello", "--withdraw", "--dir", dir); code != exitOK || !strings.Contains(out, "asked to unlink app/hello") {
+		t.Fatalf("withdraw: %d %s", code, out)
+	}
+	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "manifest app/hello/suit") {
+		t.Errorf("status does not tell:\n%s", status)
+	}
+	poll()
+	own := suit.ComponentID{[]byte("app"), []byte("hello"), []byte("suit")}
+	if u := f.response.UnneededManifests; len(u) != 1 || !u[0].Equal(own) {
+		t.Fatalf("unneeded %v", u)
+	}
+	f.update = &teep.Update{Token: append([]byte{2}, updToken...), UnneededManifests: f.response.UnneededManifests}
+	if out := poll(); !strings.Contains(out, "unlinked ") {
+		t.Errorf("no line for the unlinking:\n%s", out)
+	}
+	s, ok := f.answered.(*teep.Success)
+	if !ok || !bytes.Equal(s.Token, f.update.Token) || len(s.SUITReports) != 1 {
+		t.Fatalf("the TAM was told %T %+v", f.answered, f.answered)
+	}
+	if holds(t, dir, payload) {
+		t.Error("the payload is still there")
+	}
+	f.update = nil
+	poll()
+	if f.response.TCList != nil || f.response.UnneededManifests != nil {
+		t.Errorf("confirmed as %+v", f.response)
+	}
+	f.update = &teep.Update{Token: append([]byte{3}, updToken...), UnneededManifests: []suit.ComponentID{own}}
+	if out, code := execute(t, "poll", "--dir", dir); code != exitRefused || !strings.Contains(out, "app/hello/suit") {
+		t.Errorf("unlinked twice: %d %s", code, out)
+	}
+}
+
+// holds reports whether a file of the device's store contains the bytes.
+func holds(t *testing.T, dir string, content []byte) bool {
+	t.Helper()
+	found := false
+	for _, name := range storeFiles(t, dir) {
+		data, err := os.ReadFile(filepath.Join(dir, "store", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = found || bytes.Contains(data, content)
+	}
+	return found
+}
+
+func storeFiles(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 func TestSessionThatFails(t *testing.T) {
