@@ -111,6 +111,10 @@ func (c *ComponentID) UnmarshalCBOR(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("component id: %w", err)
 	}
+	if len(items) > MaxComponentSegments || len(data) > MaxComponentSize {
+		return fmt.Errorf("%w: component id of %d segments in %d bytes, at most %d in %d",
+			ErrLimit, len(items), len(data), MaxComponentSegments, MaxComponentSize)
+	}
 	out := make(ComponentID, len(items))
 	for i, item := range items {
 		if out[i], err = cosekit.Bytes(item); err != nil {

@@ -166,3 +166,22 @@ func FuzzComponentID(f *testing.F) {
 		}
 	})
 }
+
+func TestComponentIDLimits(t *testing.T) {
+	most := make(ComponentID, MaxComponentSegments)
+	for i := range most {
+		most[i] = make([]byte, 20)
+	}
+	long := ComponentID{make([]byte, MaxComponentSize-4)} // behind the two heads
+	for _, c := range []ComponentID{most, long} {
+		back, err := ComponentIDFromKey(c.Key())
+		if err != nil || !back.Equal(c) {
+			t.Errorf("%d segments: %v", len(c), err)
+		}
+	}
+	for _, c := range []ComponentID{append(most, []byte{1}), {make([]byte, MaxComponentSize)}} {
+		if _, err := ComponentIDFromKey(c.Key()); !errors.Is(err, ErrLimit) {
+			t.Errorf("%d segments: got %v, want ErrLimit", len(c), err)
+		}
+	}
+}

@@ -13,4 +13,9 @@ const (
 	MaxURILength       = 2048     // bytes of a URI
 	MaxAuthBlocks      = 8        // authentication blocks of one envelope
 	MaxBlockSignatures = 8        // signatures of one COSE_Sign
+
+	// A component id stands in inventories, evidence and reports again and again:
+	// a long one, once installed, would make them too large to be sent.
+	MaxComponentSegments = 16
+	MaxComponentSize     = 512 // bytes of the encoded id
 )
