@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"devices"},
 	{"tam/audit"},
 	{"tam", "agent"},
-	{"tam/teephttp", "tam/rollout", "agent/broker", "agent/tee"},
+	{"tam/teephttp", "tam/metrics", "tam/rollout", "agent/broker", "agent/tee"},
 	{"tam/anchors", "agent/device"},
 	{"tam/store", "tam/storetest", "tam/api", "tam/api/client", "tam/webhook"},
 	{"tam/console"},
@@ -37,9 +37,10 @@ var layers = [][]string{
 var only = map[string]func(pkg string) bool{
 	"github.com/gin-gonic/gin": oneOf("tam/teephttp", "tam/api", "tam/console"),
 	"database/sql":             oneOf("tam/store"),
-	"os":                       noneOf("suit", "teep", "devices/anchor"),
-	"net":                      noneOf("suit", "teep", "devices/anchor"),
-	"net/http":                 noneOf("suit", "teep", "devices/anchor", "tam", "agent"),
+	"github.com/prometheus/client_golang/prometheus": oneOf("tam/metrics"),
+	"os":       noneOf("suit", "teep", "devices/anchor"),
+	"net":      noneOf("suit", "teep", "devices/anchor"),
+	"net/http": noneOf("suit", "teep", "devices/anchor", "tam", "agent"),
 }
 
 func oneOf(list ...string) func(string) bool {

@@ -25,6 +25,7 @@ type Config struct {
 	Data        string            `yaml:"data" doc:"directory of the database, payloads and keys"`
 	TEEP        TEEPConfig        `yaml:"teep"`
 	API         APIConfig         `yaml:"api"`
+	Metrics     MetricsConfig     `yaml:"metrics"`
 	Attestation AttestationConfig `yaml:"attestation"`
 	Sessions    SessionsConfig    `yaml:"sessions"`
 	Log         LogConfig         `yaml:"log"`
@@ -62,8 +63,13 @@ type APIConfig struct {
 	Listen     string `yaml:"listen" doc:"address for operators"`
 	TLSCert    string `yaml:"tls_cert" doc:"PEM certificate chain; needed beyond loopback"`
 	TLSKey     string `yaml:"tls_key" doc:"PEM private key file of tls_cert"`
-	TokenFile  string `yaml:"token_file" doc:"file of the admin token; default <data>/admin.token"`
+	TokenFile  string `yaml:"token_file" doc:"file of the admin token; empty for admin.token in the data directory"`
 	MaxPayload int64  `yaml:"max_payload" doc:"bytes that one uploaded payload may have"`
+}
+
+// MetricsConfig is the listener of the monitoring.
+type MetricsConfig struct {
+	Listen string `yaml:"listen" doc:"address of /metrics, /healthz and /readyz, plain HTTP without a login; empty for none"`
 }
 
 // AttestationConfig is when devices must attest, and what becomes of new ones.
@@ -98,6 +104,7 @@ func DefaultConfig() Config {
 			Endpoints: []EndpointConfig{{Path: "/tam", FirstRequest: "sign"}},
 		},
 		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
+		Metrics:     MetricsConfig{Listen: "127.0.0.1:8779"},
 		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", MaxAge: 24 * time.Hour},
 		Sessions: SessionsConfig{
 			TokenLifetime:     5 * time.Minute,
@@ -217,8 +224,11 @@ func (c *Config) check() error {
 	if c.Data == "" {
 		fault("data", "name a directory")
 	}
-	for _, l := range []struct{ key, address string }{{"teep.listen", c.TEEP.Listen}, {"api.listen", c.API.Listen}} {
-		if _, _, err := net.SplitHostPort(l.address); err != nil {
+	for _, l := range []struct {
+		key, address string
+		optional     bool
+	}{{"teep.listen", c.TEEP.Listen, false}, {"api.listen", c.API.Listen, false}, {"metrics.listen", c.Metrics.Listen, true}} {
+		if _, _, err := net.SplitHostPort(l.address); err != nil && !(l.optional && l.address == "") {
 			fault(l.key, "%q is not host:port", l.address)
 		}
 	}

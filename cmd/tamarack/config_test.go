@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,7 @@ func TestConfigRefusals(t *testing.T) {
 		"bad choice":               {flags: map[string]string{"attestation.admission": "all"}, want: `attestation.admission: "all" is not one of`},
 		"bad numbering":            {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, numbering: guess}]"}, want: "TAMARACK_TEEP_ENDPOINTS"},
 		"address without port":     {flags: map[string]string{"api.listen": "localhost"}, want: "api.listen"},
+		"metrics without port":     {flags: map[string]string{"metrics.listen": "localhost"}, want: "metrics.listen"},
 		"endpoint over payloads":   {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /payloads/x}]"}, want: "/payloads is taken"},
 		"endpoint with a wildcard": {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: '/t/:id'}]"}, want: "not a plain path"},
 		"endpoint twice":           {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a}, {path: /a}]"}, want: "there twice"},
@@ -104,6 +106,20 @@ func TestConfigKeysRoundTrip(t *testing.T) {
 	for i, k := range got.keys() {
 		if k.text() != want.keys()[i].text() {
 			t.Errorf("%s: %s became %s", k.name, want.keys()[i].text(), k.text())
+		}
+	}
+}
+
+// The page for operators has a row for every key, with its default.
+func TestConfigKeysAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := DefaultConfig()
+	for _, k := range defaults.keys() {
+		if row := fmt.Sprintf("| `%s` | `%s` | %s |\n", k.name, k.text(), k.doc); !strings.Contains(string(page), row) {
+			t.Errorf("docs/operations.md has no row\n%s", row)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func (d *demo) choosePayload(path string) error {
 func (d *demo) startTAM(ctx context.Context) (<-chan error, error) {
 	c := DefaultConfig()
 	c.Data = filepath.Join(d.dir, "tam")
-	c.TEEP.Listen, c.API.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
 	c.TEEP.RateLimit = RateConfig{PerAddress: -1, Total: -1} // every device has the same address
 	c.API.TokenFile = filepath.Join(d.dir, "admin.token")
 	c.API.MaxPayload = max(c.API.MaxPayload, d.payload.size)

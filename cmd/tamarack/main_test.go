@@ -116,7 +116,7 @@ func TestServeAnswersAndEndsOnInterrupt(t *testing.T) {
 	code := make(chan int, 1)
 	var fault bytes.Buffer
 	go func() {
-		code <- run(ctx, []string{"serve", "--data", data, "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0"},
+		code <- run(ctx, []string{"serve", "--data", data, "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0", "--metrics.listen", "127.0.0.1:0"},
 			[]string{"TAMARACK_LOG_FORMAT=json"}, out, &fault)
 		out.Close()
 	}()
@@ -143,10 +143,41 @@ func TestServeAnswersAndEndsOnInterrupt(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK || len(body) == 0 {
 		t.Errorf("connect: %s, %d bytes, %v", response.Status, len(body), err)
 	}
+	monitoring := strings.TrimSuffix(regexp.MustCompile(`http://\S+/metrics`).FindString(said), "/metrics")
+	for path, want := range map[string]string{
+		"/readyz": "ready\n", "/healthz": "ok\n",
+		"/metrics": `tamarack_teep_messages_total{endpoint="/tam",message="connect",outcome="QueryRequest",reason=""} 1`,
+	} {
+		status, text := fetch(t, &client, monitoring+path)
+		if status != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("%s: %d, want %q in %s", path, status, want, text)
+		}
+	}
+	if status, _ := fetch(t, &client, strings.TrimSuffix(teep, "/tam")+"/metrics"); status != http.StatusNotFound {
+		t.Errorf("devices get %d for /metrics", status)
+	}
 	interrupt()
 	if got := <-code; got != 0 {
 		t.Errorf("exit %d after an interrupt\n%s", got, fault.String())
 	}
+}
+
+func fetch(t *testing.T, client *http.Client, url string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
 }
 
 func TestDemoServesOnUntilInterrupted(t *testing.T) {
@@ -231,12 +262,12 @@ func TestPortInUse(t *testing.T) {
 	out := newLineWriter()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, []string{"serve", "--data", t.TempDir(), "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0"}, nil, out, io.Discard)
+		code <- run(ctx, []string{"serve", "--data", t.TempDir(), "--teep.listen", "127.0.0.1:0", "--api.listen", "127.0.0.1:0", "--metrics.listen", "127.0.0.1:0"}, nil, out, io.Discard)
 		out.Close()
 	}()
 	said := out.until(t, "ready")
 	taken := strings.TrimPrefix(regexp.MustCompile(`http://[\d.:]+`).FindString(said), "http://")
-	got, _, fault := runHere(t, "serve", "--data", t.TempDir(), "--teep.listen", taken)
+	got, _, fault := runHere(t, "serve", "--data", t.TempDir(), "--teep.listen", taken, "--metrics.listen", "")
 	if got != 1 || !strings.Contains(fault, "teep.listen") {
 		t.Errorf("exit %d, %q", got, fault)
 	}

@@ -12,7 +12,8 @@ func serveCommand(env []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve TEEP to devices and the API to operators, until interrupted",
-		Long: `Serve TEEP to devices on one listener and the API to operators on another.
+		Long: `Serve TEEP to devices on one listener, the API to operators on another, and
+metrics and health to monitoring on a third.
 
 Without a configuration it keeps everything in ./tamarack-data and listens on
 loopback. The first start makes the TAM's keys and an admin token; both stay in
@@ -44,6 +45,9 @@ func (s *server) announce(w io.Writer, c Config) {
 		fmt.Fprintf(w, "TEEP for devices     %s%s (%s)\n", s.teepURL, e.Path, e.Numbering)
 	}
 	fmt.Fprintf(w, "API for operators    %s\n", s.apiURL)
+	if s.metricsURL != "" {
+		fmt.Fprintf(w, "monitoring           %s/metrics\n", s.metricsURL)
+	}
 	fmt.Fprintf(w, "keys for agents      %s\n", strings.Join(s.publicKeys, ", "))
 	made := "kept"
 	if s.tokenCreated {

@@ -22,6 +22,7 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/api"
+	"github.com/tamarack-tam/tamarack/tam/metrics"
 	"github.com/tamarack-tam/tamarack/tam/store"
 	"github.com/tamarack-tam/tamarack/tam/teephttp"
 )
@@ -31,10 +32,11 @@ const (
 	shutdownTime = 10 * time.Second // for requests under way when the server ends
 )
 
-// server is a TAM with its store and its two listeners.
+// server is a TAM with its store and its listeners.
 type server struct {
 	teepURL      string // without a path
 	apiURL       string
+	metricsURL   string // empty for none
 	tokenFile    string
 	tokenCreated bool
 	signers      tam.Signers
@@ -42,6 +44,7 @@ type server struct {
 
 	tam       *tam.TAM
 	store     *store.SQLite
+	metrics   *metrics.Metrics
 	log       *slog.Logger
 	listeners []listener
 }
@@ -52,9 +55,9 @@ type listener struct {
 }
 
 // newServer opens everything that the configuration names; serve then answers.
-// Both listeners are bound when it returns, so clients can connect at once.
+// All listeners are bound when it returns, so clients can connect at once.
 func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{log: log, tokenFile: c.API.TokenFile}
+	s := &server{log: log, tokenFile: c.API.TokenFile, metrics: metrics.New()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -74,11 +77,12 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 		return nil, err
 	}
 	s.tam, err = tam.New(ctx, tam.Config{
-		Store:    s.store,
-		Verifier: local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew}),
+		Store:    s.metrics.Store(s.store),
+		Verifier: s.metrics.Verifier(local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew})),
 		Signers:  s.signers,
 		Policy:   c.policy(),
 		Log:      log,
+		Observer: s.metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -91,7 +95,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if err != nil {
 		return nil, err
 	}
-	if s.teepURL, err = s.listen(c.TEEP.Listen, c.TEEP.TLSCert, c.TEEP.TLSKey, teephttp.Server(c.TEEP.Listen, devices)); err != nil {
+	if s.teepURL, err = s.listen(c.TEEP.Listen, c.TEEP.TLSCert, c.TEEP.TLSKey, teephttp.Server(c.TEEP.Listen, s.metrics.Handler("teep", devices))); err != nil {
 		return nil, fmt.Errorf("teep.listen: %w", err)
 	}
 	if c.TEEP.PublicURL != "" {
@@ -101,10 +105,25 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if err != nil {
 		return nil, err
 	}
-	if s.apiURL, err = s.listen(c.API.Listen, c.API.TLSCert, c.API.TLSKey, api.Server(c.API.Listen, operators)); err != nil {
+	if s.apiURL, err = s.listen(c.API.Listen, c.API.TLSCert, c.API.TLSKey, api.Server(c.API.Listen, s.metrics.Handler("api", operators))); err != nil {
 		return nil, fmt.Errorf("api.listen: %w", err)
 	}
+	if err := s.monitor(c.Metrics.Listen); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// monitor serves metrics and health, where an address is given for them.
+func (s *server) monitor(address string) (err error) {
+	if address == "" {
+		return nil
+	}
+	ready := metrics.NewReadiness(s.store, s.signers, time.Now, s.log)
+	if s.metricsURL, err = s.listen(address, "", "", metrics.Server(address, metrics.Handler(s.metrics, ready))); err != nil {
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	return nil
 }
 
 func (s *server) operators(c Config, payloads tam.Payloads) (http.Handler, error) {
@@ -114,7 +133,7 @@ func (s *server) operators(c Config, payloads tam.Payloads) (http.Handler, error
 	}
 	s.tokenCreated = created
 	fleet := tam.NewFleet(tam.FleetConfig{
-		Store:      s.store,
+		Store:      s.metrics.Store(s.store),
 		Payloads:   payloads,
 		Clock:      time.Now,
 		Log:        s.log,
