@@ -37,15 +37,17 @@ type caller struct {
 // for all to be answered. Each logs an event with its name before its work.
 func (c *crowd) run(before func(), callers ...caller) {
 	c.results, c.batches = map[string]error{}, map[string]*batch{}
-	open := make(chan struct{})
+	begun, open := make(chan struct{}), make(chan struct{})
 	for i, who := range callers {
 		c.all.Go(func() {
 			c.update(who, func() {
 				if i == 0 {
+					close(begun)
 					<-open
 				}
 			})
 		})
+		<-begun // having the turn is not yet having a transaction
 		c.waitFor(func(w *writer) bool { return w.busy && len(w.waiting) == i })
 	}
 	if before != nil {
