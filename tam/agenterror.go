@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -15,8 +16,8 @@ import (
 // reaction is what the TAM does about an error code
 // (draft-ietf-teep-protocol-26 section 4.6).
 type reaction struct {
-	// retry: ask once more, if the agent supports something that the TAM does. The
-	// refined retries of each code have their place here.
+	// retry: ask once more, for what both support (see narrow). These answer
+	// QueryRequests.
 	retry bool
 	// state of the components of an Update that was answered so.
 	state devices.ComponentState
@@ -53,13 +54,18 @@ func reactionTo(code teep.ErrorCode) reaction {
 
 // agentError handles the Error of a registered agent (sections 4.6 and 7.1.2). Its
 // token tells what it answers: an outstanding Update, or a QueryRequest. An Error
-// without a token could be a copy of an old one and changes nothing.
+// without a token could be a copy of an old one and changes nothing; where it can
+// answer a QueryRequest, which may have had none, the agent is asked once more.
 func (t *TAM) agentError(ctx context.Context, x *exchange, m *teep.Error) (outcome, error) {
-	if m.Token == nil {
-		if m.Code == teep.AttestationRequired {
-			// The answer will be a QueryRequest with the TAM's own attestation-payload.
-			return outcome{}, refuse(ReasonTAMAttestation, errorWords(m))
-		}
+	switch {
+	case m.Token != nil:
+	case m.Code == teep.AttestationRequired:
+		// The answer will be a QueryRequest with the TAM's own attestation-payload.
+		return outcome{}, refuse(ReasonTAMAttestation, errorWords(m))
+	case reactionTo(m.Code).retry:
+		key := x.thumbprint()
+		return t.retry(x, purpose(tokenItems), &key, m)
+	default:
 		return outcome{}, refuse(ReasonErrorUnmatched, errorWords(m))
 	}
 	out, err := t.updateRefused(ctx, x, m)
@@ -104,19 +110,21 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 		switch {
 		case m.Code == teep.AttestationRequired:
 			out.reason = ReasonTAMAttestation
-		case r.retry && !tok.purpose.retried() && inCommon(m):
-			out.reply, err = t.queryRequest(x.ep, purpose(tok.purpose.items())|purposeRetry, &key)
 		case r.retry && tok.purpose.retried():
 			out.reason = ReasonAlreadyRetried
 			s.hold(r, m)
 		case r.retry:
-			out.reason = ReasonNothingInCommon
-			s.hold(r, m)
+			if out, err = t.retry(x, tok.purpose, &key, m); err != nil {
+				return err
+			}
+			if out.reply == nil {
+				s.hold(r, m)
+			}
 		default:
 			s.hold(r, m)
 		}
-		if err != nil {
-			return err
+		if m.Code == teep.UnsupportedExtension {
+			s.agent.Extensions = nil // there are none in what we send
 		}
 		if s.firstOfHour() {
 			event := s.event(audit.AgentError, s.device.ID)
@@ -135,20 +143,68 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 func (s *session) hold(r reaction, m *teep.Error) {
 	s.agent.HoldUntil = s.now.Add(r.hold(s.t.cfg.Policy))
 	s.agent.HoldReason = errorWords(m).Error()
+	s.agent.Repeats = 0
 }
 
-// inCommon reports whether the TAM does anything of what the agent says it
-// supports. The retry offers all that the TAM has, so there is nothing to choose.
-func inCommon(m *teep.Error) bool {
+// errorOfStranger handles the Error of a key that is not registered. Its signature
+// cannot be verified, so all that it may do is what everybody may who connects: ask
+// for a QueryRequest, here one that the agent understands. A retry is not retried.
+func (t *TAM) errorOfStranger(x *exchange) (outcome, error) {
+	var from *cosekit.Thumbprint
+	reason := ReasonKeyMissing
+	if kid, named := x.env.KeyID(); named {
+		from, reason = &kid, ReasonUnknownKey
+	}
+	m, ok := x.env.UnverifiedError()
+	if !ok || m.Token == nil || !reactionTo(m.Code).retry {
+		return outcome{}, refuse(reason, nil)
+	}
+	tok, err := t.tokens.open(m.Token, x.ep, from, false)
+	if err != nil {
+		return outcome{}, err
+	}
+	if tok.purpose.retried() {
+		return outcome{}, refuse(ReasonAlreadyRetried, errorWords(m))
+	}
+	return t.retry(x, tok.purpose, from, m)
+}
+
+// retry asks once more, for what the agent says that it supports and the TAM does
+// too. That it is a retry stands in the token.
+func (t *TAM) retry(x *exchange, p purpose, to *cosekit.Thumbprint, m *teep.Error) (outcome, error) {
+	out := outcome{reason: ReasonAgentError, detail: errorWords(m).Error()}
+	q, err := t.queryRequest(x.ep, purpose(p.items())|purposeRetry, to, x.env.Algorithm())
+	if err != nil {
+		return outcome{}, err
+	}
+	if !narrow(q, m) {
+		out.reason = ReasonNothingInCommon
+		return out, nil
+	}
+	own := func(s teep.CipherSuite) bool { return s[0].Algorithm == x.env.Algorithm() }
+	if !slices.ContainsFunc(q.CipherSuites, own) {
+		// The Error may be in any suite that is mandatory for a TAM (section 8.1).
+		out.suite = q.CipherSuites[0][0].Algorithm
+	}
+	out.reply = q
+	return out, nil
+}
+
+// narrow leaves in a QueryRequest what the agent says that it supports, and reports
+// whether anything is left.
+func narrow(q *teep.QueryRequest, m *teep.Error) bool {
 	switch m.Code {
 	case teep.UnsupportedFreshnessMechanisms:
+		// A retry that asks for evidence does so with a nonce.
 		return slices.Contains(m.FreshnessMechanisms, teep.FreshnessNonce)
 	case teep.UnsupportedMsgVersion:
-		return slices.Contains(m.Versions, 0)
+		return slices.ContainsFunc(m.Versions, func(v uint32) bool { return slices.Contains(q.Versions, v) })
 	case teep.UnsupportedCipherSuites:
-		return slices.ContainsFunc(m.CipherSuites, teep.CipherSuite.Supported)
+		q.CipherSuites = slices.DeleteFunc(q.CipherSuites, func(ours teep.CipherSuite) bool { return !slices.ContainsFunc(m.CipherSuites, ours.Equal) })
+		return len(q.CipherSuites) > 0
 	case teep.UnsupportedSUITReport:
-		return slices.ContainsFunc(teep.TEEPProfiles, func(p suit.COSEProfile) bool { return slices.Contains(m.COSEProfiles, p) })
+		q.COSEProfiles = slices.DeleteFunc(slices.Clone(q.COSEProfiles), func(ours suit.COSEProfile) bool { return !slices.Contains(m.COSEProfiles, ours) })
+		return len(q.COSEProfiles) > 0
 	}
-	return false
+	return true
 }

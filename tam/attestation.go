@@ -2,6 +2,7 @@ package tam
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 // attested handles the evidence of a registered agent.
 func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
-	challenge, leave, err := t.admitChallenge(ctx, x)
+	challenge, leave, err := t.admitEvidence(ctx, x)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -30,7 +31,9 @@ func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) 
 		return outcome{}, fmt.Errorf("look up a device: %w", err)
 	}
 	var a appraisal
-	if device.State != devices.Rejected && device.State != devices.Retired {
+	// A challenge to this agent went out while it was not held.
+	held := x.agent.HoldActive(x.now) && challenge.purpose&purposeAddressed == 0
+	if device.State != devices.Rejected && device.State != devices.Retired && !held {
 		a = t.appraise(ctx, x, m.Attestation, challenge, attest.Binding{Registered: true, UEID: device.UEID})
 	}
 	var out outcome
@@ -50,14 +53,21 @@ func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) 
 // served gives a registered agent what its appraised evidence earns it.
 func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge token) (outcome, error) {
 	switch {
-	case a.result == nil && a.fault == nil:
+	case a.result == nil && a.fault == nil && s.device.State != devices.Accepted:
 		return s.sendAway(reasonOfState(s.device.State), s.device.StateReason)
+	case a.result == nil && a.fault == nil:
+		return s.sendAway(s.holdReason(), s.agent.HoldReason)
 	case a.result == nil:
 		// Nothing could be said about the device: its last state stands.
 		if err := s.auditFailure(a); err != nil {
 			return outcome{}, err
 		}
-		out := s.complain(teep.TemporaryError, a.reason, "the evidence could not be appraised, try again later")
+		s.ledNowhere()
+		code, words := teep.TemporaryError, "the evidence could not be appraised, try again later"
+		if a.reason != ReasonNotAppraised {
+			code, words = teep.PermanentError, "the evidence cannot be appraised"
+		}
+		out := s.complain(code, a.reason, words)
 		out.detail = a.fault.Error()
 		return out, nil
 	}
@@ -76,18 +86,14 @@ func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge t
 	if err := s.confirm(a.result.Claims.Measured()); err != nil {
 		return outcome{}, err
 	}
-	return t.serve(s, m, func() (string, error) { return "", nil })
+	return t.serve(s, m, challenge.purpose, func() (string, error) { return "", nil })
 }
 
-// admitChallenge finds our challenge in the evidence and takes the one place there
-// is to appraise an answer to it. A refusal here spends nothing: a copy of the
+// admitEvidence finds our challenge in the evidence, or its timestamp, and takes the
+// one place there is to appraise it. A refusal here spends nothing: a copy of the
 // message, sent by anybody, must not take the challenge away from the original.
-func (t *TAM) admitChallenge(ctx context.Context, x *exchange) (token, func(), error) {
-	key := x.thumbprint()
-	if x.claims.Nonce == nil {
-		return token{}, nil, refuse(ReasonNonce, errors.New("no eat_nonce in the evidence"))
-	}
-	challenge, err := t.tokens.open(x.claims.Nonce, x.ep, &key, true)
+func (t *TAM) admitEvidence(ctx context.Context, x *exchange) (token, func(), error) {
+	challenge, err := t.freshness(x)
 	if err != nil {
 		return token{}, nil, err
 	}
@@ -110,6 +116,33 @@ func (t *TAM) admitChallenge(ctx context.Context, x *exchange) (token, func(), e
 	return challenge, leave, nil
 }
 
+// freshness finds what shows that the evidence is fresh
+// (draft-ietf-teep-protocol-26 section 9). The timestamp is looked at here in claims
+// that nobody has verified, and again in the appraised ones, by attest.Bind.
+func (t *TAM) freshness(x *exchange) (token, error) {
+	key, c := x.thumbprint(), x.claims
+	if c.Nonce != nil {
+		return t.tokens.open(c.Nonce, x.ep, &key, true)
+	}
+	policy := t.cfg.Policy
+	switch age := x.now.Sub(c.IssuedAt); {
+	case x.ep.Freshness != teep.FreshnessTimestamp:
+		return token{}, refuse(ReasonNonce, errors.New("no eat_nonce in the evidence"))
+	case c.IssuedAt.IsZero():
+		return token{}, refuse(ReasonEvidenceTime, errors.New("neither eat_nonce nor iat in the evidence"))
+	case age > policy.EvidenceMaxAge+policy.ClockSkew || age < -policy.ClockSkew:
+		return token{}, refuse(ReasonEvidenceTime, fmt.Errorf("made %s ago, at most %s allowed", age, policy.EvidenceMaxAge))
+	case x.agent != nil && !c.IssuedAt.After(x.agent.EvidenceAt):
+		return token{}, refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", c.IssuedAt, x.agent.EvidenceAt))
+	}
+	evidence, _ := x.evidence()
+	digest := sha256.Sum256(evidence.Payload)
+	return token{
+		raw: digest[:], purpose: purpose(challengeItems), issued: c.IssuedAt, unasked: true,
+		spentUntil: c.IssuedAt.Add(policy.EvidenceMaxAge + 2*policy.ClockSkew),
+	}, nil
+}
+
 // appraisal is what became of evidence: nothing could be said (no result, a fault),
 // found wanting or not bound (both), good (a result without fault).
 type appraisal struct {
@@ -121,18 +154,35 @@ type appraisal struct {
 // appraise has the evidence appraised, and checks nonce and cnf again on the very
 // bytes that were.
 func (t *TAM) appraise(ctx context.Context, x *exchange, p *teep.AttestationPayload, challenge token, b attest.Binding) appraisal {
-	result, err := t.cfg.Verifier.Appraise(ctx, attest.Evidence{Format: p.Format, Payload: p.Payload, Challenge: challenge.raw})
+	result, err := t.cfg.Verifier.Appraise(ctx, attest.Evidence{Format: p.Format, Payload: p.Payload, Challenge: challenge.nonce()})
 	if err == nil && result == nil {
 		err = errors.New("the verifier returned no result")
 	}
 	if err != nil {
-		return appraisal{fault: err, reason: ReasonNotAppraised}
+		return appraisal{fault: err, reason: appraisalReason(err)}
 	}
-	b.Challenge, b.Key, b.Now, b.Skew = challenge.raw, x.key, x.now, t.cfg.Policy.ClockSkew
+	if challenge.unasked {
+		b.MaxAge = t.cfg.Policy.EvidenceMaxAge
+	}
+	b.Challenge, b.Key, b.Now, b.Skew = challenge.nonce(), x.key, x.now, t.cfg.Policy.ClockSkew
 	if err := attest.Bind(result, b); err != nil {
 		return appraisal{result: result, fault: err, reason: bindReason(err)}
 	}
 	return appraisal{result: result}
+}
+
+// appraisalReason tells faults of the evidence, which stay, from those of the
+// verifier, which may pass.
+func appraisalReason(err error) Reason {
+	switch {
+	case errors.Is(err, attest.ErrFormat), errors.Is(err, attest.ErrMediaType):
+		return ReasonEvidenceFormat
+	case errors.Is(err, attest.ErrTooLarge):
+		return ReasonEvidenceTooLarge
+	case errors.Is(err, attest.ErrToken), errors.Is(err, attest.ErrClaims):
+		return ReasonEvidenceUnreadable
+	}
+	return ReasonNotAppraised
 }
 
 // bindReasons names the faults of attest.Bind.
@@ -164,6 +214,7 @@ func bindReason(err error) Reason {
 // remediation manifest is here.
 func (s *session) attestationFailed(a appraisal, challenge token) (outcome, error) {
 	s.agent.AttestedAt = time.Time{}
+	s.ledNowhere()
 	if err := s.record(a, challenge); err != nil {
 		return outcome{}, err
 	}
@@ -218,6 +269,10 @@ func (s *session) attestationAccepted(a appraisal, challenge token) error {
 	if challenge.issued.After(s.agent.AttestedAt) {
 		s.agent.AttestedAt = challenge.issued
 	}
+	if s.holdReason() == ReasonAgentRepeating {
+		s.agent.HoldUntil, s.agent.HoldReason = time.Time{}, ""
+	}
+	s.agent.Repeats = 0
 	event := s.event(audit.AttestationAccepted, s.device.ID)
 	event.Details = map[string]string{"verifier": a.result.Verifier}
 	return s.tx.AppendEvent(event)
@@ -232,7 +287,7 @@ func (s *session) record(a appraisal, challenge token) error {
 	row := devices.Appraisal{
 		Device: s.device.ID, Agent: s.thumbprint(), At: s.now, Accepted: a.fault == nil,
 		Status: int8(a.result.Status), Vector: vector, Verifier: a.result.Verifier,
-		Evidence: a.result.Evidence.Payload, Format: a.result.Evidence.Format, Challenge: challenge.raw,
+		Evidence: a.result.Evidence.Payload, Format: a.result.Evidence.Format, Challenge: challenge.nonce(),
 	}
 	if a.fault != nil {
 		row.Reason = a.fault.Error()

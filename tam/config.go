@@ -38,11 +38,16 @@ type Signers struct {
 // all returns the signers in the order of the offered suites.
 func (s Signers) all() []cosekit.Signer { return []cosekit.Signer{s.ESP256, s.Ed25519} }
 
-// of returns the signer of a suite. There are no other suites: a key of another
-// algorithm cannot be made.
+// of returns the signer of a suite, under the name that the suite gives its
+// algorithm. There are no other suites: a key of another algorithm cannot be made.
 func (s Signers) of(alg cosekit.Algorithm) cosekit.Signer {
-	if alg == cosekit.Ed25519 || alg == cosekit.LegacyEdDSA {
+	switch alg {
+	case cosekit.Ed25519:
 		return s.Ed25519
+	case cosekit.LegacyEdDSA:
+		return cosekit.UnderLegacyName(s.Ed25519)
+	case cosekit.LegacyES256:
+		return cosekit.UnderLegacyName(s.ESP256)
 	}
 	return s.ESP256
 }
@@ -89,6 +94,7 @@ type Policy struct {
 
 	AttestationMaxAge time.Duration // older ones must be renewed before anything is offered
 	ChallengeLifetime time.Duration
+	EvidenceMaxAge    time.Duration // by its iat, where timestamps show that evidence is fresh
 	TokenLifetime     time.Duration // of tokens in QueryRequests
 	UpdateLifetime    time.Duration // of Updates that wait for their answer
 	ClockSkew         time.Duration // between replicas
@@ -97,7 +103,7 @@ type Policy struct {
 	Outstanding   int // Updates per agent that may wait for an answer; the oldest are dropped
 	MaxAppraisals int // at once in this replica
 
-	Reoffers      int           // of an unanswered or failed manifest before the back-off begins
+	Reoffers      int           // of an unanswered or failed manifest, or of an answer that leads nowhere, before the back-off begins
 	BackOff       time.Duration // the first one; each further one doubles it
 	BackOffMax    time.Duration
 	TemporaryHold time.Duration // after ERR_TEMPORARY_ERROR
@@ -113,6 +119,7 @@ func Defaults() Policy {
 
 		AttestationMaxAge: 24 * time.Hour,
 		ChallengeLifetime: 5 * time.Minute,
+		EvidenceMaxAge:    5 * time.Minute,
 		TokenLifetime:     5 * time.Minute,
 		UpdateLifetime:    6 * time.Hour,
 		ClockSkew:         30 * time.Second,
@@ -137,6 +144,7 @@ func (p Policy) withDefaults() Policy {
 	orDefault(&p.SecondKey, d.SecondKey)
 	orDefault(&p.AttestationMaxAge, d.AttestationMaxAge)
 	orDefault(&p.ChallengeLifetime, d.ChallengeLifetime)
+	orDefault(&p.EvidenceMaxAge, d.EvidenceMaxAge)
 	orDefault(&p.TokenLifetime, d.TokenLifetime)
 	orDefault(&p.UpdateLifetime, d.UpdateLifetime)
 	orDefault(&p.ClockSkew, d.ClockSkew)
@@ -176,7 +184,7 @@ func (p Policy) check() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"attestation max age": p.AttestationMaxAge, "challenge lifetime": p.ChallengeLifetime,
-		"token lifetime": p.TokenLifetime, "update lifetime": p.UpdateLifetime,
+		"evidence max age": p.EvidenceMaxAge, "token lifetime": p.TokenLifetime, "update lifetime": p.UpdateLifetime,
 		"clock skew": p.ClockSkew, "token key rotation": p.TokenKeyRotation, "back-off": p.BackOff,
 		"longest back-off": p.BackOffMax, "temporary hold": p.TemporaryHold, "permanent hold": p.PermanentHold,
 	} {

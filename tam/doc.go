@@ -16,6 +16,6 @@
 // affirmed evidence changes nothing here, not even the audit log.
 //
 // Out of scope so far, each with its place: attestation of the TAM (agentError),
-// the passport model and unsolicited responses (queryResponse), remediation
-// (attestationFailed), unlinking (Planner), the refined retries (reactions).
+// the passport model (queryResponse), remediation (attestationFailed), rollouts
+// (Planner).
 package tam

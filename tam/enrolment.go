@@ -17,7 +17,7 @@ import (
 // introduced. Anybody can make a key and sign with it, so nothing is spent and
 // nothing written unless the evidence is affirmed and bound.
 func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
-	challenge, leave, err := t.admitChallenge(ctx, x)
+	challenge, leave, err := t.admitEvidence(ctx, x)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -86,7 +86,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 	if err != nil {
 		return "", err
 	}
-	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, CreatedAt: s.now, LastSeen: s.now}
+	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, Algorithm: s.env.Algorithm(), CreatedAt: s.now, LastSeen: s.now}
 	if err := s.tx.PutAgent(s.agent); err != nil {
 		return "", err
 	}

@@ -27,6 +27,8 @@ type exchange struct {
 	// claims are those of the evidence, if there is any. They are not verified: good
 	// for finding the key and the challenge, nothing else.
 	claims *attest.Claims
+	// unreadable is what is wrong with evidence that a registered agent sends.
+	unreadable *refusal
 }
 
 func (x *exchange) thumbprint() cosekit.Thumbprint { return x.key.Thumbprint() }
@@ -47,6 +49,9 @@ func (t *TAM) process(ctx context.Context, x *exchange, wire []byte) (outcome, e
 	}
 	if err := t.findKey(ctx, x); err != nil {
 		return outcome{}, err
+	}
+	if x.key == nil && x.env.Kind() == teep.KindError {
+		return t.errorOfStranger(x)
 	}
 	if x.key == nil {
 		return t.introduce(x)
@@ -107,7 +112,8 @@ func reasonOf(err error, otherwise Reason) Reason {
 }
 
 // findKey finds the candidate key: the registered one that kid names, else the one
-// in the cnf claim of evidence. It leaves the key nil where only a kid is there.
+// in the cnf claim of evidence, else one that the endpoint has tried. It leaves the key
+// nil where only a kid is there. A kid that is no thumbprint is as good as none.
 func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 	kid, named := x.env.KeyID()
 	if named {
@@ -115,18 +121,18 @@ func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 			if err == nil {
 				err = x.readClaims()
 			}
+			if errors.As(err, &x.unreadable) {
+				err = nil // the agent is told once its signature is verified
+			}
 			return err
 		}
 	}
-	if x.env.Kind() != teep.KindQueryResponse {
-		if !named {
-			return refuse(ReasonKeyMissing, nil)
-		}
-		return refuse(ReasonUnknownKey, nil)
-	}
 	if _, ok := x.evidence(); !ok {
 		if !named {
-			return refuse(ReasonKeyMissing, nil)
+			return t.tryKeys(ctx, x)
+		}
+		if x.env.Kind() == teep.KindSuccess {
+			return refuse(ReasonUnknownKey, nil)
 		}
 		return nil
 	}
@@ -164,6 +170,28 @@ func (t *TAM) keyFromClaims(ctx context.Context, x *exchange, kid cosekit.Thumbp
 	}
 	x.key = candidate
 	return nil
+}
+
+// tryKeys takes the registered key of the endpoint's that verifies a message which
+// names none. An Error without any may still be answered.
+func (t *TAM) tryKeys(ctx context.Context, x *exchange) error {
+	for _, key := range x.ep.TryKeys {
+		found, err := t.lookUp(ctx, x, key)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		if _, err := x.env.Verify(x.key, x.ep.legacy()); err == nil {
+			return nil
+		}
+		x.agent, x.key, x.device = nil, nil, ""
+	}
+	if x.env.Kind() == teep.KindError {
+		return nil
+	}
+	return refuse(ReasonKeyMissing, nil)
 }
 
 // lookUp takes the registered agent of a key into the exchange.
@@ -223,6 +251,6 @@ func (t *TAM) introduce(x *exchange) (outcome, error) {
 	if _, err := t.tokens.open(raw, x.ep, &kid, false); err != nil {
 		return outcome{}, err
 	}
-	request, err := t.queryRequest(x.ep, purpose(challengeItems), &kid)
+	request, err := t.queryRequest(x.ep, purpose(challengeItems), &kid, x.env.Algorithm())
 	return outcome{reply: request, reason: ReasonAttestationWanted, detail: "the key is unknown"}, err
 }

@@ -297,16 +297,23 @@ func (d *device) open(body []byte) teep.Message {
 		d.w.t.Fatal(err)
 	}
 	key := d.w.cfg.Signers.ESP256.PublicKey()
-	if d.key.Algorithm() == cosekit.Ed25519 {
+	if d.key.PublicKey().Algorithm() == cosekit.Ed25519 {
 		key = d.w.cfg.Signers.Ed25519.PublicKey()
 	}
-	m, err := env.Verify(key, false)
+	legacy := d.key.Algorithm() != d.key.PublicKey().Algorithm()
+	if legacy {
+		expect(d.w.t, "algorithm of the answer", env.Algorithm(), d.key.Algorithm())
+	}
+	m, err := env.Verify(key, cosekit.LegacyPolicy(legacy))
 	if err != nil {
 		d.w.t.Fatal(err)
 	}
 	if q, ok := m.(*teep.QueryRequest); ok {
 		if err := q.Check(); err != nil {
 			d.w.t.Fatal(err)
+		}
+		if legacy {
+			expect(d.w.t, "the first suite offered", q.CipherSuites[0][0].Algorithm, d.key.Algorithm())
 		}
 	}
 	return m

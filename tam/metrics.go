@@ -67,14 +67,14 @@ func Reasons() []Reason {
 		ReasonTokenForeign, ReasonTokenPurpose, ReasonTokenExpired, ReasonTokenSpent, ReasonTokenMissing,
 		ReasonNoUpdate, ReasonNumbering,
 
-		ReasonEvidenceMissing, ReasonEvidenceTooLarge, ReasonEvidenceUnreadable, ReasonResultUnsupported,
+		ReasonEvidenceMissing, ReasonEvidenceTooLarge, ReasonEvidenceFormat, ReasonEvidenceRepeated, ReasonEvidenceUnreadable, ReasonResultUnsupported,
 		ReasonCnfMissing, ReasonCnfMismatch, ReasonAppraisalRunning, ReasonAppraisalsBusy, ReasonNotAppraised,
 		ReasonNotAffirmed, ReasonNonce, ReasonEvidenceTime, ReasonUEIDMismatch, ReasonAttestationKey, ReasonNotBound, ReasonSecondKey,
 		ReasonNotRegistered,
 
 		ReasonTAMAttestation, ReasonNothingInCommon, ReasonAlreadyRetried, ReasonErrorUnmatched, ReasonAgentError,
 		ReasonReportMalformed, ReasonReportNonce, ReasonReportKey, ReasonUpdateFailed, ReasonNothingToDo,
-		ReasonAgentHeld, ReasonAttestationWanted,
+		ReasonAgentHeld, ReasonAgentRepeating, ReasonUnsolicited, ReasonAttestationWanted,
 	}
 	for _, s := range []devices.State{devices.Pending, devices.Rejected, devices.Quarantined, devices.Retired} {
 		all = append(all, reasonOfState(s))

@@ -18,14 +18,30 @@ func (t *TAM) queryResponse(ctx context.Context, x *exchange, m *teep.QueryRespo
 	switch {
 	case m.Token != nil:
 		return t.polled(ctx, x, m)
+	case x.unreadable != nil:
+		out := x.complain(teep.PermanentError, x.unreadable.reason, "the evidence cannot be read")
+		out.detail = x.unreadable.detail()
+		return out, nil
+	case m.Attestation == nil && x.ep.Freshness == teep.FreshnessTimestamp:
+		return x.complain(teep.AttestationRequired, ReasonEvidenceMissing, "no evidence in the QueryResponse"), nil
 	case m.Attestation == nil:
-		// Either the answer to a challenge, without what that makes mandatory, or
-		// unsolicited, which is for endpoints with timestamp freshness: there are none yet.
-		return x.complain(teep.AttestationRequired, ReasonEvidenceMissing, "neither token nor evidence in the QueryResponse"), nil
+		return t.unsolicited(x)
 	case x.claims == nil:
 		return x.complain(teep.AttestationRequired, ReasonResultUnsupported, "attestation results are not accepted here, send evidence"), nil
 	}
+	if x.claims.Nonce == nil && x.ep.Freshness != teep.FreshnessTimestamp {
+		return t.unsolicited(x)
+	}
 	return t.attested(ctx, x, m)
+}
+
+// unsolicited answers a QueryResponse that answers nothing of ours with a fresh
+// QueryRequest: it may be old, whoever sends it. The request has a token, which the
+// agent spends with its answer, so that one who goes on like this comes to rest.
+func (t *TAM) unsolicited(x *exchange) (outcome, error) {
+	key := x.thumbprint()
+	request, err := t.queryRequest(x.ep, purpose(tokenItems), &key, x.env.Algorithm())
+	return outcome{reply: request, reason: ReasonUnsolicited, detail: "neither token nor challenge in the QueryResponse"}, err
 }
 
 // complain makes the Update that tells a registered agent what was wrong with its
@@ -48,14 +64,15 @@ func (t *TAM) polled(ctx context.Context, x *exchange, m *teep.QueryResponse) (o
 		if err != nil {
 			return err
 		}
-		if fault != nil {
+		if fault != nil && !s.agent.HoldActive(s.now) {
 			out = x.complain(teep.PermanentError, fault.reason, "a SUIT report does not carry the token as its nonce")
+			s.ledNowhere()
 			return s.finish()
 		}
 		if err := s.takeInventory(m, tok.purpose); err != nil {
 			return err
 		}
-		if out, err = t.serve(s, m, s.attestationDue); err != nil {
+		if out, err = t.serve(s, m, tok.purpose, s.attestationDue); err != nil {
 			return err
 		}
 		return s.finish()
@@ -72,7 +89,9 @@ type session struct {
 	device devices.Device
 	// inventory and statuses are of the device, as far as they were read.
 	inventory []devices.InventoryItem
-	statuses  []devices.ComponentStatus
+	// issued is the iat of evidence that came for its timestamp, zero for none.
+	issued   time.Time
+	statuses []devices.ComponentStatus
 }
 
 // spend begins the transaction of a registered agent's answer: agent and device as
@@ -102,7 +121,14 @@ func (t *TAM) begin(tx Tx, x *exchange) (*session, error) {
 	return &session{exchange: x, t: t, tx: tx, agent: agent, device: device}, nil
 }
 
+// spend marks the token as answered. The timestamps of an agent's evidence must rise.
 func (s *session) spend(tok token) error {
+	if tok.unasked {
+		if !tok.issued.After(s.agent.EvidenceAt) {
+			return refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", tok.issued, s.agent.EvidenceAt))
+		}
+		s.issued = tok.issued
+	}
 	err := s.tx.Spend(tok.raw, tok.spentUntil)
 	if errors.Is(err, ErrSpent) {
 		return refuse(ReasonTokenSpent, nil)
@@ -113,21 +139,24 @@ func (s *session) spend(tok token) error {
 // finish writes the agent back.
 func (s *session) finish() error {
 	s.agent.LastSeen = s.now
+	if s.issued.After(s.agent.EvidenceAt) {
+		s.agent.EvidenceAt = s.issued
+	}
 	return s.tx.PutAgent(s.agent)
 }
 
-// serve decides what the device gets now. due says why fresh evidence is wanted
-// first, or nothing.
-func (t *TAM) serve(s *session, m *teep.QueryResponse, due func() (string, error)) (outcome, error) {
-	s.agent.Numbering = s.ep.Numbering
+// serve decides what the device gets now, whose answer had a token of this purpose.
+// due says why fresh evidence is wanted first, or nothing.
+func (t *TAM) serve(s *session, m *teep.QueryResponse, p purpose, due func() (string, error)) (outcome, error) {
+	s.agent.Numbering, s.agent.Algorithm = s.ep.Numbering, s.env.Algorithm()
 	if m.Extensions != nil {
 		s.agent.Extensions = m.Extensions
 	}
 	if s.device.State != devices.Accepted {
 		return s.sendAway(reasonOfState(s.device.State), s.device.StateReason)
 	}
-	if s.now.Before(s.agent.HoldUntil) {
-		return s.sendAway(ReasonAgentHeld, s.agent.HoldReason)
+	if s.agent.HoldActive(s.now) {
+		return s.sendAway(s.holdReason(), s.agent.HoldReason)
 	}
 	s.agent.HoldUntil, s.agent.HoldReason = time.Time{}, ""
 	why, err := due()
@@ -136,10 +165,30 @@ func (t *TAM) serve(s *session, m *teep.QueryResponse, due func() (string, error
 	}
 	if why != "" {
 		key := s.thumbprint()
-		request, err := t.queryRequest(s.ep, purpose(challengeItems), &key)
+		s.ledNowhere() // until its evidence is accepted
+		request, err := t.queryRequest(s.ep, purpose(challengeItems)|p&purposeRetry, &key, s.env.Algorithm())
 		return outcome{reply: request, reason: ReasonAttestationWanted, detail: why}, err
 	}
+	s.agent.Repeats = 0
 	return t.offer(s, m)
+}
+
+// ledNowhere counts answers in a row after which the agent is where it was. One that
+// goes on so gets a rest after a few, which doubles: it would ask for ever.
+func (s *session) ledNowhere() {
+	s.agent.Repeats++
+	if rest := s.t.cfg.Policy.backOff(s.agent.Repeats); rest > 0 {
+		s.agent.HoldUntil = s.now.Add(rest)
+		s.agent.HoldReason = fmt.Sprintf("%d answers in a row led nowhere", s.agent.Repeats)
+	}
+}
+
+// holdReason tells a back-off of a repeating agent from one after an Error.
+func (s *session) holdReason() Reason {
+	if s.t.cfg.Policy.backOff(s.agent.Repeats) > 0 {
+		return ReasonAgentRepeating
+	}
+	return ReasonAgentHeld
 }
 
 // sendAway gives a registered agent nothing. A poller would fill the audit log

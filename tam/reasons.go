@@ -37,6 +37,8 @@ const (
 const (
 	ReasonEvidenceMissing    Reason = "evidence-missing"    // neither a token nor evidence is in the response
 	ReasonEvidenceTooLarge   Reason = "evidence-too-large"  // more than package attest reads
+	ReasonEvidenceFormat     Reason = "evidence-format"     // the verifier does not read this format
+	ReasonEvidenceRepeated   Reason = "evidence-repeated"   // its timestamp is not above that of the agent's last evidence
 	ReasonEvidenceUnreadable Reason = "evidence-unreadable" // claims cannot be read, so no challenge is found
 	ReasonResultUnsupported  Reason = "result-unsupported"  // an Attestation Result (passport model): not accepted yet
 	ReasonCnfMissing         Reason = "cnf-missing"         // an unknown key must come in cnf, whole
@@ -66,6 +68,8 @@ const (
 	ReasonReportKey         Reason = "report-key"           // a SUIT report is not by the agent's own, pinned report key
 	ReasonUpdateFailed      Reason = "update-failed"        // the agent could not install everything
 	ReasonNothingToDo       Reason = "nothing-to-do"        // the device has all that it should have, or must wait
+	ReasonAgentRepeating    Reason = "agent-repeating"      // a back-off runs: the answers to the agent led nowhere too often
+	ReasonUnsolicited       Reason = "unsolicited"          // a QueryResponse that answers nothing: asked anew
 	ReasonAgentHeld         Reason = "agent-held"           // a back-off after an Error of the agent runs
 	ReasonAttestationWanted Reason = "attestation-required" // fresh evidence is asked for
 )

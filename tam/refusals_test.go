@@ -296,7 +296,7 @@ func TestBadEvidenceOfAnUnknownKeyChangesNothing(t *testing.T) {
 		{"too large", tam.ReasonEvidenceTooLarge, func(*testing.T, *device, *teep.QueryRequest) *teep.AttestationPayload {
 			return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: make([]byte, attest.MaxTokenSize+1)}
 		}},
-		{"a format that the verifier does not read", tam.ReasonNotAppraised, func(_ *testing.T, d *device, q *teep.QueryRequest) *teep.AttestationPayload {
+		{"a format that the verifier does not read", tam.ReasonEvidenceFormat, func(_ *testing.T, d *device, q *teep.QueryRequest) *teep.AttestationPayload {
 			e := d.evidence(q.Challenge)
 			e.Format = "application/psa-attestation-token"
 			return e
@@ -379,7 +379,6 @@ func TestResponseWithoutWhatWasAskedFor(t *testing.T) {
 		reason tam.Reason
 		code   teep.ErrorCode
 	}{
-		{"no evidence", &teep.QueryResponse{}, tam.ReasonEvidenceMissing, teep.AttestationRequired},
 		{"a result", &teep.QueryResponse{Attestation: &teep.AttestationPayload{Payload: []byte{0xa0}}}, tam.ReasonResultUnsupported, teep.AttestationRequired},
 		{"report with another nonce", &teep.QueryResponse{SUITReports: [][]byte{d.report(sum("m"), make([]byte, 32), nil)}, Token: d.connect().Token}, tam.ReasonReportNonce, teep.PermanentError},
 		{"report that is none", &teep.QueryResponse{SUITReports: [][]byte{{0xa0}}, Token: d.connect().Token}, tam.ReasonReportMalformed, teep.PermanentError},
@@ -393,16 +392,6 @@ func TestResponseWithoutWhatWasAskedFor(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestLegacyAlgorithmsWhereAllowed(t *testing.T) {
-	w := newWorld(t)
-	w.ep.LegacyAlgorithms = true
-	d := w.device(cosekit.ESP256)
-	wire, _ := legacy(t, encoded(t, &teep.QueryResponse{Token: d.connect().Token}))
-	answer := w.process(wire)
-	expect(t, "reason", answer.Reason, tam.ReasonAttestationWanted)
-	expect(t, "answer", d.open(answer.Body).Kind(), teep.KindQueryRequest)
 }
 
 // What comes along with a token was not asked for and is not looked at.

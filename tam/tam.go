@@ -49,7 +49,7 @@ func (t *TAM) ProcessConnect(ctx context.Context, ep *Endpoint) (answer Answer, 
 	if ep.firstContact(t.cfg.Policy) == ChallengeFirst {
 		items = challengeItems
 	}
-	request, err := t.queryRequest(ep, purpose(items), nil)
+	request, err := t.queryRequest(ep, purpose(items), nil, ep.FirstRequest)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -89,6 +89,8 @@ type outcome struct {
 	reply  teep.Message // nil for none
 	reason Reason
 	detail string // for logs
+	// suite signs the reply; zero for that of the agent's own message.
+	suite cosekit.Algorithm
 }
 
 // answer signs the reply in the suite of the agent's own message.
@@ -96,7 +98,10 @@ func (t *TAM) answer(x *exchange, out outcome) (Answer, error) {
 	if out.reply == nil {
 		return Answer{Reason: out.reason}, nil
 	}
-	body, err := teep.Seal(x.ep.Numbering, out.reply, t.cfg.Signers.of(x.env.Algorithm()))
+	if out.suite == 0 {
+		out.suite = x.env.Algorithm()
+	}
+	body, err := teep.Seal(x.ep.Numbering, out.reply, t.cfg.Signers.of(out.suite))
 	if err != nil {
 		return Answer{}, fmt.Errorf("sign the answer: %w", err)
 	}
@@ -153,17 +158,26 @@ const (
 )
 
 // queryRequest makes a QueryRequest with a token, or a challenge where evidence is
-// asked for: a token stands in it if and only if the attestation bit is clear.
-func (t *TAM) queryRequest(ep *Endpoint, p purpose, to *cosekit.Thumbprint) (*teep.QueryRequest, error) {
-	secret, err := t.tokens.issue(ep, p, to)
-	if err != nil {
-		return nil, err
-	}
+// asked for: a token stands in it if and only if the attestation bit is clear. Where
+// a timestamp shows that evidence is fresh there is no challenge either, but for an
+// agent that does not know how. suite is the agent's, where it is known.
+func (t *TAM) queryRequest(ep *Endpoint, p purpose, to *cosekit.Thumbprint, suite cosekit.Algorithm) (*teep.QueryRequest, error) {
 	q := &teep.QueryRequest{
 		Versions:     []uint32{0},
 		CipherSuites: []teep.CipherSuite{teep.SuiteESP256, teep.SuiteEd25519},
 		COSEProfiles: teep.TEEPProfiles,
 		DataItems:    p.items(),
+	}
+	if isLegacy(suite) {
+		q.CipherSuites = append([]teep.CipherSuite{{{COSEType: cosekit.TagSign1, Algorithm: suite}}}, q.CipherSuites...)
+	}
+	if p.challenge() && ep.Freshness == teep.FreshnessTimestamp && !p.retried() {
+		q.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessTimestamp}
+		return q, nil
+	}
+	secret, err := t.tokens.issue(ep, p, to)
+	if err != nil {
+		return nil, err
 	}
 	if p.challenge() {
 		q.Challenge = secret

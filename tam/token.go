@@ -58,6 +58,17 @@ type token struct {
 	issued  time.Time
 	// spentUntil is when no replica takes the token any more.
 	spentUntil time.Time
+	// unasked says that this is no token of ours but stands for evidence that came
+	// for its timestamp: raw is its digest, issued its iat.
+	unasked bool
+}
+
+// nonce is what evidence must have as its nonce; nil where it has a timestamp.
+func (t token) nonce() []byte {
+	if t.unasked {
+		return nil
+	}
+	return t.raw
 }
 
 // mint issues tokens and recognizes them.

@@ -46,6 +46,7 @@ func tokens(s *stage) []trial {
 	return []trial{
 		{name: "a token of another endpoint", send: elsewhere(atOther, s.numbering), want: "204 token-foreign", still: s.poll},
 		{name: "a token of the other numbering", send: elsewhere(atNumbering, s.other()), want: "204 token-foreign", still: s.poll},
+		{name: "a token of a path that has changed its numbering since", send: renumbered(s), want: "204 token-foreign", still: s.poll},
 		{name: "a token from nowhere", send: polling(atTAM, make([]byte, 32)), want: "204 token-foreign"},
 		{name: "a token without its last byte", send: polling(atTAM, s.polled.Token[:31]), want: "204 token-foreign"},
 		{name: "a token and a byte more", send: polling(atTAM, append(bytes.Clone(s.polled.Token), 0)), want: "204 token-foreign"},
@@ -74,6 +75,17 @@ func tokens(s *stage) []trial {
 			want: "200 QueryRequest attestation-required"},
 		{name: "an unknown key with a token of another endpoint", send: to(atOther, s.stranger.seal(&teep.QueryResponse{Token: s.polled.Token})), want: "204 token-foreign"},
 		{name: "an unknown key with neither token nor evidence", send: to(atTAM, s.stranger.seal(&teep.QueryResponse{})), want: "204 unknown-key"},
+	}
+}
+
+// renumbered answers a token at the path that it is from, where a replica speaks the
+// other numbering.
+func renumbered(s *stage) func(*scene) []request {
+	return func(sc *scene) []request {
+		other := variant{s.other(), s.algorithm}
+		sc.replicas = append(sc.replicas, startReplica(sc.t.Context(), sc.path, sc.cast, sc.at, other.endpoints()))
+		wire := must(teep.Seal(s.other(), &teep.QueryResponse{Token: s.polled.Token}, s.alice.key))
+		return []request{{at: len(sc.replicas) - 1, path: atTAM, body: wire}}
 	}
 }
 
@@ -148,11 +160,11 @@ func attestation(s *stage) []trial {
 		failed("of another device, taken whole", "cnf-mismatch", response(s.alice, s.bob.evidence(mine))),
 		nothing("evidence over a challenge of nobody", "204 token-foreign", atChallenge, of(s.alice, make([]byte, 32)), s.evidence),
 		nothing("evidence over another agent's challenge", "204 token-foreign", atTAM, of(s.alice, hers), s.contact),
-		nothing("evidence without a nonce", "204 nonce", atChallenge, of(s.alice, nil), s.evidence),
+		nothing("evidence without a nonce", "200 QueryRequest unsolicited", atChallenge, of(s.alice, nil), s.evidence),
 		nothing("evidence over a token", "204 token-purpose", atTAM, of(s.alice, s.polled.Token), s.poll),
 		nothing("evidence over a challenge of another endpoint", "204 token-foreign", atTAM, of(s.alice, mine), s.evidence),
-		nothing("evidence that cannot be read", "204 evidence-unreadable", atChallenge, response(s.alice, junk), s.evidence),
-		nothing("evidence that is too large", "204 evidence-too-large", atChallenge, response(s.alice, large), s.evidence),
+		nothing("evidence that cannot be read", "200 Update ERR_PERMANENT_ERROR evidence-unreadable", atChallenge, response(s.alice, junk), s.evidence),
+		nothing("evidence that is too large", "200 Update ERR_PERMANENT_ERROR evidence-too-large", atChallenge, response(s.alice, large), s.evidence),
 		nothing("a result where evidence belongs", "200 Update ERR_ATTESTATION_REQUIRED result-unsupported", atChallenge,
 			response(s.alice, format(s.alice.evidence(mine), "")), s.evidence),
 		nothing("a result in EAR form where evidence belongs", "200 Update ERR_ATTESTATION_REQUIRED result-unsupported", atChallenge,
@@ -164,7 +176,7 @@ func attestation(s *stage) []trial {
 		nothing("first contact by an attester that nobody knows", "204 not-affirmed", atTAM, of(forgers(s.dora), hers), s.contact),
 		nothing("first contact for another key", "204 cnf-mismatch", atTAM, of(s.dora, hers, otherKey), s.contact),
 		nothing("first contact with a result", "204 result-unsupported", atTAM, response(s.dora, format(s.dora.evidence(hers), "")), s.contact),
-		nothing("first contact with what the verifier does not read", "204 not-appraised", atTAM,
+		nothing("first contact with what the verifier does not read", "204 evidence-format", atTAM,
 			response(s.dora, format(s.dora.evidence(hers), "application/psa-attestation-token")), s.contact),
 		nothing("first contact over a token", "204 token-purpose", atTAM, of(s.dora, s.polled.Token), s.poll),
 		nothing("a stranger answers an observed challenge first", "204 token-foreign", atTAM, of(s.stranger, hers), s.contact),
