@@ -14,6 +14,7 @@ import (
 const (
 	MaxDepth    = 24   // nested arrays, maps and tags
 	MaxElements = 4096 // elements of one array, pairs of one map
+	MaxItems    = 1 << 16 // items in all, at every level
 )
 
 // RawMessage is one encoded data item, kept as it came.
@@ -86,7 +87,7 @@ func UnmarshalValid(data []byte, v any) error {
 // at every level, also those that a decoder would skip. The content of byte
 // strings is not looked into.
 func Validate(data []byte) error {
-	n, err := skipItem(data, 0, false)
+	n, err := (&walk{left: MaxItems}).item(data, 0, false)
 	if err != nil {
 		return err
 	}
@@ -133,9 +134,15 @@ func (h head) ambiguous() bool {
 	return !h.preferred || h.major == MajorMap || h.major == MajorSimple && h.info > 24
 }
 
-// skipItem returns the length of the first item in b. Inside a map key nothing
+// walk is a way through an item that ends after so many items inside it.
+type walk struct{ left int }
+
+// item returns the length of the first item in b. Inside a map key nothing
 // ambiguous may stand.
-func skipItem(b []byte, depth int, key bool) (int, error) {
+func (w *walk) item(b []byte, depth int, key bool) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, fmt.Errorf("%w: more than %d items", ErrMalformed, MaxItems)
+	}
 	if depth > MaxDepth {
 		return 0, fmt.Errorf("%w: nested deeper than %d", ErrMalformed, MaxDepth)
 	}
@@ -159,11 +166,11 @@ func skipItem(b []byte, depth int, key bool) (int, error) {
 		}
 		return end, nil
 	case MajorArray:
-		return skipArray(b, h, depth, key)
+		return w.array(b, h, depth, key)
 	case MajorMap:
-		return skipMap(b, h, depth, key)
+		return w.pairs(b, h, depth, key)
 	case MajorTag:
-		n, err := skipItem(b[h.size:], depth+1, key)
+		n, err := w.item(b[h.size:], depth+1, key)
 		return h.size + n, err
 	default:
 		if h.info == 24 && h.arg < 32 {
@@ -173,13 +180,13 @@ func skipItem(b []byte, depth int, key bool) (int, error) {
 	}
 }
 
-func skipArray(b []byte, h head, depth int, key bool) (int, error) {
+func (w *walk) array(b []byte, h head, depth int, key bool) (int, error) {
 	if h.arg > MaxElements {
 		return 0, fmt.Errorf("%w: array of more than %d elements", ErrMalformed, MaxElements)
 	}
 	pos := h.size
 	for range h.arg {
-		n, err := skipItem(b[pos:], depth+1, key)
+		n, err := w.item(b[pos:], depth+1, key)
 		if err != nil {
 			return 0, err
 		}
@@ -188,14 +195,14 @@ func skipArray(b []byte, h head, depth int, key bool) (int, error) {
 	return pos, nil
 }
 
-func skipMap(b []byte, h head, depth int, key bool) (int, error) {
+func (w *walk) pairs(b []byte, h head, depth int, key bool) (int, error) {
 	if h.arg > MaxElements {
 		return 0, fmt.Errorf("%w: map of more than %d pairs", ErrMalformed, MaxElements)
 	}
 	pos := h.size
 	var seen keySet
 	for range h.arg {
-		n, err := skipItem(b[pos:], depth+1, true)
+		n, err := w.item(b[pos:], depth+1, true)
 		if err != nil {
 			return 0, err
 		}
@@ -203,7 +210,7 @@ func skipMap(b []byte, h head, depth int, key bool) (int, error) {
 			return 0, fmt.Errorf("%w: duplicate map key %x", ErrMalformed, b[pos:pos+min(n, 16)])
 		}
 		pos += n
-		if n, err = skipItem(b[pos:], depth+1, key); err != nil {
+		if n, err = w.item(b[pos:], depth+1, key); err != nil {
 			return 0, err
 		}
 		pos += n

@@ -250,3 +250,23 @@ func FuzzValidate(f *testing.F) {
 		}
 	})
 }
+
+// Many small arrays are no way around the cap on one.
+func TestItemsInAll(t *testing.T) {
+	nested := func(items int) []byte { // an array of arrays of zeros
+		inner := append([]byte{0x99, 0x01, 0x00}, make([]byte, 256)...)
+		out := []byte{0x99, 0, 0}
+		n := (items - 1) / 257
+		out[1], out[2] = byte(n>>8), byte(n)
+		for range n {
+			out = append(out, inner...)
+		}
+		return out
+	}
+	if err := Validate(nested(MaxItems)); err != nil {
+		t.Errorf("%d items: %v", MaxItems, err)
+	}
+	if err := Validate(nested(MaxItems + 300)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("more items: got %v, want ErrMalformed", err)
+	}
+}

@@ -175,7 +175,7 @@ func open(item []byte, want MajorType) (rest []byte, n uint64, err error) {
 
 // cut splits off the first item.
 func cut(b []byte) (item RawMessage, rest []byte, err error) {
-	n, err := skipItem(b, 0, false)
+	n, err := (&walk{left: MaxItems}).item(b, 0, false)
 	if err != nil {
 		return nil, nil, err
 	}

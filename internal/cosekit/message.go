@@ -20,7 +20,7 @@ const (
 	MaxSignatures = 16
 	// MaxHeader bounds a header in bytes: go-cose builds a value for each item in
 	// it, which takes many times the room of the item.
-	MaxHeader = 64 << 10
+	MaxHeader = 8 << 10
 )
 
 // Signature describes one signature of a parsed message. Nothing in it is verified.
