@@ -12,8 +12,8 @@ import (
 // Caps on untrusted CBOR. Byte strings are bounded by the size of their message,
 // which the caller has checked before it reads.
 const (
-	MaxDepth    = 24   // nested arrays, maps and tags
-	MaxElements = 4096 // elements of one array, pairs of one map
+	MaxDepth    = 24      // nested arrays, maps and tags
+	MaxElements = 4096    // elements of one array, pairs of one map
 	MaxItems    = 1 << 16 // items in all, at every level
 )
 
