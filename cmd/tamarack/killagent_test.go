@@ -40,6 +40,9 @@ type killAgent struct {
 	evidence int            // accepted
 	claims   map[string]int // accepted Successes, by manifest
 	offers   map[string]int // by manifest
+	// Messages whose answer a kill had cut off, when they were said again: all, and
+	// those that had been taken before.
+	doubts, taken int
 
 	duties // what operators make of it
 }
@@ -54,10 +57,20 @@ type turn struct {
 type turnKind string
 
 const (
+	connect  turnKind = "connect"
 	poll     turnKind = "QueryResponse"
 	evidence turnKind = "evidence"
 	success  turnKind = "Success"
 )
+
+// spentReason is why a message of this kind is refused that was taken before. A
+// Success that was taken finds no Update that waits for it any more.
+func (k turnKind) spentReason() tam.Reason {
+	if k == success {
+		return tam.ReasonNoUpdate
+	}
+	return tam.ReasonTokenSpent
+}
 
 // holding is an installed component.
 type holding struct {
@@ -99,47 +112,41 @@ func (a *killAgent) actor() string { return "agent:" + a.key.PublicKey().Thumbpr
 // speak takes one step of a session. The session is over when there is nothing to
 // say next.
 func (a *killAgent) speak(ctx context.Context, s *site) error {
-	switch {
-	case a.update != nil:
+	if a.update != nil {
 		return a.install(ctx, s)
-	case a.turn == nil:
-		r, err := s.post(ctx, a.path, nil)
-		if err != nil {
-			return err
-		}
-		return a.hear(s, r)
 	}
-	r, err := s.post(ctx, a.path, a.turn.wire)
+	t := a.turn
+	if t == nil {
+		t = &turn{kind: connect}
+	}
+	r, err := s.post(ctx, a.path, t.wire)
 	if err != nil {
-		a.turn.again = true
+		t.again = true
 		return err
 	}
-	if r.status == http.StatusNoContent {
-		err = a.heardNothing(tam.Reason(r.reason))
+	if t.again {
+		a.doubts++
+	}
+	if r.status == http.StatusNoContent && t.kind != connect {
+		err = a.heardNothing(t, tam.Reason(r.reason))
 	} else {
-		err = a.hear(s, r)
+		err = a.hear(s, t, r)
 	}
 	if err != nil {
-		return fmt.Errorf("%s, answering %s (again: %t): %w", a.name, a.kind(), a.turn != nil && a.turn.again, err)
+		return fmt.Errorf("%s, after its %s (said before: %t): %w", a.name, t.kind, t.again, err)
 	}
 	return nil
 }
 
-func (a *killAgent) kind() turnKind {
-	if a.turn == nil {
-		return "nothing"
-	}
-	return a.turn.kind
-}
-
 // heardNothing is the empty answer, whose reason says what it means.
-func (a *killAgent) heardNothing(reason tam.Reason) error {
-	t := a.turn
-	taken := t.again && reason == tam.ReasonTokenSpent // before the kill, it turns out
+func (a *killAgent) heardNothing(t *turn, reason tam.Reason) error {
+	taken := t.again && reason == t.kind.spentReason() // before the kill, it turns out
+	if taken {
+		a.taken++
+	}
 	switch t.kind {
 	case success:
-		// A Success that was taken finds no Update that waits for it any more.
-		if reason != "" && (!t.again || reason != tam.ReasonNoUpdate) {
+		if !taken && reason != "" {
 			return fmt.Errorf("refused: %s", reason)
 		}
 		for _, h := range a.holds {
@@ -184,8 +191,8 @@ func (a *killAgent) spend() {
 	a.turn = nil
 }
 
-// hear takes a message of the TAM.
-func (a *killAgent) hear(s *site, r reply) error {
+// hear takes the message of the TAM that answers a turn.
+func (a *killAgent) hear(s *site, t *turn, r reply) error {
 	if r.status != http.StatusOK {
 		return fmt.Errorf("HTTP status %d %s", r.status, r.reason)
 	}
@@ -199,12 +206,17 @@ func (a *killAgent) hear(s *site, r reply) error {
 	}
 	switch m := m.(type) {
 	case *teep.QueryRequest:
-		return a.asked(m)
+		if t.kind == connect || t.kind == poll {
+			return a.asked(m)
+		}
 	case *teep.Update:
+		if t.kind != poll && t.kind != evidence {
+			break
+		}
 		if m.ErrCode != 0 || len(m.Manifests) == 0 || len(m.UnneededManifests) > 0 {
 			return fmt.Errorf("Update with %d manifests: %s %s", len(m.Manifests), m.ErrCode, m.ErrMsg)
 		}
-		if a.turn.kind == evidence {
+		if t.kind == evidence {
 			a.attested()
 		}
 		a.spend()
@@ -216,9 +228,6 @@ func (a *killAgent) hear(s *site, r reply) error {
 // asked prepares the answer to a QueryRequest. A poll that is answered by a challenge
 // was spent only if the TAM knows the agent: so it is not kept.
 func (a *killAgent) asked(q *teep.QueryRequest) error {
-	if a.turn != nil && a.turn.kind != poll {
-		return fmt.Errorf("another QueryRequest")
-	}
 	m := &teep.QueryResponse{Token: q.Token, TCList: a.properties()}
 	next := &turn{kind: poll}
 	if q.DataItems.Has(teep.ItemAttestation) {
@@ -351,10 +360,7 @@ func (a *killAgent) repeat(ctx context.Context, s *site) (int, error) {
 			return 0, err
 		}
 		reason := tam.Reason(r.reason)
-		refused := reason == tam.ReasonTokenSpent || reason == tam.ReasonTokenExpired
-		if t.kind == success {
-			refused = reason == tam.ReasonNoUpdate
-		}
+		refused := reason == t.kind.spentReason() || reason == tam.ReasonTokenExpired
 		if r.status != http.StatusNoContent || !refused {
 			return 0, fmt.Errorf("%s: a spent %s was answered %d %q", a.name, t.kind, r.status, reason)
 		}

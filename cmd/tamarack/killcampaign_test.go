@@ -22,10 +22,11 @@ import (
 
 // TestKillCampaign kills a real server with SIGKILL again and again, at random points
 // under load, starts it on the same data, and compares what it holds with what it has
-// acknowledged. TAMARACK_TEST_ROUNDS says how often, TAMARACK_TEST_SEED what the
-// points are drawn from; what runs at once makes two runs of one seed differ.
+// acknowledged. TAMARACK_TEST_ROUNDS says how often (for thousands, give go test a
+// longer -timeout), TAMARACK_TEST_SEED what the points are drawn from; as many work at
+// the same time, two runs of one seed still differ.
 func TestKillCampaign(t *testing.T) {
-	rounds, seed := number(t, "TAMARACK_TEST_ROUNDS", 10), number(t, "TAMARACK_TEST_SEED", rand.Uint64())
+	rounds, seed := number(t, roundsVariable, 10), number(t, "TAMARACK_TEST_SEED", rand.Uint64())
 	c := newCampaign(t, seed)
 	defer func() {
 		if t.Failed() {
@@ -50,6 +51,9 @@ func TestKillCampaign(t *testing.T) {
 		t.Fatalf("after %d rounds: %v", rounds, err)
 	}
 }
+
+// roundsVariable says how long to go on: 200 rounds take about half a minute.
+const roundsVariable = "TAMARACK_TEST_ROUNDS"
 
 // number reads a setting of the campaign.
 func number(t *testing.T, variable string, otherwise uint64) uint64 {
@@ -349,11 +353,13 @@ func (c *campaign) lastSessions(ctx context.Context, v *victim) error {
 // summary is the campaign in one line.
 func (c *campaign) summary() string {
 	n := map[string]int{}
+	doubts, taken := 0, 0
 	for _, p := range c.publishers {
 		n["payloads"] += len(p.payloads)
 		n["manifests"] += len(p.published)
 	}
 	for _, a := range slices.Concat(c.retired, c.working) {
+		doubts, taken = doubts+a.doubts, taken+a.taken
 		n["attestations"] += a.evidence
 		n["requirements"] += len(a.required)
 		for thing, acknowledged := range map[string]bool{"anchors": a.registered, "enrolments": a.enrolled, "acceptances": a.accepted} {
@@ -377,6 +383,6 @@ func (c *campaign) summary() string {
 		when = append(when, fmt.Sprintf("%d %s", kills, moment(m)))
 	}
 	return fmt.Sprintf("seed %d: %d kills under load (%s; %d with requests open), %d while starting; "+
-		"acknowledged: %s; %d spent messages refused; %d audit events",
-		c.seed, c.kills, strings.Join(when, ", "), c.cut, c.falseStarts, strings.Join(acknowledged, ", "), c.spent, c.checker.log.last)
+		"acknowledged: %s; of %d messages without an answer %d had been taken; %d spent messages refused; %d audit events",
+		c.seed, c.kills, strings.Join(when, ", "), c.cut, c.falseStarts, strings.Join(acknowledged, ", "), doubts, taken, c.spent, c.checker.log.last)
 }

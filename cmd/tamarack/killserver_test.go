@@ -132,43 +132,49 @@ var firstFiles = []string{
 // A server that is killed while it makes its keys, its database or its token leaves
 // nothing that stops the next one, and the next one keeps what there was.
 func TestKillFirstStart(t *testing.T) {
-	for _, file := range firstFiles {
-		t.Run(file, func(t *testing.T) {
-			data, log := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "log")
-			v, err := startVictim(data, log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			const looks = 2_000_000
-			for range looks {
-				if stamp(filepath.Join(data, filepath.FromSlash(file))) != "" {
-					break
-				}
-				runtime.Gosched()
-			}
-			v.kill()
-			if err := v.wait(); err != nil {
-				t.Fatal(err)
-			}
-			before := contents(t, data)
-			if v, err = startVictim(data, log); err != nil {
-				t.Fatal(err)
-			}
-			if err := v.ready(); err != nil {
-				said, _ := os.ReadFile(log)
-				t.Fatalf("the next start: %v\n%s", err, said)
-			}
-			v.kill()
-			if err := v.wait(); err != nil {
-				t.Fatal(err)
-			}
-			after := contents(t, data)
-			for name, content := range before {
-				if after[name] != content {
-					t.Errorf("%s has changed", name)
-				}
-			}
-		})
+	for range max(1, number(t, roundsVariable, 0)/20) {
+		for _, file := range firstFiles {
+			t.Run(file, func(t *testing.T) { killFirstStart(t, file) })
+		}
+	}
+}
+
+// killFirstStart kills when the file is there, which is in the middle of what it is
+// made for.
+func killFirstStart(t *testing.T, file string) {
+	data, log := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "log")
+	v, err := startVictim(data, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const looks = 2_000_000
+	for range looks {
+		if _, err := os.Stat(filepath.Join(data, filepath.FromSlash(file))); err == nil {
+			break
+		}
+		runtime.Gosched()
+	}
+	v.kill()
+	if err := v.wait(); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, data)
+	if v, err = startVictim(data, log); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.ready(); err != nil {
+		said, _ := os.ReadFile(log)
+		t.Fatalf("the next start: %v\n%s", err, said)
+	}
+	v.kill()
+	if err := v.wait(); err != nil {
+		t.Fatal(err)
+	}
+	after := contents(t, data)
+	for name, content := range before {
+		if after[name] != content {
+			t.Errorf("%s has changed", name)
+		}
 	}
 }
 
