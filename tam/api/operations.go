@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,8 +30,8 @@ const (
 )
 
 func (s *server) UploadPayload(ctx context.Context, r UploadPayloadRequestObject) (UploadPayloadResponseObject, error) {
-	announced := ctx.Value(gin.ContextRequestKey).(*http.Request).ContentLength
-	digest, size, err := s.fleet.UploadPayload(ctx, s.actor, r.Body, announced)
+	c := ctx.Value(gin.ContextKey).(*gin.Context)
+	digest, size, err := s.fleet.UploadPayload(ctx, s.actor, patient{r.Body, c}, c.Request.ContentLength)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) {
 		return nil, fmt.Errorf("%w: the body ended early", errMalformed)
 	}

@@ -88,28 +88,25 @@ func New(fleet *tam.Fleet, o Options) http.Handler {
 // of any other body.
 const stall = 30 * time.Second
 
-// limitReading keeps a sender that does not send from holding the connection. A
-// payload may be large and its line slow, so it has that time for each piece.
-func limitReading(c *gin.Context) {
-	readWithin(c, stall)
-	if c.FullPath() == payloadsPath {
-		c.Request.Body = patient{c.Request.Body, c}
-	}
-}
+// limitReading keeps a sender that does not send from holding the connection.
+func limitReading(c *gin.Context) { readWithin(c, stall) }
 
 // readWithin is without effect where a test has no connection.
 func readWithin(c *gin.Context, d time.Duration) {
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(d))
 }
 
+// patient reads a payload, which may be large and its line slow: the sender has
+// that time for each piece. It does not take the place of the request's body, by
+// which net/http knows whether its sender waits for "100 Continue".
 type patient struct {
-	io.ReadCloser
-	c *gin.Context
+	body io.Reader
+	c    *gin.Context
 }
 
 func (p patient) Read(b []byte) (int, error) {
 	readWithin(p.c, stall)
-	return p.ReadCloser.Read(b)
+	return p.body.Read(b)
 }
 
 // Server returns an HTTP server for the handler, which itself says how long bodies
