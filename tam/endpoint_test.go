@@ -137,7 +137,9 @@ func TestBadTimestamps(t *testing.T) {
 		{"from the future", at(policy.ClockSkew + time.Second), tam.ReasonEvidenceTime},
 		{"older than the last", at(-2 * time.Second), tam.ReasonEvidenceRepeated},
 		{"as old as the last", at(-time.Second), tam.ReasonEvidenceRepeated},
-		{"another's nonce", func(d *device) tam.Answer { return d.sendUnasked(func(c *attest.Claims) { c.Nonce = make([]byte, 32) }) }, tam.ReasonTokenForeign},
+		{"another's nonce", func(d *device) tam.Answer {
+			return d.sendUnasked(func(c *attest.Claims) { c.Nonce = make([]byte, 32) })
+		}, tam.ReasonTokenForeign},
 		{"no evidence", func(d *device) tam.Answer { return d.w.process(d.seal(&teep.QueryResponse{})) }, tam.ReasonEvidenceMissing},
 		{"an unknown key, a replayed first contact", func(d *device) tam.Answer {
 			other := d.w.device(cosekit.Ed25519)

@@ -68,7 +68,7 @@ func legacy(t testing.TB, payload []byte) ([]byte, *cosekit.PublicKey) {
 	return wire, public
 }
 
-// without signs with the headers given and no others.
+// withHeaders signs with the headers given and no others.
 func withHeaders(t testing.TB, payload []byte, by cosekit.Signer, change func(*cose.Headers)) []byte {
 	t.Helper()
 	m := cose.NewSign1Message()
@@ -86,6 +86,8 @@ func withHeaders(t testing.TB, payload []byte, by cosekit.Signer, change func(*c
 	}
 	return wire
 }
+
+func dropKeyID(h *cose.Headers) { delete(h.Unprotected, cose.HeaderLabelKeyID) }
 
 // Messages that are not understood or not authentic change nothing and get no
 // answer, whoever they seem to come from.
@@ -109,7 +111,7 @@ func TestUnauthenticMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	es256, _ := legacy(t, encoded(t, &teep.QueryResponse{Token: q.Token}))
-	noKid := func(h *cose.Headers) { delete(h.Unprotected, cose.HeaderLabelKeyID) }
+	noKid := dropKeyID
 
 	cases := []struct {
 		name   string
@@ -411,7 +413,7 @@ func TestEvidenceWithoutKeyID(t *testing.T) {
 	w := newWorld(t)
 	w.ep.FirstContact = tam.ChallengeFirst
 	d := w.device(cosekit.ESP256)
-	noKid := func(h *cose.Headers) { delete(h.Unprotected, cose.HeaderLabelKeyID) }
+	noKid := dropKeyID
 	send := func(change ...func(*attest.Claims)) tam.Answer {
 		return w.process(withHeaders(t, encoded(t, d.response(d.connect(), change...)), d.key, noKid))
 	}
