@@ -50,7 +50,7 @@ func startVictim(data, log string) (*victim, error) {
 		return nil, err
 	}
 	v := &victim{command: exec.Command(program, "serve", "--data="+data,
-		"--teep.listen=127.0.0.1:0", "--api.listen=127.0.0.1:0",
+		"--teep.listen=127.0.0.1:0", "--api.listen=127.0.0.1:0", "--metrics.listen=",
 		"--teep.rate_limit.per_address=-1", "--teep.rate_limit.total=-1",
 		"--teep.endpoints=[{path: /tam, debug: true}, {path: /old, numbering: pre-iana, debug: true}]",
 		"--log.level=error")}
