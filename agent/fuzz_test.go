@@ -21,7 +21,7 @@ func FuzzProcessTeepMessage(f *testing.F) {
 	release := release{component: "app/hello", sequence: 1, image: "hello", signer: w.publisher}
 	for _, m := range []teep.Message{
 		query(teep.ItemTrustedComponents), query(teep.ItemAttestation | teep.ItemTrustedComponents),
-		w.update(release), &teep.Update{ErrCode: teep.AttestationRequired, ErrMsg: "no"}, &teep.Success{Token: token},
+		w.update(release), w.unlinking("app/hello/suit"), &teep.Update{ErrCode: teep.AttestationRequired, ErrMsg: "no"}, &teep.Success{Token: token},
 	} {
 		payload, err := teep.Encode(teep.IANA, m)
 		if err != nil {

@@ -16,5 +16,5 @@
 //
 // A component belongs to the manifests that list it, by their manifest-component-ids.
 // While another manifest does, nothing may alter the component: so no manifest can roll
-// back what came with a newer one of another name (docs/decisions).
+// back what came with a newer one of another name (docs/decisions/0006).
 package processor
