@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -53,13 +52,13 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func number(t *testing.T, variable string, otherwise int) int {
+func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(variable)
 	if text == "" {
 		return otherwise
 	}
-	n, err := strconv.Atoi(text)
+	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		t.Fatalf("%s: %v", variable, err)
 	}
@@ -70,10 +69,10 @@ func number(t *testing.T, variable string, otherwise int) int {
 type campaign struct {
 	*fakeTAM
 	dir, program string
-	seed         int
+	seed         uint64
 	random       *rand.Rand
 
-	round       int
+	round       uint64
 	sequence    uint64
 	tokens      uint64
 	before      state
@@ -97,7 +96,7 @@ func newCampaign(t *testing.T) *campaign {
 	t.Helper()
 	c := &campaign{
 		fakeTAM: newFakeTAM(t), program: filepath.Join(t.TempDir(), "teep-agent"),
-		seed: number(t, "TAMARACK_TEST_SEED", int(time.Now().UnixNano()>>10)), before: nothing, wanted: nothing,
+		seed: number(t, "TAMARACK_TEST_SEED", rand.Uint64()), before: nothing, wanted: nothing,
 		kills: map[string]int{}, found: map[string]int{},
 	}
 	// The program as it is shipped: a test binary with the race detector starts slowly.
@@ -105,7 +104,7 @@ func newCampaign(t *testing.T) *campaign {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	c.dir = c.initDevice(t)
-	c.random = rand.New(rand.NewPCG(uint64(c.seed), 0))
+	c.random = rand.New(rand.NewPCG(c.seed, 0))
 	c.fakeTAM.plan = c.answer
 	return c
 }
