@@ -53,10 +53,15 @@ func (t *TAM) Maintain(ctx context.Context) error {
 	if err := t.rotate(ctx); err != nil {
 		return fmt.Errorf("rotate token keys: %w", err)
 	}
+	return deleteExpired(ctx, t.cfg.Store, t.cfg.Clock())
+}
+
+// deleteExpired drops what has ended by now, a bounded number in each transaction.
+func deleteExpired(ctx context.Context, store Store, now time.Time) error {
 	for {
 		var deleted int
-		err := t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
-			deleted, err = tx.DeleteExpired(t.cfg.Clock(), sweepLimit)
+		err := store.Update(ctx, func(tx Tx) (err error) {
+			deleted, err = tx.DeleteExpired(now, sweepLimit)
 			return err
 		})
 		if err != nil {
@@ -107,6 +112,42 @@ func (t *TAM) rotate(ctx context.Context) error {
 	}
 	return err
 }
+
+// ReplaceTokenKeys makes a new MAC key the only one, in the name of the actor: every
+// token and every Update that is out is void. Call it after a database was restored
+// from a backup, before devices are served: what was spent since is not spent in it.
+func ReplaceTokenKeys(ctx context.Context, store Store, actor string, now time.Time, random io.Reader) error {
+	secret := make([]byte, 32)
+	if _, err := io.ReadFull(random, secret); err != nil {
+		return fmt.Errorf("randomness for a token key: %w", err)
+	}
+	event := func(action audit.Action, k TokenKey) audit.Event {
+		e := keyEvent(action, k, now)
+		e.Actor = actor
+		return e
+	}
+	err := store.Update(ctx, func(tx Tx) error {
+		keys, err := tx.TokenKeys()
+		if err != nil {
+			return err
+		}
+		next := TokenKey{Secret: bytes.Clone(secret), CreatedAt: now}
+		for _, k := range keys {
+			next.ID = k.ID + 1
+			if err := errors.Join(tx.DeleteTokenKey(k.ID), tx.AppendEvent(event(audit.TokenKeyDeleted, k))); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.AddTokenKey(next), tx.AppendEvent(event(audit.TokenKeyCreated, next)))
+	})
+	if err != nil {
+		return fmt.Errorf("replace the token keys: %w", err)
+	}
+	return deleteExpired(ctx, store, farFuture)
+}
+
+// farFuture is after the end of every token and Update.
+var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (t *TAM) dropKey(tx Tx, k TokenKey, now time.Time) error {
 	if err := tx.DeleteTokenKey(k.ID); err != nil && !errors.Is(err, ErrNotFound) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -52,8 +54,10 @@ type RateConfig struct {
 type EndpointConfig struct {
 	Path             string         `yaml:"path"`
 	Numbering        teep.Numbering `yaml:"numbering"`
-	FirstRequest     string         `yaml:"first_request"` // sign, esp256 or ed25519
+	FirstRequest     string         `yaml:"first_request"` // sign, esp256 or ed25519; es256 or eddsa with legacy_algorithms
 	FirstContact     string         `yaml:"first_contact"` // token, challenge or empty for attestation.first_contact
+	Freshness        string         `yaml:"freshness"`     // of evidence: nonce or timestamp
+	TryKeys          []string       `yaml:"try_keys"`      // thumbprints of agents that sign without a kid
 	LegacyAlgorithms bool           `yaml:"legacy_algorithms"`
 	Debug            bool           `yaml:"debug"`
 }
@@ -76,6 +80,7 @@ type MetricsConfig struct {
 type AttestationConfig struct {
 	FirstContact string        `yaml:"first_contact" doc:"token (cheap polls) or challenge (one round trip less for new devices)"`
 	Admission    string        `yaml:"admission" doc:"new devices: pending, affirming or preregistered"`
+	SecondKey    string        `yaml:"second_key" doc:"another key of a known device, of its agent or its attester: refuse or replace-after-attestation"`
 	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
 }
 
@@ -105,7 +110,7 @@ func DefaultConfig() Config {
 		},
 		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
 		Metrics:     MetricsConfig{Listen: "127.0.0.1:8779"},
-		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", MaxAge: 24 * time.Hour},
+		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", SecondKey: "refuse", MaxAge: 24 * time.Hour},
 		Sessions: SessionsConfig{
 			TokenLifetime:     5 * time.Minute,
 			ChallengeLifetime: 5 * time.Minute,
@@ -236,6 +241,7 @@ func (c *Config) check() error {
 	c.checkEndpoints(fault, choice)
 	choice("attestation.first_contact", c.Attestation.FirstContact, "token", "challenge")
 	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming", "preregistered")
+	choice("attestation.second_key", c.Attestation.SecondKey, "refuse", "replace-after-attestation")
 	choice("log.format", c.Log.Format, "text", "json")
 	choice("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	for _, positive := range []struct {
@@ -302,7 +308,18 @@ func (c *Config) checkEndpoints(fault func(string, string, ...any), choice func(
 			fault(key+".path", "%q is there twice", e.Path)
 		}
 		seen[e.Path] = true
-		choice(key+".first_request", e.FirstRequest, "", "sign", "esp256", "ed25519")
+		choice(key+".first_request", e.FirstRequest, "", "sign", "esp256", "ed25519", "es256", "eddsa")
+		choice(key+".freshness", e.Freshness, "", "nonce", "timestamp")
+		for _, k := range e.TryKeys {
+			if _, err := cosekit.ParseThumbprint(k); err != nil {
+				fault(key+".try_keys", "%v", err)
+			}
+		}
 		choice(key+".first_contact", e.FirstContact, "", "token", "challenge")
+		if (&tam.Endpoint{Path: e.Path}).Check() == nil {
+			if err := e.endpoint().Check(); err != nil {
+				fault(key, "%v", err)
+			}
+		}
 	}
 }

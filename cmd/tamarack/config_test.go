@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -27,7 +28,13 @@ data: from-file
 teep:
   listen: 127.0.0.1:1
   endpoints:
-    - {path: /old, numbering: pre-iana, debug: true}
+    - path: /old
+      numbering: pre-iana
+      debug: true
+      legacy_algorithms: true
+      first_request: eddsa
+      freshness: timestamp
+      try_keys: [0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20]
 attestation: {max_age: 36h}
 `)
 	c, err := LoadConfig(file,
@@ -41,6 +48,9 @@ attestation: {max_age: 36h}
 	}
 	if len(c.TEEP.Endpoints) != 1 || c.TEEP.Endpoints[0].Numbering != teep.PreIANA || !c.TEEP.Endpoints[0].Debug {
 		t.Errorf("endpoints %+v", c.TEEP.Endpoints)
+	}
+	if ep := c.endpoints()[0]; ep.FirstRequest != cosekit.LegacyEdDSA || ep.Freshness != teep.FreshnessTimestamp || len(ep.TryKeys) != 1 || ep.TryKeys[0][31] != 0x20 {
+		t.Errorf("endpoint %+v", ep)
 	}
 	if c.API.TokenFile != filepath.Join("from-env", "admin.token") {
 		t.Errorf("token file %q", c.API.TokenFile)
@@ -65,6 +75,10 @@ func TestConfigRefusals(t *testing.T) {
 		"endpoint over payloads":   {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /payloads/x}]"}, want: "/payloads is taken"},
 		"endpoint with a wildcard": {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: '/t/:id'}]"}, want: "not a plain path"},
 		"endpoint twice":           {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a}, {path: /a}]"}, want: "there twice"},
+		"ES256 without leave":      {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, first_request: es256}]"}, want: "must allow legacy algorithms"},
+		"timestamps, token first":  {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, freshness: timestamp, first_contact: token}]"}, want: "first contact"},
+		"another freshness":        {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, freshness: epoch}]"}, want: "freshness"},
+		"a key that is none":       {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, try_keys: [abc]}]"}, want: "try_keys"},
 		"no endpoint":              {env: []string{"TAMARACK_TEEP_ENDPOINTS=[]"}, want: "at least one"},
 		"API beyond loopback":      {flags: map[string]string{"api.listen": "0.0.0.0:8778"}, want: "in the clear"},
 		"public URL without host":  {flags: map[string]string{"teep.public_url": "/payloads"}, want: "teep.public_url"},

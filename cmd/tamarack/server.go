@@ -25,6 +25,7 @@ import (
 	"github.com/tamarack-tam/tamarack/tam/metrics"
 	"github.com/tamarack-tam/tamarack/tam/store"
 	"github.com/tamarack-tam/tamarack/tam/teephttp"
+	"github.com/tamarack-tam/tamarack/teep"
 )
 
 const (
@@ -276,6 +277,7 @@ func (c *Config) policy() tam.Policy {
 	return tam.Policy{
 		FirstContact:      tam.FirstContact(c.Attestation.FirstContact),
 		Admission:         tam.Admission(c.Attestation.Admission),
+		SecondKey:         tam.SecondKey(c.Attestation.SecondKey),
 		AttestationMaxAge: c.Attestation.MaxAge,
 		ChallengeLifetime: c.Sessions.ChallengeLifetime,
 		TokenLifetime:     c.Sessions.TokenLifetime,
@@ -285,19 +287,37 @@ func (c *Config) policy() tam.Policy {
 }
 
 func (c *Config) endpoints() []*tam.Endpoint {
-	first := map[string]cosekit.Algorithm{"esp256": cosekit.ESP256, "ed25519": cosekit.Ed25519}
-	var list []*tam.Endpoint
-	for _, e := range c.TEEP.Endpoints {
-		list = append(list, &tam.Endpoint{
-			Path:             e.Path,
-			Numbering:        e.Numbering,
-			FirstRequest:     first[e.FirstRequest],
-			LegacyAlgorithms: e.LegacyAlgorithms,
-			FirstContact:     tam.FirstContact(e.FirstContact),
-			Debug:            e.Debug,
-		})
+	list := make([]*tam.Endpoint, len(c.TEEP.Endpoints))
+	for i, e := range c.TEEP.Endpoints {
+		list[i] = e.endpoint()
 	}
 	return list
+}
+
+var (
+	firstRequests = map[string]cosekit.Algorithm{
+		"esp256": cosekit.ESP256, "ed25519": cosekit.Ed25519, "es256": cosekit.LegacyES256, "eddsa": cosekit.LegacyEdDSA,
+	}
+	freshness = map[string]teep.FreshnessMechanism{"nonce": teep.FreshnessNonce, "timestamp": teep.FreshnessTimestamp}
+)
+
+func (e EndpointConfig) endpoint() *tam.Endpoint {
+	var tried []cosekit.Thumbprint
+	for _, k := range e.TryKeys {
+		if key, err := cosekit.ParseThumbprint(k); err == nil { // Config.check admits no other
+			tried = append(tried, key)
+		}
+	}
+	return &tam.Endpoint{
+		Path:             e.Path,
+		Numbering:        e.Numbering,
+		FirstRequest:     firstRequests[e.FirstRequest],
+		LegacyAlgorithms: e.LegacyAlgorithms,
+		Freshness:        freshness[e.Freshness],
+		TryKeys:          tried,
+		FirstContact:     tam.FirstContact(e.FirstContact),
+		Debug:            e.Debug,
+	}
 }
 
 func (c *Config) logger(w io.Writer) *slog.Logger {

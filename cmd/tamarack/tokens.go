@@ -1,0 +1,54 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/store"
+)
+
+func tokensCommand(env []string) *cobra.Command {
+	cmd := &cobra.Command{Use: "tokens", Short: "Handle the keys of the tokens that devices are sent"}
+	rotate := &cobra.Command{
+		Use:   "rotate",
+		Short: "Make a new token key and drop all others, after a database was restored",
+		Long: `Rotate voids every token, challenge and Update that is out. Run it after you restored
+the database from a backup and before you serve again: the backup does not know which
+tokens were answered since, and would take their answers a second time.
+
+Devices lose nothing: they ask anew at their next poll. The server rotates its keys by
+itself otherwise.`,
+		Example: "  tamarack tokens rotate --config /etc/tamarack.yaml",
+		Args:    cobra.NoArgs,
+	}
+	load := configFlags(rotate, env)
+	rotate.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(c.Data, "tamarack.db")
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("no database to rotate the keys of: %w; name its directory with --data", err)
+		}
+		db, err := store.OpenSQLite(cmd.Context(), path, store.Options{})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		if err := tam.ReplaceTokenKeys(cmd.Context(), db, "operator:local", time.Now(), rand.Reader); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s has one new token key; what was sent before is void\n", path)
+		return err
+	}
+	cmd.AddCommand(rotate)
+	return cmd
+}
