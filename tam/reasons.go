@@ -8,6 +8,7 @@ import (
 
 // Reason says why an answer is not what the sender hoped for. Reasons are stable:
 // operators search logs for them, and an endpoint set to debug returns them.
+// docs/reasons.md says what to do about each.
 type Reason string
 
 // Reasons of messages that are not understood or not authentic. Nothing changes.
@@ -35,7 +36,7 @@ const (
 
 // Reasons of evidence.
 const (
-	ReasonEvidenceMissing    Reason = "evidence-missing"    // neither a token nor evidence is in the response
+	ReasonEvidenceMissing    Reason = "evidence-missing"    // no evidence is in a response that must bring some
 	ReasonEvidenceTooLarge   Reason = "evidence-too-large"  // more than package attest reads
 	ReasonEvidenceFormat     Reason = "evidence-format"     // the verifier does not read this format
 	ReasonEvidenceRepeated   Reason = "evidence-repeated"   // its timestamp is not above that of the agent's last evidence
