@@ -245,7 +245,7 @@ func decodeIndex(data []byte) (*index, error) {
 		return nil, fmt.Errorf("%w: index version %d, this program knows %d", ErrTooNew, version, indexVersion)
 	}
 	if version != indexVersion {
-		return nil, fmt.Errorf("%w: index version %d", ErrDamaged, version)
+		return nil, fmt.Errorf("%w: index version %d, this program reads %d", ErrDamaged, version, indexVersion)
 	}
 	if want := sha256.Sum256(body); string(want[:]) != string(sum) {
 		return nil, fmt.Errorf("%w: the checksum of the index does not match", ErrDamaged)
