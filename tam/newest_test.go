@@ -35,6 +35,12 @@ func (w *planWorld) require(target string) {
 	})
 }
 
+func (w *planWorld) remove(target string) {
+	w.update(func(tx tam.Tx) error {
+		return tx.PutRemoval(devices.Removal{Device: "one", Component: component(target), CreatedAt: w.now.Now()})
+	})
+}
+
 func (w *planWorld) holds(c suit.ComponentID, d suit.Digest) {
 	w.input.Inventory = append(w.input.Inventory, devices.InventoryItem{Component: c, Digest: d, Since: w.now.Now()})
 }
@@ -55,9 +61,17 @@ func (w *planWorld) plan() (offers []string, notes string) {
 		plan, err = w.planner.Plan(r, w.input)
 		return err
 	})
+	for _, m := range plan.Unneeded {
+		name, _ := strings.CutSuffix(m.Component.String(), "/manifest")
+		offers = append(offers, "unlink "+name)
+	}
 	for _, m := range plan.Offers {
 		name, _ := strings.CutSuffix(m.Component.String(), "/manifest")
-		offers = append(offers, fmt.Sprintf("%s %d", name, m.Sequence))
+		offer := fmt.Sprintf("%s %d", name, m.Sequence)
+		if m.WithoutPayload {
+			offer += " without payload"
+		}
+		offers = append(offers, offer)
 	}
 	for _, n := range plan.Notes {
 		notes += fmt.Sprintf("%s: %s\n", n.Component, n.Text)
@@ -122,12 +136,76 @@ func TestNewestPlanner(t *testing.T) {
 		{"confirmed once, gone now, not required", func(w *planWorld) { w.status(w.publish("app/a", 2, "new"), devices.Confirmed, time.Time{}) }, nil, ""},
 		{"requested", func(w *planWorld) {
 			w.publish("app/a", 2, "a")
-			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(2), HaveBinary: true}}
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(2)}}
 		}, []string{"app/a 2"}, ""},
 		{"requested newer than there is", func(w *planWorld) {
 			w.publish("app/a", 2, "a")
 			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(3)}, {Component: component("app/a")}}
 		}, nil, "the device asks for sequence 3 or higher, there is 2"},
+		{"requested without its payload", func(w *planWorld) {
+			w.publish("app/a", 2, "a")
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a/manifest"), MinSequence: sequence(1), HaveBinary: true}}
+		}, []string{"app/a 2 without payload"}, ""},
+		{"required, the device has its binary", func(w *planWorld) {
+			w.publish("app/a", 2, "a")
+			w.require("app/a")
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(1), HaveBinary: true}}
+		}, []string{"app/a 2 without payload"}, ""},
+		{"requested without its payload, which another target needs", func(w *planWorld) {
+			w.publish("app/a", 2, "a", func(m *tam.Manifest) {
+				m.Targets = append(m.Targets, tam.Target{Component: component("app/b"), ImageDigest: sum("b")})
+			})
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(1), HaveBinary: true}}
+		}, nil, "the device has its binary, but not that of app/b"},
+		{"requested without its payload, another target is fetched", func(w *planWorld) {
+			w.publish("app/a", 2, "a", func(m *tam.Manifest) {
+				m.Targets = append(m.Targets, tam.Target{Component: component("app/b"), ImageDigest: sum("b"), URI: "https://example.com/b"})
+			})
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a"), MinSequence: sequence(1), HaveBinary: true}}
+		}, []string{"app/a 2 without payload"}, ""},
+		{"ordered gone", func(w *planWorld) {
+			w.publish("app/a", 2, "a")
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("old"))
+		}, []string{"unlink app/a"}, "app/a: it is being removed"},
+		{"ordered gone, not there, asked for", func(w *planWorld) {
+			w.publish("app/a", 2, "a")
+			w.remove("app/a")
+			w.input.Requested = []teep.RequestedTC{{Component: component("app/a")}}
+		}, nil, "app/a: its removal is ordered"},
+		{"ordered gone, nothing published", func(w *planWorld) {
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("old"))
+		}, nil, "app/a: to be removed, but no manifest for it is published here"},
+		{"ordered gone, two manifests install it, one is held", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.Confirmed, time.Time{})
+			w.publish("app/b", 2, "a", func(m *tam.Manifest) { m.Targets[0].Component = component("app/a") })
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+		}, []string{"unlink app/a"}, ""},
+		{"ordered gone, two manifests install it, who knows which is held", func(w *planWorld) {
+			w.publish("app/a", 2, "a")
+			w.publish("app/b", 1, "a", func(m *tam.Manifest) { m.Targets[0].Component = component("app/a") })
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+		}, []string{"unlink app/a", "unlink app/b"}, ""},
+		{"removals are bounded", func(w *planWorld) {
+			w.planner.MaxManifests = 1
+			for _, name := range []string{"app/a", "app/b"} {
+				w.publish(name, 1, name)
+				w.remove(name)
+				w.holds(component(name), sum("old"))
+			}
+		}, []string{"unlink app/a"}, "app/b/manifest: its removal waits for the next Update"},
+		{"a removal rests", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, w.now.Now().Add(time.Second))
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+		}, nil, "its removal rests until"},
+		{"a removal failed, and is no obstacle to an update", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, w.now.Now().Add(time.Second))
+			w.require("app/a")
+		}, []string{"app/a 2"}, ""},
 		{"unknown signer", func(w *planWorld) {
 			w.publish("app/a", 1, "a", func(m *tam.Manifest) { m.Signer = stranger.Thumbprint() })
 			w.require("app/a")

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -19,7 +20,11 @@ func (l *lookout) unlink(plan *Plan, limit int) error {
 		if len(known) == 0 {
 			plan.note(order.Component, "to be removed, but no manifest for it is published here")
 		}
-		for _, family := range families(known) {
+		all := families(known)
+		if held := slices.DeleteFunc(slices.Clone(all), func(f []Manifest) bool { return !l.installedOnce(f[0].Component) }); len(held) > 0 {
+			all = held
+		}
+		for _, family := range all {
 			l.unlinkOne(plan, family, limit)
 		}
 	}
@@ -79,6 +84,18 @@ func (l *lookout) unlinkOne(plan *Plan, family []Manifest, limit int) {
 		l.unlinked = append(l.unlinked, id)
 		plan.Unneeded = append(plan.Unneeded, family[0])
 	}
+}
+
+// installedOnce reports whether the device is known to hold a manifest of this id, or
+// to have held it. Of several that install one component it may be one alone, and
+// an agent need not take a list that names one that it does not hold.
+func (l *lookout) installedOnce(id suit.ComponentID) bool {
+	_, listed := l.inventory[id.Key()]
+	switch l.statuses[id.Key()].State {
+	case "", devices.Offered, devices.Failed, devices.Removed:
+		return listed
+	}
+	return true
 }
 
 // lists reports whether the inventory of the device, or its wish to be rid of the
