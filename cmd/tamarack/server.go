@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -161,7 +162,7 @@ func (s *server) loadKeys(dir string) (tam.Signers, error) {
 			return nil, fmt.Errorf("TAM key: %w", err)
 		}
 		s.publicKeys = append(s.publicKeys, public)
-		return signer, os.WriteFile(public, signer.PublicKey().PEM(), 0o644)
+		return signer, writePublic(public, signer.PublicKey().PEM())
 	}
 	esp256, err := load("tam-esp256", cosekit.ESP256)
 	if err != nil {
@@ -169,6 +170,14 @@ func (s *server) loadKeys(dir string) (tam.Signers, error) {
 	}
 	ed25519, err := load("tam-ed25519", cosekit.Ed25519)
 	return tam.Signers{ESP256: esp256, Ed25519: ed25519}, err
+}
+
+// writePublic leaves a file alone that is right, for somebody may be reading it.
+func writePublic(path string, pem []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, pem) {
+		return nil
+	}
+	return os.WriteFile(path, pem, 0o644)
 }
 
 // loadKey loads a private key, or makes one where there never was one. A public
