@@ -125,7 +125,7 @@ func runBlocks(t *testing.T, dir string, blocks []block) string {
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", text)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
-		"TAMARACK_TEEP_LISTEN="+devices, "TAMARACK_API_LISTEN="+operators, "TAMCTL_SERVER=http://"+operators)
+		"TAMARACK_TEEP_LISTEN="+devices, "TAMARACK_API_LISTEN="+operators, "TAMARACK_METRICS_LISTEN="+freeAddress(t), "TAMCTL_SERVER=http://"+operators)
 	out, err := cmd.CombinedOutput()
 	t.Logf("\n%s", out)
 	if err != nil {
