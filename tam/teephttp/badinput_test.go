@@ -43,7 +43,7 @@ func TestBadInput(t *testing.T) {
 			t.Run(v.String(), func(t *testing.T) {
 				t.Parallel()
 				s := setStage(t, v)
-				table := slices.Concat(honest(s), malformed(s), forged(s), tokens(s), attestation(s), answers(s), races(s), overHTTP(s))
+				table := slices.Concat(honest(s), malformed(s), forged(s), tokens(s), attestation(s), unasked(s), lenient(s), answers(s), races(s), overHTTP(s))
 				rows.Store(int64(len(table)))
 				slices.SortStableFunc(table, func(a, b trial) int { return strings.Compare(a.still.title(), b.still.title()) })
 				requests.Add(int64(s.run(t, table)))

@@ -82,8 +82,7 @@ func tokens(s *stage) []trial {
 // other numbering.
 func renumbered(s *stage) func(*scene) []request {
 	return func(sc *scene) []request {
-		other := variant{s.other(), s.algorithm}
-		sc.replicas = append(sc.replicas, startReplica(sc.t.Context(), sc.path, sc.cast, sc.at, other.endpoints()))
+		sc.replicas = append(sc.replicas, startReplica(sc.t.Context(), sc.path, oneReader, sc.cast, sc.at, s.endpoints(s.other())))
 		wire := must(teep.Seal(s.other(), &teep.QueryResponse{Token: s.polled.Token}, s.alice.key))
 		return []request{{at: len(sc.replicas) - 1, path: atTAM, body: wire}}
 	}
@@ -132,6 +131,8 @@ func attestation(s *stage) []trial {
 	otherKey := func(c *attest.Claims) { c.Confirmation.Key = s.stranger.key.PublicKey() }
 	otherDevice := func(c *attest.Claims) { c.UEID = s.bob.ueid }
 	format := func(e *teep.AttestationPayload, format string) *teep.AttestationPayload { e.Format = format; return e }
+	otherFactory := *s.alice
+	otherFactory.attester = s.factory
 	forgers := func(d *virtualDevice) *virtualDevice {
 		forger := *d
 		forger.attester = s.stranger.key
@@ -155,6 +156,7 @@ func attestation(s *stage) []trial {
 		failed("from the future", "evidence-time", of(s.alice, mine, early)),
 		failed("without a claim that it needs", "not-affirmed", of(s.alice, mine, poor)),
 		failed("by an attester that nobody knows", "not-affirmed", of(forgers(s.alice), mine)),
+		failed("by another attester than before", "attestation-key", of(&otherFactory, mine)),
 		failed("about another device", "ueid-mismatch", of(s.alice, mine, otherDevice)),
 		failed("for another key", "cnf-mismatch", of(s.alice, mine, otherKey)),
 		failed("of another device, taken whole", "cnf-mismatch", response(s.alice, s.bob.evidence(mine))),
@@ -184,6 +186,54 @@ func attestation(s *stage) []trial {
 		nothing("a stranger takes over observed evidence", "204 cnf-mismatch", atTAM, response(s.stranger, s.dora.evidence(hers)), s.contact),
 		nothing("a genuine device answers the challenge of another", "204 token-foreign", atTAM, of(s.bob, hers), s.contact),
 		{name: "a key that nobody knows for a device that has one", send: secondKey(s), want: "204 second-key", changes: "+event enrolment.refused bob, +spent evidence"},
+	}
+}
+
+// unasked has what nobody has asked for, at the endpoint for that and elsewhere.
+func unasked(s *stage) []trial {
+	dated := func(age time.Duration) []byte {
+		return s.alice.seal(&teep.QueryResponse{Attestation: s.alice.evidence(nil, func(c *attest.Claims) { c.IssuedAt = s.at.Add(-age) })})
+	}
+	good := s.message("evidence unasked", atTimestamp, s.alice, &teep.QueryResponse{
+		Attestation: s.alice.evidence(nil, func(c *attest.Claims) { c.IssuedAt = s.at }), TCList: s.alice.properties(),
+	}, "204 nothing-to-do", "~agent alice, +appraisal alice, +event attestation.accepted alice")
+	one := func(name, want, path string, wire []byte) trial {
+		return trial{name: "unasked, " + name, want: want, send: to(path, wire)}
+	}
+	return []trial{
+		{name: "unasked, where that is allowed", send: to(good.path, good.wire), want: good.want, changes: good.changes},
+		one("where it is not allowed", "200 QueryRequest unsolicited", atTAM, dated(0)),
+		one("neither token nor evidence", "200 QueryRequest unsolicited", atTAM, s.alice.seal(&teep.QueryResponse{})),
+		one("without a time", "204 evidence-time", atTimestamp, s.alice.seal(&teep.QueryResponse{Attestation: s.alice.evidence(nil)})),
+		one("of long ago", "204 evidence-time", atTimestamp, dated(48*time.Hour)),
+		one("of tomorrow", "204 evidence-time", atTimestamp, dated(-24*time.Hour)),
+		one("of a stranger", "204 not-affirmed", atTimestamp, s.stranger.seal(&teep.QueryResponse{Attestation: s.stranger.evidence(nil, func(c *attest.Claims) { c.IssuedAt = s.at })})),
+		{name: "unasked, once more", send: after(good, to(good.path, good.wire)), want: "204 evidence-repeated"},
+		{name: "unasked, older than the last", send: after(good, to(good.path, dated(time.Second))), want: "204 evidence-repeated"},
+	}
+}
+
+// lenient has endpoints that are less strict, and are strict all the same.
+func lenient(s *stage) []trial {
+	response := must(teep.Encode(s.numbering, &teep.QueryResponse{Token: s.polled.Token}))
+	one := func(name, want, path string, key *virtualDevice, change func(*frame)) trial {
+		f := newFrame(key.key, response)
+		change(&f)
+		return trial{name: name, want: want, send: to(path, f.encode()), still: s.poll}
+	}
+	own, crossed := cosekit.LegacyES256, cosekit.LegacyEdDSA
+	if s.algorithm == cosekit.Ed25519 {
+		own, crossed = crossed, own
+	}
+	return []trial{
+		one("a legacy alg of another kind of key, where legacy is allowed", "204 algorithm", atLegacy, s.alice, func(f *frame) { f.protected = pairs(labelAlg, crossed) }),
+		one("a legacy alg and a spoiled signature, where legacy is allowed", "204 signature", atLegacy, s.alice, func(f *frame) {
+			f.protected, f.signature = pairs(labelAlg, own), func(sig []byte) any { return spoiled(sig) }
+		}),
+		one("a legacy alg and a token of another endpoint, where legacy is allowed", "204 token-foreign", atLegacy, s.alice, func(f *frame) { f.protected = pairs(labelAlg, own) }),
+		one("no kid and a key that is not tried", "204 key-missing", atTry, s.bob, func(f *frame) { f.unprotected = pairs() }),
+		one("no kid and a stranger's key, where keys are tried", "204 key-missing", atTry, s.stranger, func(f *frame) { f.unprotected = pairs() }),
+		one("no kid and a token of another endpoint, where keys are tried", "204 token-foreign", atTry, s.alice, func(f *frame) { f.unprotected = pairs() }),
 	}
 }
 

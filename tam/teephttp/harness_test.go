@@ -37,6 +37,7 @@ func must[T any](v T, err error) T {
 type cast struct {
 	tam       tam.Signers
 	attester  cosekit.Signer // what all genuine devices attest with
+	factory   cosekit.Signer // another attestation key that the TAM trusts
 	publisher cosekit.Signer
 }
 
@@ -47,6 +48,7 @@ func newCast() *cast {
 			Ed25519: must(cosekit.GenerateSigner(cosekit.Ed25519)),
 		},
 		attester:  must(cosekit.GenerateSigner(cosekit.ESP256)),
+		factory:   must(cosekit.GenerateSigner(cosekit.ESP256)),
 		publisher: must(cosekit.GenerateSigner(cosekit.Ed25519)),
 	}
 }
@@ -79,9 +81,9 @@ type replica struct {
 }
 
 // startReplica opens the database and starts a TAM on it. stop ends both.
-func startReplica(ctx context.Context, path string, c *cast, now time.Time, endpoints []*tam.Endpoint) *replica {
+func startReplica(ctx context.Context, path string, o store.Options, c *cast, now time.Time, endpoints []*tam.Endpoint) *replica {
 	r := &replica{clock: &testClock{now: now}}
-	r.store = must(store.OpenSQLite(ctx, path, store.Options{Readers: 2}))
+	r.store = must(store.OpenSQLite(ctx, path, o))
 	r.tam = must(tam.New(ctx, tam.Config{
 		Store:    r.store,
 		Verifier: local.New(attestationKeys{r.store}, local.Options{Clock: r.clock.Now}),
@@ -289,11 +291,12 @@ func (c *cast) publish(ctx context.Context, r *replica, component string, image 
 	return m
 }
 
-// trust registers the attestation key and the publisher.
+// trust registers the attestation keys and the publisher.
 func (c *cast) trust(ctx context.Context, r *replica) {
 	r.update(ctx, func(tx tam.Tx) error {
 		return errors.Join(
 			tx.AddAnchor(anchor.Anchor{Key: c.attester.PublicKey(), Title: "factory", Purposes: []anchor.Purpose{anchor.Attester}}),
+			tx.AddAnchor(anchor.Anchor{Key: c.factory.PublicKey(), Title: "another factory", Purposes: []anchor.Purpose{anchor.Attester}}),
 			tx.AddAnchor(anchor.Anchor{Key: c.publisher.PublicKey(), Title: "publisher", Purposes: []anchor.Purpose{anchor.TCSigner}}))
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/store"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -45,15 +46,25 @@ const (
 	atChallenge = "/challenge" // asks everybody for evidence at once
 	atOther     = "/tan"       // as long as the first one
 	atNumbering = "/numbering" // speaks the other numbering
+	atLegacy    = "/legacy"    // takes ES256 and EdDSA
+	atTimestamp = "/timestamp" // takes evidence that nobody has asked for
+	atTry       = "/try"       // tries a key of alice's
 )
 
-func (v variant) endpoints() []*tam.Endpoint {
-	return []*tam.Endpoint{
-		{Path: atTAM, Numbering: v.numbering, Debug: true},
-		{Path: atChallenge, Numbering: v.numbering, Debug: true, FirstContact: tam.ChallengeFirst},
-		{Path: atOther, Numbering: v.numbering, Debug: true},
-		{Path: atNumbering, Numbering: v.other(), Debug: true},
+func (s *stage) endpoints(n teep.Numbering) []*tam.Endpoint {
+	other := teep.PreIANA
+	if n == other {
+		other = teep.IANA
 	}
+	list := []*tam.Endpoint{
+		{Path: atTAM}, {Path: atChallenge, FirstContact: tam.ChallengeFirst}, {Path: atOther},
+		{Path: atLegacy, LegacyAlgorithms: true}, {Path: atTimestamp, Freshness: teep.FreshnessTimestamp},
+		{Path: atTry, TryKeys: []cosekit.Thumbprint{s.alice.thumbprint()}},
+	}
+	for _, e := range list {
+		e.Numbering, e.Debug = n, true
+	}
+	return append(list, &tam.Endpoint{Path: atNumbering, Numbering: other, Debug: true})
 }
 
 // stage is a TAM in the middle of things: devices are enrolled, tokens, challenges
@@ -114,15 +125,18 @@ func (s *stage) message(name, path string, by *virtualDevice, m teep.Message, wa
 
 const component = "app/one"
 
+// oneReader saves connections, which cost more here than all that is read.
+var oneReader = store.Options{Readers: 1}
+
 func setStage(t *testing.T, v variant) *stage {
 	s := &stage{variant: v, cast: newCast(), at: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
-	path := filepath.Join(t.TempDir(), "tam.db")
-	ctx := t.Context()
-	r := startReplica(ctx, path, s.cast, s.at, v.endpoints())
-	s.trust(ctx, r)
-	s.manifest = s.publish(ctx, r, component, []byte("image"))
 	device := func(name string) *virtualDevice { return s.device(name, v.numbering, v.algorithm) }
 	s.alice, s.bob, s.carol, s.dora, s.stranger = device("alice"), device("bob"), device("carol"), device("dora"), device("stranger")
+	path := filepath.Join(t.TempDir(), "tam.db")
+	ctx := t.Context()
+	r := startReplica(ctx, path, oneReader, s.cast, s.at, s.endpoints(s.numbering))
+	s.trust(ctx, r)
+	s.manifest = s.publish(ctx, r, component, []byte("image"))
 	s.stranger.attester = s.stranger.key
 	s.alice.holds["app/tool"] = suit.SumSHA256([]byte("tool"))
 	updates := map[*virtualDevice]*teep.Update{s.bob: nil, s.carol: nil}
@@ -205,7 +219,7 @@ func (s *stage) scene(t *testing.T) *scene {
 // replica returns the nth TAM over the same database, and starts it where needed.
 func (sc *scene) replica(n int) *replica {
 	for len(sc.replicas) <= n {
-		sc.replicas = append(sc.replicas, startReplica(sc.t.Context(), sc.path, sc.cast, sc.at, sc.endpoints()))
+		sc.replicas = append(sc.replicas, startReplica(sc.t.Context(), sc.path, oneReader, sc.cast, sc.at, sc.endpoints(sc.numbering)))
 	}
 	return sc.replicas[n]
 }
