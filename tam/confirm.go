@@ -3,6 +3,7 @@ package tam
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
@@ -13,20 +14,22 @@ import (
 // confirm holds the attester's measurements against what was offered: a component
 // is confirmed when every target of its manifest was measured with the digest that
 // the manifest gives it, whether or not the agent has claimed so. A claim that
-// the measurements do not bear out stays a claim, and says why.
-func (s *session) confirm(measured []suit.PropertyClaims) error {
+// the measurements do not bear out stays a claim, and says why; one that they
+// contradict has failed, as has what was confirmed and is not measured any longer.
+// issued is the latest time of which the evidence is known to be younger.
+func (s *session) confirm(measured []suit.PropertyClaims, issued time.Time) error {
 	if err := s.readStatuses(); err != nil {
 		return err
 	}
-	digests := make(map[string]suit.Digest, len(measured))
+	s.measured = make(map[string]suit.Digest, len(measured))
 	for _, m := range measured {
 		if m.ImageDigest != nil {
-			digests[m.Component.Key()] = *m.ImageDigest
+			s.measured[m.Component.Key()] = *m.ImageDigest
 		}
 	}
 	for i := range s.statuses {
 		status := &s.statuses[i]
-		if status.State == devices.Confirmed || status.State == devices.Removed {
+		if status.State == devices.Removed {
 			continue
 		}
 		manifest, err := s.tx.Manifest(status.Manifest)
@@ -37,9 +40,9 @@ func (s *session) confirm(measured []suit.PropertyClaims) error {
 			return err
 		}
 		if status.State.Removal() {
-			err = s.confirmRemoval(status, manifest, s.remains(manifest, digests))
+			err = s.confirmRemoval(status, manifest, s.remains(manifest))
 		} else {
-			err = s.confirmStatus(status, manifest, unproven(manifest, digests))
+			err = s.confirmStatus(status, manifest, issued)
 		}
 		if err != nil {
 			return err
@@ -48,38 +51,109 @@ func (s *session) confirm(measured []suit.PropertyClaims) error {
 	return nil
 }
 
-func (s *session) confirmStatus(status *devices.ComponentStatus, m Manifest, doubt string) error {
-	if doubt != "" {
-		if status.State != devices.Claimed || status.Reason == doubt {
-			return nil
-		}
-		status.Reason = doubt
-		return s.tx.PutComponentStatus(*status)
+func (s *session) confirmStatus(status *devices.ComponentStatus, m Manifest, issued time.Time) error {
+	doubt := s.unproven(m)
+	switch {
+	case doubt == nil && status.State == devices.Confirmed:
+		return nil
+	case doubt == nil:
+		status.State, status.Since = devices.Confirmed, s.now
+		status.Reason, status.Attempts, status.RetryAfter = "", 0, time.Time{}
+		return s.putMeasured(*status, m, audit.ComponentConfirmed)
 	}
-	status.State, status.Since = devices.Confirmed, s.now
-	status.Reason, status.Attempts, status.RetryAfter = "", 0, time.Time{}
-	if err := s.tx.PutComponentStatus(*status); err != nil {
+	contradicted, err := s.contradicted(*status, doubt, issued)
+	if err != nil {
 		return err
 	}
-	event := s.event(audit.ComponentConfirmed, s.device.ID)
+	switch {
+	case contradicted:
+		status.State, status.Since, status.Reason = devices.Failed, s.now, doubt.words
+		status.RetryAfter = s.now.Add(s.t.cfg.Policy.backOff(status.Attempts))
+		return s.putMeasured(*status, m, audit.ComponentContradicted)
+	case status.State == devices.Claimed && status.Reason != doubt.words:
+		status.Reason = doubt.words
+		return s.tx.PutComponentStatus(*status)
+	}
+	return nil
+}
+
+// contradicted reports whether a doubt ends a claim or a confirmation. Evidence that
+// may be older than either does not, nor does what another manifest has to answer
+// for that was offered for the same target since.
+func (s *session) contradicted(status devices.ComponentStatus, doubt *doubt, issued time.Time) (bool, error) {
+	switch {
+	case !status.Since.Before(issued):
+		return false, nil
+	case status.State == devices.Claimed && doubt.contrary:
+	case status.State == devices.Confirmed:
+	default:
+		return false, nil
+	}
+	for _, other := range s.statuses {
+		if other.State.Removal() || other.State == devices.Failed || !other.Since.After(status.Since) {
+			continue
+		}
+		m, err := s.tx.Manifest(other.Manifest)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(m.Targets, func(t Target) bool { return t.Component.Equal(doubt.component) }) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// putMeasured keeps what the attester's word has made of a component.
+func (s *session) putMeasured(status devices.ComponentStatus, m Manifest, action audit.Action) error {
+	if err := s.tx.PutComponentStatus(status); err != nil {
+		return err
+	}
+	event := s.event(action, s.device.ID)
 	event.Details = manifestDetails(m)
+	if status.Reason != "" {
+		event.Details["detail"] = status.Reason
+	}
 	return s.tx.AppendEvent(event)
 }
 
-// unproven says what the measurements lack to show that the manifest is installed;
-// empty for nothing.
-func unproven(m Manifest, measured map[string]suit.Digest) string {
+// doubt is what measurements lack to show that a manifest is installed.
+type doubt struct {
+	component suit.ComponentID // the target in question
+	words     string
+	contrary  bool // it was measured, as something else
+}
+
+// unproven returns nil where the measurements show that the manifest is installed.
+func (s *session) unproven(m Manifest) *doubt {
 	if len(m.Targets) == 0 {
-		return "the manifest has no target that could be measured"
+		return &doubt{words: "the manifest has no target that could be measured"}
 	}
+	var missing *doubt
 	for _, target := range m.Targets {
-		digest, ok := measured[target.Component.Key()]
+		digest, ok := s.measured[target.Component.Key()]
 		switch {
-		case !ok:
-			return fmt.Sprintf("%s was not measured", target.Component)
-		case !digest.Equal(target.ImageDigest):
-			return fmt.Sprintf("%s was measured as %s, the manifest has %s", target.Component, digest, target.ImageDigest)
+		case !ok && missing == nil:
+			missing = &doubt{target.Component, fmt.Sprintf("%s was not measured", target.Component), false}
+		case ok && !digest.Equal(target.ImageDigest):
+			words := fmt.Sprintf("%s was measured as %s, the manifest has %s", target.Component, digest, target.ImageDigest)
+			return &doubt{target.Component, words, true}
 		}
 	}
-	return ""
+	return missing
+}
+
+// holdings are the inventory as far as the attester's word, where this session has
+// it, does not contradict the agent's.
+func (s *session) holdings() []devices.InventoryItem {
+	held := slices.Clone(s.inventory)
+	for i := range held {
+		if digest, ok := s.measured[held[i].Component.Key()]; ok {
+			held[i].Digest = digest
+		}
+	}
+	return held
 }

@@ -227,9 +227,13 @@ func (l *lookout) obstacle(m Manifest) (string, error) {
 
 // installed reports whether the device holds what the manifest installs: by the
 // digest of the manifest or those of all its targets, or, where the agent lists
-// the targets without digests, by its word. A target with another digest is a no.
+// the targets without digests, by its word. A target with another digest is a no, and
+// what has failed, by the measurements perhaps, is not there because the agent lists it.
 func (l *lookout) installed(m Manifest) bool {
 	status := l.statuses[m.Component.Key()]
+	if status.Manifest.Equal(m.Digest) && status.State == devices.Failed {
+		return false
+	}
 	claimed := status.Manifest.Equal(m.Digest) && (status.State == devices.Claimed || status.State == devices.Confirmed)
 	shown := len(m.Targets) > 0
 	for _, target := range m.Targets {

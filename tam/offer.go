@@ -14,7 +14,7 @@ import (
 // (draft-ietf-teep-protocol-26 section 4.4).
 func (t *TAM) offer(s *session, m *teep.QueryResponse) (outcome, error) {
 	plan, err := t.cfg.Planner.Plan(s.tx, PlanInput{
-		Device: s.device, Agent: s.agent, Inventory: s.inventory,
+		Device: s.device, Agent: s.agent, Inventory: s.holdings(),
 		Requested: m.RequestedTCs, Unneeded: m.UnneededManifests, Now: s.now,
 	})
 	if err != nil {

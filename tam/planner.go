@@ -19,8 +19,10 @@ type Planner interface {
 
 // PlanInput is what a session knows about the device; the rest is read.
 type PlanInput struct {
-	Device    devices.Device
-	Agent     devices.Agent
+	Device devices.Device
+	Agent  devices.Agent
+	// Inventory is what the agent lists, with the digests that the attester measured
+	// where the session has its word.
 	Inventory []devices.InventoryItem
 	Requested []teep.RequestedTC
 	// Unneeded are the manifests that the agent wants unlinked, by manifest component id.

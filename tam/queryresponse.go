@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -92,6 +93,8 @@ type session struct {
 	// issued is the iat of evidence that came for its timestamp, zero for none.
 	issued   time.Time
 	statuses []devices.ComponentStatus
+	// measured are the attester's digests by component; nil without accepted evidence.
+	measured map[string]suit.Digest
 }
 
 // spend begins the transaction of a registered agent's answer: agent and device as

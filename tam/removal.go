@@ -113,9 +113,9 @@ func (s *session) confirmRemoval(status *devices.ComponentStatus, m Manifest, re
 }
 
 // remains says what of a manifest the device still has; empty for nothing.
-func (s *session) remains(m Manifest, measured map[string]suit.Digest) string {
+func (s *session) remains(m Manifest) string {
 	for _, c := range m.touches() {
-		if _, ok := measured[c.Key()]; ok {
+		if _, ok := s.measured[c.Key()]; ok {
 			return c.String() + " is still measured"
 		}
 		if slices.ContainsFunc(s.inventory, func(i devices.InventoryItem) bool { return i.Component.Equal(c) }) {

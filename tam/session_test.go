@@ -111,28 +111,6 @@ func TestOldAttestationIsRenewed(t *testing.T) {
 	expect(t, "poll after that", d.poll(), "token, end nothing-to-do")
 }
 
-func TestAttesterOverrulesTheAgent(t *testing.T) {
-	w := newWorld(t)
-	w.publish("app/hello", 1, "image")
-	d := w.device(cosekit.ESP256).enrol()
-	d.require("app/hello")
-	w.now.add(time.Second)
-	expect(t, "update", d.poll(), "token, update, end")
-	w.now.add(time.Second)
-
-	d.lies = map[string]digest{"app/hello": sum("something else")}
-	expect(t, "session with another measurement", d.poll(), "token, challenge, end nothing-to-do")
-	expect(t, "state", d.status("app/hello").State, devices.Claimed)
-	expectContains(t, "reason", d.status("app/hello").Reason, "was measured as")
-	expect(t, "no further challenge for the same claim", d.poll(), "token, end nothing-to-do")
-
-	w.now.add(tam.Defaults().AttestationMaxAge)
-	d.lies = nil
-	expect(t, "session with the true measurement", d.poll(), "token, challenge, end nothing-to-do")
-	expect(t, "state", d.status("app/hello").State, devices.Confirmed)
-	expect(t, "reason", d.status("app/hello").Reason, "")
-}
-
 // The Success was lost, the evidence was not.
 func TestMeasurementConfirmsWithoutSuccess(t *testing.T) {
 	w := newWorld(t)
