@@ -44,7 +44,8 @@ func TestLegacyAlgorithmsWhereAllowed(t *testing.T) {
 			w.ep.LegacyAlgorithms, w.ep.FirstRequest = true, name
 			w.publish("app/hello", 1, "image")
 			d := w.device(alg)
-			d.key = cosekit.UnderLegacyName(d.key)
+			plain := d.key
+			d.key = cosekit.UnderLegacyName(plain)
 			d.enrol()
 			expect(t, "algorithm on record", d.agent().Algorithm, name)
 			d.require("app/hello")
@@ -53,6 +54,12 @@ func TestLegacyAlgorithmsWhereAllowed(t *testing.T) {
 			w.now.add(time.Second)
 			expect(t, "confirmation", d.poll(), "token, challenge, end nothing-to-do")
 
+			old := d.key
+			d.key = plain
+			w.ep.FirstRequest = alg
+			expect(t, "poll under the other name", d.poll(), "token, end nothing-to-do")
+			expect(t, "algorithm on record", d.agent().Algorithm, alg)
+			d.key = old
 			w.ep.LegacyAlgorithms = false
 			expect(t, "where it is not allowed", w.process(d.seal(&teep.QueryResponse{})).Reason, tam.ReasonAlgorithm)
 		})
@@ -251,8 +258,23 @@ func TestRepeatingBadReports(t *testing.T) {
 	send := func() tam.Reason {
 		return w.process(d.seal(&teep.QueryResponse{Token: d.connect().Token, SUITReports: [][]byte{{0xa0}}})).Reason
 	}
+	for range 3 {
+		expect(t, "reason", send(), tam.ReasonReportMalformed)
+	}
+	expect(t, "a good poll between", d.poll(), "token, end nothing-to-do")
 	for range 4 {
 		expect(t, "reason", send(), tam.ReasonReportMalformed)
 	}
 	expect(t, "the fifth", send(), tam.ReasonAgentRepeating)
+}
+
+// Evidence in a format that the verifier does not read gets no better later.
+func TestEvidenceInAnotherFormat(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(cosekit.ESP256).enrol()
+	evidence := d.evidence(w.challengeFor(d))
+	evidence.Format = "application/psa-attestation-token"
+	answer := w.process(d.seal(&teep.QueryResponse{Attestation: evidence}))
+	expect(t, "reason", answer.Reason, tam.ReasonEvidenceFormat)
+	expect(t, "code", d.open(answer.Body).(*teep.Update).ErrCode, teep.PermanentError)
 }

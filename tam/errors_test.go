@@ -130,3 +130,14 @@ func TestAgentWithoutClock(t *testing.T) {
 	expect(t, "then a nonce", q.Challenge != nil && q.FreshnessMechanisms[0] == teep.FreshnessNonce, true)
 	expect(t, "its evidence", d.respond(q).Reason, tam.ReasonNothingToDo)
 }
+
+// An agent that refuses extensions has none on record.
+func TestUnsupportedExtension(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(cosekit.ESP256).enrol()
+	agent := d.agent()
+	agent.Extensions = []uint32{7}
+	w.update(func(tx tam.Tx) error { return tx.PutAgent(agent) })
+	w.process(d.seal(&teep.Error{Token: d.connect().Token, Code: teep.UnsupportedExtension}))
+	expect(t, "extensions", len(d.agent().Extensions), 0)
+}

@@ -20,7 +20,7 @@ func (s *session) putRemoving(m Manifest) error {
 	if old, ok := s.status(m.Component.Key()); ok {
 		// What was installed here is more than what is the newest now.
 		next.Manifest, next.Sequence = old.Manifest, old.Sequence
-		if old.State.Removal() && old.State != devices.Removed {
+		if old.State.Removal() { // Removed has none
 			next.Attempts = old.Attempts + 1
 		}
 		if old.State == devices.Removing {

@@ -186,7 +186,8 @@ func TestRemovalWithoutSuccess(t *testing.T) {
 	u := d.open(d.respond(d.connect()).Body).(*teep.Update)
 	w.now.add(tam.Defaults().AttestationMaxAge)
 	q := d.open(d.respond(d.connect()).Body).(*teep.QueryRequest)
-	d.respond(q, func(c *attest.Claims) { c.Measurements = nil })
+	answer := d.respond(q, func(c *attest.Claims) { c.Measurements = nil })
+	expect(t, "accepted", answer.Reason == "" && answer.Body != nil, true)
 	expect(t, "listed", d.status("app/hello").State, devices.Removing)
 	d.install(u)
 	w.now.add(tam.Defaults().AttestationMaxAge)
@@ -211,6 +212,27 @@ func TestLateAnswersAndRemovals(t *testing.T) {
 	expect(t, "offered again", len(d.open(d.respond(d.connect()).Body).(*teep.Update).Manifests), 1)
 	expect(t, "late answer to the removal", w.process(d.seal(&teep.Success{Token: unlink.Token})).Reason, "")
 	expect(t, "state", d.status("app/hello").State, devices.Offered)
+}
+
+// What is unlinked is what was installed, not what is the newest.
+func TestRemovalNamesWhatWasInstalled(t *testing.T) {
+	w, d := holding(t)
+	w.publish("app/hello", 2, "next")
+	d.orderRemoval("app/hello")
+	d.respond(d.connect())
+	expect(t, "sequence", d.status("app/hello").Sequence, 1)
+}
+
+// Failed removals do not count against an installation.
+func TestOffersAfterFailedRemovals(t *testing.T) {
+	w, d := holding(t)
+	status := d.status("app/hello")
+	status.State, status.Attempts = devices.RemovalFailed, 9
+	w.update(func(tx tam.Tx) error { return tx.PutComponentStatus(status) })
+	delete(d.installed, "app/hello")
+	d.require("app/hello")
+	d.respond(d.connect())
+	expect(t, "attempts", d.status("app/hello").Attempts, 1)
 }
 
 func TestEnvelopeWithoutPayload(t *testing.T) {
