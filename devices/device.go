@@ -63,6 +63,9 @@ type Agent struct {
 	// HoldUntil is the end of a back-off, HoldReason what caused it.
 	HoldUntil  time.Time
 	HoldReason string
+	// Noted is when what an agent can repeat was last written to the record, by its
+	// reason. It is short: what is older than an hour is dropped from it.
+	Noted map[string]time.Time
 }
 
 // InventoryItem is what a device last said, under a valid signature, to hold.

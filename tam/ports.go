@@ -69,6 +69,8 @@ type DeviceReader interface {
 	DeviceByUEID(ueid []byte) (devices.Device, error)
 	// Devices lists by ascending id; an empty state means all.
 	Devices(state devices.State, page Page) ([]devices.Device, error)
+	// DeviceAttestedBy returns the first device by id whose attestation key it is.
+	DeviceAttestedBy(key cosekit.Thumbprint) (devices.Device, error)
 	Agent(key cosekit.Thumbprint) (devices.Agent, error)
 	AgentsOf(id devices.ID) ([]devices.Agent, error)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -14,6 +15,7 @@ const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwve
 var (
 	selectDevice         = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id = ?`)
 	selectDeviceByUEID   = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE ueid = ?`)
+	selectDeviceAttested = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE attestation_key = ? ORDER BY id LIMIT 1`)
 	selectDevices        = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id > ? ORDER BY id LIMIT ?`)
 	selectDevicesByState = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE state = ? AND id > ? ORDER BY id LIMIT ?`)
 	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -47,6 +49,11 @@ func (s snapshot) DeviceByUEID(ueid []byte) (devices.Device, error) {
 	return d, about(err, "device with ueid %x", ueid)
 }
 
+func (s snapshot) DeviceAttestedBy(key cosekit.Thumbprint) (devices.Device, error) {
+	d, err := one(s.transaction, selectDeviceAttested, scanDevice, key[:])
+	return d, about(err, "device with attestation key %s", key)
+}
+
 func (s snapshot) Devices(state devices.State, page tam.Page) ([]devices.Device, error) {
 	if err := checkLimit(page.Limit); err != nil {
 		return nil, about(err, "devices")
@@ -70,20 +77,20 @@ func (u update) PutDevice(d devices.Device) error {
 }
 
 const agentColumns = `device, cose_key, numbering, algorithm, report_key, extensions, created_at, last_seen, attested_at, evidence_at,
-	repeats, hold_until, hold_reason`
+	repeats, hold_until, hold_reason, noted`
 
 var (
 	selectAgent   = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE key = ?`)
 	selectAgentOf = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE device = ? ORDER BY key`)
-	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET device = excluded.device, cose_key = excluded.cose_key,
 			numbering = excluded.numbering, algorithm = excluded.algorithm, report_key = excluded.report_key, extensions = excluded.extensions,
 			created_at = excluded.created_at, last_seen = excluded.last_seen, attested_at = excluded.attested_at,
 			evidence_at = excluded.evidence_at, repeats = excluded.repeats,
-			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason`)
+			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason, noted = excluded.noted`)
 	// A session writes its agent back: the index over device is left alone then.
 	updateAgent = prepare(`UPDATE agents SET numbering = ?, algorithm = ?, report_key = ?, extensions = ?, created_at = ?, last_seen = ?,
-		attested_at = ?, evidence_at = ?, repeats = ?, hold_until = ?, hold_reason = ? WHERE key = ? AND device = ?`)
+		attested_at = ?, evidence_at = ?, repeats = ?, hold_until = ?, hold_reason = ?, noted = ? WHERE key = ? AND device = ?`)
 	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
 )
 
@@ -102,6 +109,16 @@ func scanAgent(r *row) (devices.Agent, error) {
 	}
 	a.CreatedAt, a.LastSeen, a.AttestedAt, a.EvidenceAt = timeOf(r.int()), timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
 	a.Repeats, a.HoldUntil, a.HoldReason = int(r.int()), timeOf(r.int()), r.text()
+	var noted map[string]int64
+	if err := decode("noted", r.bytes(), &noted); err != nil {
+		return a, err
+	}
+	if noted != nil {
+		a.Noted = make(map[string]time.Time, len(noted))
+	}
+	for reason, at := range noted {
+		a.Noted[reason] = timeOf(at)
+	}
 	return a, nil
 }
 
@@ -124,14 +141,29 @@ func (u update) PutAgent(a devices.Agent) error {
 	if err != nil {
 		return about(err, "extensions of agent %s", key)
 	}
+	noted, err := notedOrNull(a.Noted)
+	if err != nil {
+		return about(err, "what is noted of agent %s", key)
+	}
 	known, err := u.exec(updateAgent, int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
 		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt),
-		a.Repeats, micros(a.HoldUntil), a.HoldReason, key[:], string(a.Device))
+		a.Repeats, micros(a.HoldUntil), a.HoldReason, noted, key[:], string(a.Device))
 	if err == nil && known == 0 {
 		_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
-			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt), a.Repeats, micros(a.HoldUntil), a.HoldReason)
+			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt), a.Repeats, micros(a.HoldUntil), a.HoldReason, noted)
 	}
 	return about(err, "agent %s of device %s", key, a.Device)
+}
+
+func notedOrNull(noted map[string]time.Time) ([]byte, error) {
+	if len(noted) == 0 {
+		return nil, nil
+	}
+	at := make(map[string]int64, len(noted))
+	for reason, t := range noted {
+		at[reason] = micros(t)
+	}
+	return encode(at)
 }
 
 func (u update) DeleteAgent(key cosekit.Thumbprint) error {

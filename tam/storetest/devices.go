@@ -3,8 +3,10 @@ package storetest
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
@@ -17,6 +19,15 @@ func (s suite) devices() {
 		byUEID, err2 := r.DeviceByUEID(want.UEID)
 		s.same("DeviceByUEID", deviceText(byUEID), deviceText(want))
 		return errors.Join(err, err2)
+	})
+
+	second := device(3)
+	second.AttestationKey = want.AttestationKey
+	s.update(func(tx tam.Tx) error { return tx.PutDevice(second) })
+	s.view(func(r tam.Reader) error {
+		got, err := r.DeviceAttestedBy(want.AttestationKey)
+		s.same("DeviceAttestedBy", deviceText(got), deviceText(want))
+		return err
 	})
 
 	former := want.UEID
@@ -32,11 +43,13 @@ func (s suite) devices() {
 		"unknown device":       func(r tam.Reader) error { _, err := r.Device("nobody"); return err },
 		"former ueid":          func(r tam.Reader) error { _, err := r.DeviceByUEID(former); return err },
 		"device without ueid":  func(r tam.Reader) error { _, err := r.DeviceByUEID(nil); return err },
+		"another key's":        func(r tam.Reader) error { _, err := r.DeviceAttestedBy(publicKey(1).Thumbprint()); return err },
+		"device without a key": func(r tam.Reader) error { _, err := r.DeviceAttestedBy(cosekit.Thumbprint{}); return err },
 		"device without an id": func(r tam.Reader) error { _, err := r.Device(""); return err },
 	})
 
 	s.refused("the ueid of another device", tam.ErrExists, func(tx tam.Tx) error {
-		d := device(3)
+		d := device(4)
 		d.UEID = want.UEID
 		return tx.PutDevice(d)
 	})
@@ -103,11 +116,11 @@ func (s suite) badLimits(what string, list func(tam.Reader, int) error) {
 
 func (s suite) agents() {
 	one, other := agent(1, 1), agent(1, 2)
-	other.ReportKey, other.Extensions = nil, nil
+	other.ReportKey, other.Extensions, other.Noted = nil, nil, nil
 	s.update(func(tx tam.Tx) error {
 		return errors.Join(tx.PutDevice(device(1)), tx.PutDevice(device(2)), tx.PutAgent(one), tx.PutAgent(other), tx.PutAgent(agent(2, 3)))
 	})
-	one.LastSeen, one.HoldReason = at(90), ""
+	one.LastSeen, one.HoldReason, one.Noted = at(90), "", map[string]time.Time{"device-rejected": at(90)}
 	s.update(func(tx tam.Tx) error { return tx.PutAgent(one) })
 	s.view(func(r tam.Reader) error {
 		for _, want := range []devices.Agent{one, other} {

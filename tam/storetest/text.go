@@ -48,9 +48,17 @@ func deviceText(d devices.Device) string {
 }
 
 func agentText(a devices.Agent) string {
-	return fmt.Sprintf("agent %s of %s numbering %d algorithm %d report key %s extensions %d created %s seen %s attested %s evidence %s repeats %d hold %s %q",
+	return fmt.Sprintf("agent %s of %s numbering %d algorithm %d report key %s extensions %d created %s seen %s attested %s evidence %s repeats %d hold %s %q noted %s",
 		keyText(a.Key), a.Device, a.Numbering, a.Algorithm, keyText(a.ReportKey), a.Extensions,
-		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.EvidenceAt), a.Repeats, timeText(a.HoldUntil), a.HoldReason)
+		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.EvidenceAt), a.Repeats, timeText(a.HoldUntil), a.HoldReason, notedText(a.Noted))
+}
+
+func notedText(noted map[string]time.Time) string {
+	var b strings.Builder
+	for _, reason := range slices.Sorted(maps.Keys(noted)) {
+		fmt.Fprintf(&b, "%q %s ", reason, timeText(noted[reason]))
+	}
+	return b.String()
 }
 
 func itemText(i devices.InventoryItem) string {
