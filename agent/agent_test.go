@@ -119,6 +119,7 @@ type release struct {
 	image     string
 	signer    cosekit.Signer
 	class     string // "lamp" where empty
+	uri       string // of the manifest
 	spoil     func(payloads map[string][]byte)
 }
 
@@ -137,6 +138,7 @@ func (w *world) envelope(r release) []byte {
 	if r.spoil != nil {
 		r.spoil(payloads)
 	}
+	m.ReferenceURI = r.uri
 	e, err := suit.NewEnvelope(m, payloads)
 	if err != nil {
 		w.t.Fatal(err)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/tee"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -270,5 +273,33 @@ func TestUpdateThatCannotBeRemembered(t *testing.T) {
 	w.mustError(w.seal(u, w.tam), teep.TemporaryError, agent.ErrRefused)
 	if w.tree() != before {
 		t.Error("a manifest was processed all the same")
+	}
+}
+
+// TestNoRoomInTheEvidence: the device stays able to attest itself, and says why it
+// takes no more.
+func TestNoRoomInTheEvidence(t *testing.T) {
+	w := newWorld(t)
+	var releases []release
+	for i := range 20 {
+		releases = append(releases, release{
+			component: fmt.Sprintf("app/%d", i), sequence: 1, image: "x", signer: w.publisher, uri: strings.Repeat("u", suit.MaxURILength),
+		})
+	}
+	refusal := w.mustError(w.seal(w.update(releases...), w.tam), teep.ManifestProcessingFailed, tee.ErrFull)
+	if !strings.Contains(refusal.ErrMsg, "no room in the evidence, unlink something first") {
+		t.Errorf("err-msg %q", refusal.ErrMsg)
+	}
+	failed := 0
+	for _, r := range w.reports(refusal.SUITReports) {
+		if !r.Succeeded() {
+			failed++
+		}
+	}
+	if n := len(w.store.Manifests()); failed == 0 || n != len(releases)-failed {
+		t.Errorf("%d manifests are installed, %d of %d have failed", n, failed, len(releases))
+	}
+	if r := must[*teep.QueryResponse](w, query(teep.ItemAttestation|teep.ItemTrustedComponents)); r.Attestation == nil {
+		t.Error("no evidence")
 	}
 }

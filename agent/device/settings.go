@@ -102,8 +102,8 @@ func (i Identity) check() error {
 		return errors.New("device.oemid: missing")
 	case len(i.Model) == 0 || len(i.Model) > 32:
 		return fmt.Errorf("device.model: %d bytes, want 1 to 32", len(i.Model))
-	case i.HWVersion == "":
-		return errors.New("device.hwversion: missing")
+	case len(i.HWVersion) == 0 || len(i.HWVersion) > 64:
+		return fmt.Errorf("device.hwversion: %d bytes, want 1 to 64", len(i.HWVersion))
 	}
 	return nil
 }

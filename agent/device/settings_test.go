@@ -87,6 +87,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"pen:32473", "32473", "oemid"},
 		{"model: lamp", "model: " + strings.Repeat("x", 33), "model"},
 		{`hwversion: "1"`, `hwversion: ""`, "hwversion"},
+		{`hwversion: "1"`, "hwversion: " + strings.Repeat("9", 65), "hwversion"},
 		{"device:", "poll: {interval: 10ms}\ndevice:", "poll.interval"},
 		{"device:", "poll: {jitter: -1s}\ndevice:", "poll.jitter"},
 		{"device:", "poll: {timeout: 0s}\ndevice:", "poll.timeout"},

@@ -39,6 +39,16 @@ func (a *Attester) Evidence(ctx context.Context, challenge []byte, key *cosekit.
 	claims.Nonce = challenge
 	claims.Confirmation = attest.Confirmation{Key: key}
 	claims.IssuedAt = a.clock()
+	m.describe(&claims)
+	token, err := attest.SignEAT(&claims, a.key)
+	if err != nil {
+		return nil, err
+	}
+	return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: token}, nil
+}
+
+// describe fills the claims that say what is installed.
+func (m measurement) describe(claims *attest.Claims) {
 	claims.Manifests = []attest.ManifestRef{} // sent also where nothing is installed
 	for _, one := range m.manifests {
 		ref := attest.ManifestRef{URI: one.manifest.ReferenceURI, Digest: one.digest}
@@ -47,11 +57,6 @@ func (a *Attester) Evidence(ctx context.Context, challenge []byte, key *cosekit.
 			claims.Measurements = append(claims.Measurements, attest.Measurement{Manifest: ref, Components: components})
 		}
 	}
-	token, err := attest.SignEAT(&claims, a.key)
-	if err != nil {
-		return nil, err
-	}
-	return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: token}, nil
 }
 
 func (m measurement) installedBy(manifest suit.ComponentID) []suit.PropertyClaims {

@@ -92,9 +92,13 @@ func TestOpenSweepsLeftoversOnly(t *testing.T) {
 func TestComponentIDsNeverNameFiles(t *testing.T) {
 	outer := t.TempDir()
 	s := openStore(t, filepath.Join(outer, "store"))
-	for i, id := range []suit.ComponentID{
+	envelope, err := manifest(t, component(t, "app"), 1, []byte("x")).Envelope().Encode(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []suit.ComponentID{
 		{[]byte(".."), []byte(".."), []byte("etc"), []byte("passwd")},
-		{[]byte("/etc/passwd")}, {[]byte("a\x00b")}, {[]byte("index")}, {{}}, {[]byte(strings.Repeat("x", 900))},
+		{[]byte("/etc/passwd")}, {[]byte("a\x00b")}, {[]byte("index")}, {{}}, {[]byte(strings.Repeat("x", 500))},
 	} {
 		tx, err := s.Begin(t.Context())
 		if err != nil {
@@ -104,7 +108,7 @@ func TestComponentIDsNeverNameFiles(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", id, err)
 		}
-		in := processor.Installation{Manifest: id, Components: []suit.ComponentID{id}, Envelope: []byte{byte(i)}}
+		in := processor.Installation{Manifest: id, Components: []suit.ComponentID{id}, Envelope: envelope}
 		if err := errors.Join(w.Close(), tx.Commit(t.Context(), in)); err != nil {
 			t.Errorf("%q: %v", id, err)
 		}

@@ -23,7 +23,7 @@ const (
 
 // Bounds of the lists in the index, far under cosekit.MaxElements.
 const (
-	maxComponents = 1024
+	maxComponents = 512 // and as many manifests; evidence has no room for more
 	maxRequests   = 256
 	maxUpdates    = 256  // digests of recent Updates; the oldest is forgotten first
 	maxRetired    = 1024 // manifests that were uninstalled; the oldest is forgotten first

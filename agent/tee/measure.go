@@ -69,7 +69,7 @@ func (s *Store) Measure(ctx context.Context) ([]suit.PropertyClaims, error) {
 func (s *Store) measure(ctx context.Context) (measurement, error) {
 	for {
 		x := s.view()
-		m, err := s.measureIndex(ctx, x)
+		m, err := s.measureIndex(ctx, x, s.hash)
 		if errors.Is(err, fs.ErrNotExist) && s.movedOn(x) {
 			continue
 		}
@@ -77,10 +77,12 @@ func (s *Store) measure(ctx context.Context) (measurement, error) {
 	}
 }
 
-func (s *Store) measureIndex(ctx context.Context, x *index) (measurement, error) {
+type hash func(ctx context.Context, file string) (suit.Digest, uint64, error)
+
+func (s *Store) measureIndex(ctx context.Context, x *index, hash hash) (measurement, error) {
 	var m measurement
 	for _, c := range x.Components {
-		digest, size, err := s.hash(ctx, c.File)
+		digest, size, err := hash(ctx, c.File)
 		if err != nil {
 			return measurement{}, fmt.Errorf("component %s: %w", c.ID, err)
 		}

@@ -125,6 +125,9 @@ func (s *Store) change(edit func(next *index) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
+	if err := next.checkReadable(); err != nil {
+		return err
+	}
 	if err := s.writeIndex(next.encode()); err != nil {
 		return err
 	}
@@ -212,27 +215,15 @@ func (s *Store) movedOn(x *index) bool {
 // Identity implements processor.Host.
 func (s *Store) Identity() processor.Identity { return s.identity }
 
-// Bounds of a component identifier in this store.
-const (
-	maxSegments = 16
-	maxIDBytes  = 1024
-)
-
-// Supports implements processor.Host: any named component of reasonable length, as
-// long as there is room.
+// Supports implements processor.Host: any named component, as long as there is room.
+// The bounds are those that an id is read back with.
 func (s *Store) Supports(component suit.ComponentID) error {
 	if len(component) == 0 {
 		return errors.New("the empty component id names nothing in this store")
 	}
-	if len(component) > maxSegments {
-		return fmt.Errorf("component id of %d segments, at most %d", len(component), maxSegments)
-	}
-	size := 0
-	for _, segment := range component {
-		size += len(segment)
-	}
-	if size > maxIDBytes {
-		return fmt.Errorf("component id of %d bytes, at most %d", size, maxIDBytes)
+	if size := len(component.Key()); len(component) > suit.MaxComponentSegments || size > suit.MaxComponentSize {
+		return fmt.Errorf("component id of %d segments in %d bytes, at most %d in %d",
+			len(component), size, suit.MaxComponentSegments, suit.MaxComponentSize)
 	}
 	if x := s.view(); x.component(component) == nil && len(x.Components) == maxComponents {
 		return fmt.Errorf("%w: the store holds %d components", ErrFull, maxComponents)

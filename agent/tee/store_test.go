@@ -197,8 +197,8 @@ func TestSupports(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	for name, id := range map[string]suit.ComponentID{
 		"empty":             {},
-		"too many segments": make(suit.ComponentID, maxSegments+1),
-		"too long":          {make([]byte, maxIDBytes+1)},
+		"too many segments": make(suit.ComponentID, suit.MaxComponentSegments+1),
+		"too long":          {make([]byte, suit.MaxComponentSize)},
 	} {
 		if s.Supports(id) == nil {
 			t.Errorf("%s: supported", name)

@@ -123,7 +123,10 @@ func (t *transaction) Commit(ctx context.Context, in processor.Installation) err
 		if err := next.putManifest(manifestEntry{ID: in.Manifest, Sequence: in.Sequence, File: envelope}); err != nil {
 			return err
 		}
-		return t.record(next, in)
+		if err := t.record(next, in); err != nil {
+			return err
+		}
+		return t.store.checkEvidence(ctx, next)
 	})
 	switch {
 	case err == nil:
