@@ -32,6 +32,8 @@ var (
 	ErrExists = errors.New("the directory holds a device already")
 	// ErrNoDevice: there is none.
 	ErrNoDevice = errors.New("no device in this directory")
+	// ErrNotDirectory: the path names something else.
+	ErrNotDirectory = errors.New("not a directory")
 )
 
 // Setup is what a new device is made of.
@@ -59,6 +61,9 @@ func Create(dir string, setup Setup) error {
 	}
 	store, err := anchor.NewStore(setup.Anchors...)
 	if err != nil {
+		return err
+	}
+	if err := checkDir(dir); err != nil {
 		return err
 	}
 	for _, sub := range []string{keysDir, storeDir} {
@@ -93,6 +98,14 @@ func Create(dir string, setup Setup) error {
 		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkDir refuses a path that is there and no directory.
+func checkDir(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s: %w", path, ErrNotDirectory)
 	}
 	return nil
 }

@@ -73,6 +73,9 @@ func Read(dir string) (*Device, error) {
 }
 
 func load(dir string) (*Device, error) {
+	if err := checkDir(dir); err != nil {
+		return nil, err
+	}
 	data, err := os.ReadFile(filepath.Join(dir, settingsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoDevice)

@@ -100,7 +100,7 @@ func (p *program) defaultDir() string {
 	if dir := p.env["TEEP_AGENT_DIR"]; dir != "" {
 		return dir
 	}
-	return "teep-agent"
+	return "teep-device" // not the name of the program, which may lie beside it
 }
 
 // usageError is a fault of the command line.
@@ -141,6 +141,8 @@ func (p *program) hint(err error) string {
 	switch {
 	case errors.Is(err, device.ErrNoDevice):
 		return fmt.Sprintf("make one with: teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", p.dir)
+	case errors.Is(err, device.ErrNotDirectory):
+		return "choose another --dir: a device is a directory of several files"
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys"
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
