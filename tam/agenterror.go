@@ -106,6 +106,7 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 		if err != nil {
 			return err
 		}
+		held := s.agent.HoldActive(s.now)
 		out = outcome{reason: ReasonAgentError, detail: errorWords(m).Error()}
 		switch {
 		case m.Code == teep.AttestationRequired:
@@ -126,7 +127,8 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 		if m.Code == teep.UnsupportedExtension {
 			s.agent.Extensions = nil // there are none in what we send
 		}
-		if s.firstOfHour() {
+		holds := !held && s.agent.HoldActive(s.now)
+		if s.noteworthy(errorName(m.Code)) || holds {
 			event := s.event(audit.AgentError, s.device.ID)
 			event.Reason = m.Code.String()
 			event.Details = map[string]string{"detail": m.ErrMsg}
@@ -137,6 +139,15 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 		return s.finish()
 	})
 	return out, err
+}
+
+// errorName tells the registered codes apart, and no others: an agent makes up as
+// many of those as it likes.
+func errorName(code teep.ErrorCode) string {
+	if _, ok := reactions[code]; !ok {
+		return string(ReasonAgentError)
+	}
+	return code.String()
 }
 
 // hold begins a back-off of the agent.

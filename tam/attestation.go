@@ -59,8 +59,10 @@ func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge t
 		return s.sendAway(s.holdReason(), s.agent.HoldReason)
 	case a.result == nil:
 		// Nothing could be said about the device: its last state stands.
-		if err := s.auditFailure(a); err != nil {
-			return outcome{}, err
+		if s.noteworthy(string(a.reason)) {
+			if err := s.auditFailure(a); err != nil {
+				return outcome{}, err
+			}
 		}
 		s.ledNowhere()
 		code, words := teep.TemporaryError, "the evidence could not be appraised, try again later"
@@ -211,15 +213,18 @@ func bindReason(err error) Reason {
 
 // attestationFailed keeps the device in its last state and offers nothing, now and
 // at every further poll, until evidence is accepted again. The place of a
-// remediation manifest is here.
+// remediation manifest is here. A failure that repeats is not recorded again: the
+// evidence is large, and whoever has the agent's key makes as much as it likes.
 func (s *session) attestationFailed(a appraisal, challenge token) (outcome, error) {
 	s.agent.AttestedAt = time.Time{}
 	s.ledNowhere()
-	if err := s.record(a, challenge); err != nil {
-		return outcome{}, err
-	}
-	if err := s.auditFailure(a); err != nil {
-		return outcome{}, err
+	if s.noteworthy(string(a.reason)) {
+		if err := s.record(a, challenge); err != nil {
+			return outcome{}, err
+		}
+		if err := s.auditFailure(a); err != nil {
+			return outcome{}, err
+		}
 	}
 	out := s.complain(teep.AttestationRequired, a.reason, "attestation was not accepted: "+string(a.reason))
 	out.detail = a.fault.Error()
@@ -262,10 +267,8 @@ func (s *session) checkAttestationKey(a *appraisal) error {
 
 // attestationAccepted notes that the agent attested. Its age runs from the issue
 // of the challenge, the latest time of which the evidence is known to be younger.
+// A device that nobody accepted has one such note in an hour.
 func (s *session) attestationAccepted(a appraisal, challenge token) error {
-	if err := s.record(a, challenge); err != nil {
-		return err
-	}
 	if challenge.issued.After(s.agent.AttestedAt) {
 		s.agent.AttestedAt = challenge.issued
 	}
@@ -273,6 +276,12 @@ func (s *session) attestationAccepted(a appraisal, challenge token) error {
 		s.agent.HoldUntil, s.agent.HoldReason = time.Time{}, ""
 	}
 	s.agent.Repeats = 0
+	if s.device.State != devices.Accepted && !s.noteworthy(string(audit.AttestationAccepted)) {
+		return nil
+	}
+	if err := s.record(a, challenge); err != nil {
+		return err
+	}
 	event := s.event(audit.AttestationAccepted, s.device.ID)
 	event.Details = map[string]string{"verifier": a.result.Verifier}
 	return s.tx.AppendEvent(event)

@@ -31,18 +31,18 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		return outcome{}, fmt.Errorf("randomness for a device id: %w", err)
 	}
 	var out outcome
+	var refused Reason
 	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
 		a := a // this may run again
 		s := &session{exchange: x, t: t, tx: tx}
 		if err := s.spend(challenge); err != nil {
 			return err
 		}
-		reason, err := s.enrol(devices.ID(id.String()), &a)
-		if err != nil {
+		if refused, err = s.enrol(devices.ID(id.String()), &a); err != nil {
 			return err
 		}
-		if reason != "" {
-			out = outcome{reason: reason}
+		if refused != "" {
+			out = outcome{reason: refused}
 			return nil
 		}
 		x.device = s.device.ID
@@ -51,6 +51,9 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		}
 		return s.finish()
 	})
+	if err == nil && refused != "" {
+		t.strangers.note(refusedKey{x.thumbprint(), refused}, x.now)
+	}
 	return out, err
 }
 
@@ -138,6 +141,9 @@ func (s *session) secondKey() (refused bool, err error) {
 }
 
 func (s *session) refuseEnrolment(reason Reason, subject string) error {
+	if !s.t.strangers.noteworthy(refusedKey{s.thumbprint(), reason}, s.now) {
+		return nil
+	}
 	event := s.event(audit.EnrolmentRefused, "")
 	event.Subject, event.Reason = subject, string(reason)
 	return s.tx.AppendEvent(event)

@@ -159,6 +159,22 @@ func (w *world) events(action audit.Action) (n int) {
 	return n
 }
 
+// reasons counts the audit events of an action by their reason.
+func (w *world) reasons(action audit.Action) map[string]int {
+	w.t.Helper()
+	n := map[string]int{}
+	w.view(func(r tam.Reader) error {
+		list, err := r.Events(0, 1000)
+		for _, e := range list {
+			if e.Action == action {
+				n[e.Reason]++
+			}
+		}
+		return err
+	})
+	return n
+}
+
 func component(path string) suit.ComponentID {
 	c, err := suit.ParseComponentID(path)
 	if err != nil {

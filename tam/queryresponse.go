@@ -194,21 +194,15 @@ func (s *session) holdReason() Reason {
 	return ReasonAgentHeld
 }
 
-// sendAway gives a registered agent nothing. A poller would fill the audit log
-// with that, so it is written once in a clock hour; changes of state are events of
-// their own.
+// sendAway gives a registered agent nothing.
 func (s *session) sendAway(reason Reason, words string) (outcome, error) {
 	out := outcome{reason: reason, detail: words}
-	if !s.firstOfHour() {
+	if !s.noteworthy(string(reason)) {
 		return out, nil
 	}
 	event := s.event(audit.SessionRefused, s.device.ID)
 	event.Reason = string(reason)
 	return out, s.tx.AppendEvent(event)
-}
-
-func (s *session) firstOfHour() bool {
-	return !s.agent.LastSeen.Truncate(time.Hour).Equal(s.now.Truncate(time.Hour))
 }
 
 // attestationDue says why the device must attest before it is served: too long

@@ -18,6 +18,8 @@ type TAM struct {
 	cfg    Config
 	tokens *mint
 	gate   *appraisalGate
+
+	strangers strangers
 }
 
 // New makes a TAM, and its first MAC key where the store has none.

@@ -6,6 +6,7 @@
 // verification belong here and come with their own issue.
 //
 // What a sender without a registered key does is logged, never audited: an
-// unauthenticated sender must not be able to make the record grow. Repeated
-// refusals of a registered agent are audited once in a clock hour.
+// unauthenticated sender must not be able to make the record grow. What a registered
+// agent can repeat is audited once in an hour for each reason, and first after every
+// change of its device by an operator.
 package audit
