@@ -110,7 +110,7 @@ func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []b
 	defer a.mu.Unlock()
 	envelope, err := teep.Open(a.config.Numbering, wire)
 	if err != nil {
-		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: "not a TEEP message: " + err.Error()})
+		return a.refuseUnread(wire, err)
 	}
 	message, key, err := a.authenticate(envelope)
 	if err != nil {
@@ -144,6 +144,21 @@ func (a *Agent) authenticate(envelope *teep.Envelope) (teep.Message, *cosekit.Pu
 		fault = err
 	}
 	return nil, nil, fmt.Errorf("%w: %w", ErrUntrustedTAM, fault)
+}
+
+// refuseUnread answers bytes that are no TEEP message. Those that would be one in the
+// other numbering are the mark of a device or an endpoint that is set up wrongly.
+func (a *Agent) refuseUnread(wire []byte, fault error) ([]byte, error) {
+	own, other := a.config.Numbering, teep.PreIANA
+	if own == other {
+		other = teep.IANA
+	}
+	if _, err := teep.Open(other, wire); err != nil {
+		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: "not a TEEP message: " + fault.Error()})
+	}
+	answer, err := a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf(
+		"not a TEEP message in numbering %s, but one in %s; is that of this endpoint set right?", own, other)})
+	return answer, fmt.Errorf("%w: %w", ErrNumbering, err)
 }
 
 // refuse answers with an Error, and gives the reason to the caller too.

@@ -17,6 +17,8 @@ var (
 	ErrReplayed = errors.New("update was accepted before")
 	// ErrRefused: the message was answered with an Error.
 	ErrRefused = errors.New("message refused")
+	// ErrNumbering: the message would be one in the other numbering. It was refused.
+	ErrNumbering = errors.New("numbering mismatch")
 	// ErrManifest: at least one manifest of an Update was not installed.
 	ErrManifest = errors.New("manifest not installed")
 	// ErrUnlink: a manifest that the TAM has listed was not unlinked, and no manifest

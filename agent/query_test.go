@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/agent"
@@ -193,5 +194,26 @@ func TestDeviceThatCannotMeasureItself(t *testing.T) {
 	e := w.mustError(w.seal(query(teep.ItemAttestation), w.tam), teep.TemporaryError, agent.ErrRefused)
 	if bytes.Contains([]byte(e.ErrMsg), []byte("sensor")) {
 		t.Errorf("inner workings go out: %q", e.ErrMsg)
+	}
+}
+
+// TestOtherNumbering: the agent says what is wrong, to its own people and to the TAM.
+func TestOtherNumbering(t *testing.T) {
+	numberings := []teep.Numbering{teep.IANA, teep.PreIANA}
+	for i, own := range numberings {
+		other := numberings[1-i]
+		w := newWorld(t, func(c *agent.Config) { c.Numbering = own })
+		wire, err := teep.Seal(other, query(teep.ItemTrustedComponents), w.tam)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := w.mustError(wire, teep.PermanentError, agent.ErrNumbering)
+		if want := "in numbering " + own.String() + ", but one in " + other.String(); !strings.Contains(e.ErrMsg, want) {
+			t.Errorf("err-msg %q, want %q", e.ErrMsg, want)
+		}
+		_, err = w.deliver([]byte("junk"))
+		if !errors.Is(err, agent.ErrRefused) || errors.Is(err, agent.ErrNumbering) {
+			t.Errorf("junk: %v", err)
+		}
 	}
 }

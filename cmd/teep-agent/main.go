@@ -149,6 +149,8 @@ func (p *program) hint(err error) string {
 		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s --title NAME", device.PublicKeyPath(p.dir))
 	case errors.Is(err, agent.ErrUntrustedTAM):
 		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
+	case errors.Is(err, agent.ErrNumbering):
+		return fmt.Sprintf("ask the TAM's operator for the numbering of this endpoint, and set tam.numbering in %s", device.SettingsPath(p.dir))
 	case errors.Is(err, suit.ErrNoSignature), errors.Is(err, processor.ErrUnauthorized):
 		return "the signer may not publish this here: make the device with --publisher-key for its key and component prefix"
 	case errors.Is(err, broker.ErrUnreachable):

@@ -29,6 +29,7 @@ import (
 type fakeTAM struct {
 	*httptest.Server
 	key, keyEd, publisher cosekit.Signer
+	numbering             teep.Numbering
 	attestation           *cosekit.PublicKey // known after init
 
 	// plan makes the answer to a QueryResponse; what update holds where it is nil.
@@ -111,9 +112,9 @@ func (f *fakeTAM) serve(w http.ResponseWriter, r *http.Request) {
 func (f *fakeTAM) process(body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		q := &teep.QueryRequest{Token: token, CipherSuites: suites, COSEProfiles: teep.TEEPProfiles, DataItems: teep.ItemTrustedComponents}
-		return teep.SealFor(teep.IANA, q, []cosekit.Signer{f.key, f.keyEd})
+		return teep.SealFor(f.numbering, q, []cosekit.Signer{f.key, f.keyEd})
 	}
-	envelope, err := teep.Open(teep.IANA, body)
+	envelope, err := teep.Open(f.numbering, body)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (f *fakeTAM) process(body []byte) ([]byte, error) {
 			}
 			q := &teep.QueryRequest{Challenge: challenge, CipherSuites: suites, COSEProfiles: teep.TEEPProfiles,
 				DataItems: teep.ItemAttestation | teep.ItemTrustedComponents}
-			return teep.Seal(teep.IANA, q, f.key)
+			return teep.Seal(f.numbering, q, f.key)
 		}
 		if err := f.appraise(evidence); err != nil {
 			return nil, err
@@ -141,7 +142,7 @@ func (f *fakeTAM) process(body []byte) ([]byte, error) {
 		if update == nil || err != nil {
 			return nil, err
 		}
-		return teep.Seal(teep.IANA, update, f.key)
+		return teep.Seal(f.numbering, update, f.key)
 	}
 	f.answered = message
 	return nil, nil
@@ -365,6 +366,17 @@ func TestSessionThatFails(t *testing.T) {
 	}
 	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "components        none") {
 		t.Errorf("something was installed:\n%s", status)
+	}
+}
+
+// TestOtherNumbering: what the fake TAM makes of the answer is not looked at.
+func TestOtherNumbering(t *testing.T) {
+	f := newFakeTAM(t)
+	f.numbering = teep.PreIANA
+	dir := f.initDevice(t)
+	out, code := execute(t, "poll", "--dir", dir)
+	if want := "set tam.numbering in " + filepath.Join(dir, "config.yaml"); code != exitRefused || !strings.Contains(out, want) {
+		t.Errorf("exit %d, want %q\n%s", code, want, out)
 	}
 }
 
