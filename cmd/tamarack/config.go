@@ -79,7 +79,7 @@ type MetricsConfig struct {
 // AttestationConfig is when devices must attest, and what becomes of new ones.
 type AttestationConfig struct {
 	FirstContact string        `yaml:"first_contact" doc:"token (cheap polls) or challenge (one round trip less for new devices)"`
-	Admission    string        `yaml:"admission" doc:"new devices: pending, affirming or preregistered"`
+	Admission    string        `yaml:"admission" doc:"new devices are pending until an operator accepts them, or accepted when their evidence is affirming"`
 	SecondKey    string        `yaml:"second_key" doc:"another key of a known device, of its agent or its attester: refuse or replace-after-attestation"`
 	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
 }
@@ -240,7 +240,8 @@ func (c *Config) check() error {
 	c.checkTLS(fault)
 	c.checkEndpoints(fault, choice)
 	choice("attestation.first_contact", c.Attestation.FirstContact, "token", "challenge")
-	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming", "preregistered")
+	// Devices cannot be registered ahead yet, so "preregistered" would let nobody in.
+	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming")
 	choice("attestation.second_key", c.Attestation.SecondKey, "refuse", "replace-after-attestation")
 	choice("log.format", c.Log.Format, "text", "json")
 	choice("log.level", c.Log.Level, "debug", "info", "warn", "error")
