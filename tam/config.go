@@ -100,6 +100,10 @@ type Policy struct {
 	ClockSkew         time.Duration // between replicas
 	TokenKeyRotation  time.Duration // age at which a MAC key stops signing
 
+	AppraisalAge   time.Duration // older ones are dropped,
+	KeepAppraisals int           // but not the newest of an agent
+	AuditAge       time.Duration // older audit events are dropped; 0: none ever
+
 	Outstanding   int // Updates per agent that may wait for an answer; the oldest are dropped
 	MaxAppraisals int // at once in this replica
 
@@ -125,6 +129,9 @@ func Defaults() Policy {
 		ClockSkew:         30 * time.Second,
 		TokenKeyRotation:  24 * time.Hour,
 
+		AppraisalAge:   90 * 24 * time.Hour,
+		KeepAppraisals: 10,
+
 		Outstanding:   4,
 		MaxAppraisals: 32,
 
@@ -149,6 +156,8 @@ func (p Policy) withDefaults() Policy {
 	orDefault(&p.UpdateLifetime, d.UpdateLifetime)
 	orDefault(&p.ClockSkew, d.ClockSkew)
 	orDefault(&p.TokenKeyRotation, d.TokenKeyRotation)
+	orDefault(&p.AppraisalAge, d.AppraisalAge)
+	orDefault(&p.KeepAppraisals, d.KeepAppraisals)
 	orDefault(&p.Outstanding, d.Outstanding)
 	orDefault(&p.MaxAppraisals, d.MaxAppraisals)
 	orDefault(&p.Reoffers, d.Reoffers)
@@ -187,12 +196,13 @@ func (p Policy) check() error {
 		"evidence max age": p.EvidenceMaxAge, "token lifetime": p.TokenLifetime, "update lifetime": p.UpdateLifetime,
 		"clock skew": p.ClockSkew, "token key rotation": p.TokenKeyRotation, "back-off": p.BackOff,
 		"longest back-off": p.BackOffMax, "temporary hold": p.TemporaryHold, "permanent hold": p.PermanentHold,
+		"appraisal age": p.AppraisalAge, "audit age": p.AuditAge,
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s of %s: must not be negative", name, d)
 		}
 	}
-	if min(p.Outstanding, p.MaxAppraisals, p.Reoffers) < 0 {
+	if min(p.Outstanding, p.MaxAppraisals, p.Reoffers, p.KeepAppraisals) < 0 {
 		return errors.New("a bound is negative")
 	}
 	// A key verifies for one more rotation after it stopped signing.

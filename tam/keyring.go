@@ -43,36 +43,6 @@ func (r *keyring) find(id uint8) (TokenKey, bool) {
 	return TokenKey{}, false
 }
 
-// sweepLimit bounds the work of one transaction of Maintain.
-const sweepLimit = 1000
-
-// Maintain rotates the MAC keys, takes over those of other replicas, and drops
-// spent marks and outstanding Updates that have ended. Call it every minute; no
-// request does any of this.
-func (t *TAM) Maintain(ctx context.Context) error {
-	if err := t.rotate(ctx); err != nil {
-		return fmt.Errorf("rotate token keys: %w", err)
-	}
-	return deleteExpired(ctx, t.cfg.Store, t.cfg.Clock())
-}
-
-// deleteExpired drops what has ended by now, a bounded number in each transaction.
-func deleteExpired(ctx context.Context, store Store, now time.Time) error {
-	for {
-		var deleted int
-		err := store.Update(ctx, func(tx Tx) (err error) {
-			deleted, err = tx.DeleteExpired(now, sweepLimit)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("drop what has expired: %w", err)
-		}
-		if deleted < sweepLimit {
-			return nil
-		}
-	}
-}
-
 // rotate adds a key where the newest is too old, and drops a key as soon as the
 // one after it has stopped signing: by then its tokens are long dead.
 func (t *TAM) rotate(ctx context.Context) error {

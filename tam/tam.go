@@ -19,7 +19,8 @@ type TAM struct {
 	tokens *mint
 	gate   *appraisalGate
 
-	strangers strangers
+	strangers  strangers
+	appraisals appraisalSweeper
 }
 
 // New makes a TAM, and its first MAC key where the store has none.

@@ -22,6 +22,7 @@ const (
 	AgentError            Action = "agent.error"            // an Error of a registered agent
 	ReportKeyPinned       Action = "agent.report-key"       // the key of its SUIT reports was seen first
 	AttestationKeyPinned  Action = "device.attestation-key" // the key that vouches for a known device was seen first, or replaced
+	LogShortened          Action = "audit-log.shortened"    // its oldest events went, up to the one that "through" names
 	TokenKeyCreated       Action = "token-key.created"
 	TokenKeyDeleted       Action = "token-key.deleted"
 )

@@ -1,0 +1,101 @@
+package tam
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+// Sessions never wait for more than one sweep, nor a caller of Maintain for more
+// than so many.
+const (
+	sweepLimit = 200 // rows in one transaction
+	maxSweeps  = 50  // transactions of one kind in one call
+)
+
+// Maintain rotates the MAC keys, takes over those of other replicas, and drops
+// what has ended or is older than the policy keeps it: spent marks, outstanding
+// Updates, appraisals and audit events. Call it every minute; no request does any
+// of this.
+func (t *TAM) Maintain(ctx context.Context) error {
+	if err := t.rotate(ctx); err != nil {
+		return fmt.Errorf("rotate token keys: %w", err)
+	}
+	now := t.cfg.Clock()
+	if err := deleteExpired(ctx, t.cfg.Store, now); err != nil {
+		return err
+	}
+	if err := t.appraisals.sweep(ctx, t.cfg, now); err != nil {
+		return fmt.Errorf("drop old appraisals: %w", err)
+	}
+	if err := t.deleteEvents(ctx, now); err != nil {
+		return fmt.Errorf("drop old audit events: %w", err)
+	}
+	return nil
+}
+
+// deleteExpired drops what has ended by now, a bounded number in each transaction.
+func deleteExpired(ctx context.Context, store Store, now time.Time) error {
+	for {
+		var deleted int
+		err := store.Update(ctx, func(tx Tx) (err error) {
+			deleted, err = tx.DeleteExpired(now, sweepLimit)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("drop what has expired: %w", err)
+		}
+		if deleted < sweepLimit {
+			return nil
+		}
+	}
+}
+
+// appraisalSweeper goes through the agents, on from where the last call ended.
+type appraisalSweeper struct {
+	mu    sync.Mutex
+	after cosekit.Thumbprint
+}
+
+func (s *appraisalSweeper) sweep(ctx context.Context, cfg Config, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := now.Add(-cfg.Policy.AppraisalAge)
+	for range maxSweeps {
+		var next cosekit.Thumbprint
+		err := cfg.Store.Update(ctx, func(tx Tx) (err error) {
+			next, err = tx.DeleteAppraisals(s.after, before, cfg.Policy.KeepAppraisals, sweepLimit)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.after = next
+		if next == (cosekit.Thumbprint{}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (t *TAM) deleteEvents(ctx context.Context, now time.Time) error {
+	if t.cfg.Policy.AuditAge == 0 {
+		return nil
+	}
+	record := audit.Event{At: now, Actor: "system", Action: audit.LogShortened, Subject: "audit-log"}
+	for range maxSweeps {
+		var deleted int
+		err := t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
+			deleted, err = tx.DeleteEvents(now.Add(-t.cfg.Policy.AuditAge), sweepLimit, record)
+			return err
+		})
+		if err != nil || deleted < sweepLimit {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package tam_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
+)
+
+func (w *world) maintain() {
+	w.t.Helper()
+	if err := w.tam.Maintain(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestOldAppraisalsAreDropped(t *testing.T) {
+	w := newWorld(t, func(c *tam.Config) { c.Policy.KeepAppraisals, c.Policy.AppraisalAge = 2, 7*24*time.Hour })
+	d, other := w.device(cosekit.ESP256).enrol(), w.device(cosekit.Ed25519).enrol()
+	for range 4 {
+		w.now.add(24 * time.Hour)
+		d.poll()
+	}
+	expect(t, "before", d.appraisals(), 5)
+	w.maintain()
+	expect(t, "none is old", d.appraisals(), 5)
+	w.now.add(7 * 24 * time.Hour)
+	w.maintain()
+	expect(t, "all are old", d.appraisals(), 2)
+	expect(t, "of an agent that has one", other.appraisals(), 1)
+	for range 3 {
+		w.now.add(24 * time.Hour)
+		d.poll()
+		w.maintain()
+	}
+	expect(t, "younger than the age", d.appraisals(), 3)
+}
+
+// One call of Maintain is bounded; the next goes on behind it and comes to the end.
+func TestSweepGoesOnWhereItEnded(t *testing.T) {
+	const agents = 3
+	w := newWorld(t, func(c *tam.Config) { c.Policy.KeepAppraisals = 1 })
+	var keys []cosekit.Thumbprint
+	var id devices.ID
+	for range agents {
+		d := w.device(cosekit.Ed25519).enrol()
+		id = d.record().ID
+		keys = append(keys, d.thumbprint())
+	}
+	const each = 5000
+	for i := range agents {
+		for from := 0; from < each; from += 1000 {
+			w.update(func(tx tam.Tx) error {
+				for range 1000 {
+					if err := tx.AddAppraisal(devices.Appraisal{Device: id, Agent: keys[i], At: w.now.Now()}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	w.now.add(tam.Defaults().AppraisalAge + time.Second)
+	rows := func() (n int) {
+		w.view(func(r tam.Reader) error {
+			list, err := r.Appraisals(id, 1000)
+			n = len(list)
+			return err
+		})
+		return n
+	}
+	calls := 0
+	for ; rows() > agents && calls < 1000; calls++ {
+		w.maintain()
+	}
+	expect(t, "left", rows() <= agents, true)
+	if calls < 2 {
+		t.Errorf("%d calls dropped %d rows", calls, agents*each)
+	}
+}
+
+func TestOldEventsAreDropped(t *testing.T) {
+	for _, age := range []time.Duration{0, 24 * time.Hour} {
+		t.Run(fmt.Sprint(age), func(t *testing.T) {
+			w := newWorld(t, func(c *tam.Config) { c.Policy.AuditAge = age })
+			w.device(cosekit.ESP256).enrol()
+			w.update(func(tx tam.Tx) error {
+				for range 500 {
+					if err := tx.AppendEvent(audit.Event{At: w.now.Now(), Actor: "operator:test", Action: audit.DeviceAccepted}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			w.now.add(25 * time.Hour)
+			w.maintain()
+			left := 0
+			if age == 0 {
+				left = 500
+			}
+			expect(t, "old events", w.events(audit.DeviceAccepted), left)
+			expect(t, "says so", w.events(audit.LogShortened) > 0, age > 0)
+			before := w.dump()
+			w.maintain()
+			expect(t, "and has nothing more to do", w.dump() == before, true)
+		})
+	}
+}
