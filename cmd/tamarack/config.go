@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -106,7 +107,7 @@ func DefaultConfig() Config {
 			Listen:    "127.0.0.1:8777",
 			MaxBody:   1 << 20,
 			RateLimit: RateConfig{PerAddress: 50, Total: 5000},
-			Endpoints: []EndpointConfig{{Path: "/tam", FirstRequest: "sign"}},
+			Endpoints: []EndpointConfig{{Path: "/tam", FirstRequest: "sign", Freshness: "nonce"}},
 		},
 		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
 		Metrics:     MetricsConfig{Listen: "127.0.0.1:8779"},
@@ -158,10 +159,20 @@ func LoadConfig(file string, env []string, flags map[string]string) (Config, err
 			}
 		}
 	}
+	c.TEEP.setDefaults()
 	if c.API.TokenFile == "" {
 		c.API.TokenFile = filepath.Join(c.Data, "admin.token")
 	}
 	return c, c.check()
+}
+
+// setDefaults writes out what is in force at an endpoint that does not say.
+func (t *TEEPConfig) setDefaults() {
+	for i := range t.Endpoints {
+		e := &t.Endpoints[i]
+		e.FirstRequest = cmp.Or(e.FirstRequest, "sign")
+		e.Freshness = cmp.Or(e.Freshness, "nonce")
+	}
 }
 
 func decodeYAML(data []byte, into any) error {
@@ -176,7 +187,11 @@ func decodeYAML(data []byte, into any) error {
 func setYAML(target reflect.Value, value string) error {
 	fresh := reflect.New(target.Type())
 	if value != "" {
-		if err := decodeYAML([]byte(value), fresh.Interface()); err != nil {
+		err := decodeYAML([]byte(value), fresh.Interface())
+		if _, wait := fresh.Interface().(*time.Duration); wait && err != nil {
+			return fmt.Errorf("%q is not a duration such as 90s, 15m or 24h", value)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -233,7 +248,11 @@ func (c *Config) check() error {
 		key, address string
 		optional     bool
 	}{{"teep.listen", c.TEEP.Listen, false}, {"api.listen", c.API.Listen, false}, {"metrics.listen", c.Metrics.Listen, true}} {
-		if _, _, err := net.SplitHostPort(l.address); err != nil && !(l.optional && l.address == "") {
+		if l.optional && l.address == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(l.address)
+		if _, unknown := net.LookupPort("tcp", port); err != nil || unknown != nil {
 			fault(l.key, "%q is not host:port", l.address)
 		}
 	}
@@ -273,6 +292,9 @@ func (c *Config) checkTLS(fault func(string, string, ...any)) {
 	}
 	if c.API.TLSCert == "" && !loopback(c.API.Listen) {
 		fault("api.listen", "%s is not loopback and the admin token would travel in the clear; set api.tls_cert and api.tls_key", c.API.Listen)
+	}
+	if host, _, err := net.SplitHostPort(c.TEEP.Listen); err == nil && c.TEEP.PublicURL == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		fault("teep.public_url", "teep.listen %s is every address of this machine; say by which URL devices reach it", c.TEEP.Listen)
 	}
 	if c.TEEP.PublicURL != "" {
 		u, err := url.Parse(c.TEEP.PublicURL)

@@ -10,7 +10,7 @@ import (
 )
 
 func configCommand(env []string) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or list its keys"}
+	cmd := group("config", "Check a configuration, or list its keys")
 	check := &cobra.Command{
 		Use:     "check",
 		Short:   "Read the configuration, name every fault, and print what would be in force",

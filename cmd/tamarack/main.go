@@ -52,6 +52,16 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	return 1
 }
 
+// group is a command that only holds others; cobra would take any word behind it.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s has no command %q; see '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())}
+		}
+		return cmd.Help()
+	}}
+}
+
 // usageError is a fault of the command line or the configuration.
 type usageError struct{ error }
 

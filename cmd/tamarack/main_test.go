@@ -54,6 +54,7 @@ func TestDemoRefusals(t *testing.T) {
 		"empty file":     {[]string{"demo", "--exit", "--payload", empty}, 2, "is empty"},
 		"unknown flag":   {[]string{"demo", "--payloads", "x"}, 2, "--help"},
 		"unknown word":   {[]string{"dmeo"}, 2, "demo"},
+		"unknown check":  {[]string{"config", "chekc"}, 2, "chekc"},
 		"unknown config": {[]string{"config", "check", "--config", "/nowhere/x"}, 2, "/nowhere/x"},
 	}
 	for name, tt := range tests {

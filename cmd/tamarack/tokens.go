@@ -15,7 +15,7 @@ import (
 )
 
 func tokensCommand(env []string) *cobra.Command {
-	cmd := &cobra.Command{Use: "tokens", Short: "Handle the keys of the tokens that devices are sent"}
+	cmd := group("tokens", "Handle the keys of the tokens that devices are sent")
 	rotate := &cobra.Command{
 		Use:   "rotate",
 		Short: "Make a new token key and drop all others, after a database was restored",
