@@ -25,7 +25,10 @@ func (s *keyStore) Update(_ context.Context, fn func(Tx) error) error   { return
 func (s *keyStore) TokenKeys() ([]TokenKey, error)                      { return s.keys, nil }
 func (s *keyStore) AppendEvent(audit.Event) error                       { return nil }
 func (s *keyStore) DeleteExpired(time.Time, int) (int, error)           { return 0, nil }
-func (s *keyStore) AddTokenKey(k TokenKey) error                        { s.keys = append(s.keys, k); return nil }
+func (s *keyStore) DeleteAppraisals(cosekit.Thumbprint, time.Time, int, int) (none cosekit.Thumbprint, _ error) {
+	return none, nil
+}
+func (s *keyStore) AddTokenKey(k TokenKey) error { s.keys = append(s.keys, k); return nil }
 func (s *keyStore) DeleteTokenKey(id uint8) error {
 	for i, k := range s.keys {
 		if k.ID == id {
