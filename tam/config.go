@@ -69,7 +69,7 @@ type Admission string
 // The admissions.
 const (
 	AdmitPending       Admission = "pending"       // an operator decides
-	AdmitAffirming     Admission = "affirming"     // accepted at once
+	AdmitAffirming     Admission = "affirming"     // accepted at once, the first of each attestation key
 	AdmitPreregistered Admission = "preregistered" // accepted where the ueid is known, else refused
 )
 

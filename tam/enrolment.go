@@ -104,17 +104,39 @@ func (s *session) createDevice(id devices.ID, r *attest.Result) error {
 		AttestationKey: r.AttestationKey, CreatedAt: s.now, UpdatedAt: s.now,
 	}
 	if s.t.cfg.Policy.Admission == AdmitAffirming {
-		s.device.State, s.device.StateReason = devices.Accepted, "policy: admitted when affirming"
+		if err := s.admitAffirming(); err != nil {
+			return err
+		}
 	}
 	if err := s.tx.PutDevice(s.device); err != nil {
 		return err
 	}
 	event := s.event(audit.DeviceCreated, s.device.ID)
 	event.Details = map[string]string{"ueid": fmt.Sprintf("%x", claims.UEID), "state": string(s.device.State)}
+	event.Reason = s.device.StateReason
 	if r.AttestationKey != (cosekit.Thumbprint{}) {
 		event.Details["attestationKey"] = r.AttestationKey.String()
 	}
 	return s.tx.AppendEvent(event)
+}
+
+// admitAffirming accepts a new device, unless the attestation key vouches for another
+// already: with one that leaked, or is in many devices, there would be no end of them.
+func (s *session) admitAffirming() error {
+	s.device.State, s.device.StateReason = devices.Accepted, "policy: admitted when affirming"
+	if s.device.AttestationKey == (cosekit.Thumbprint{}) {
+		return nil // the Verifier knows devices by other means
+	}
+	other, err := s.tx.DeviceAttestedBy(s.device.AttestationKey)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.device.State = devices.Pending
+	s.device.StateReason = fmt.Sprintf("its attestation key %s vouches for device %s already", s.device.AttestationKey, other.ID)
+	return nil
 }
 
 // secondKey decides about a key for a device that has agents. A device without

@@ -219,3 +219,19 @@ func TestAppraisalsAreBounded(t *testing.T) {
 	go func() { <-entered }()
 	expect(t, "the other, later, with the same challenge", other.respond(otherQ).Reason, "device-pending")
 }
+
+// One attestation key makes one accepted device, not as many as it has names for.
+func TestAffirmingAdmitsOneDeviceForEachAttestationKey(t *testing.T) {
+	w := newWorld(t, func(c *tam.Config) { c.Policy.Admission = tam.AdmitAffirming })
+	one, two, three := w.device(cosekit.ESP256), w.device(cosekit.ESP256), w.device(cosekit.Ed25519)
+	three.attester = w.anotherAttester()
+	expect(t, "the first", one.poll(), "token, challenge, end nothing-to-do")
+	expect(t, "the second", two.poll(), "token, challenge, end device-pending")
+	expectContains(t, "why", two.record().StateReason, "vouches for device "+string(one.record().ID))
+	expect(t, "of another key", three.poll(), "token, challenge, end nothing-to-do")
+	one.setState(devices.Retired)
+	four := w.device(cosekit.ESP256)
+	expect(t, "where the first is retired", four.poll(), "token, challenge, end device-pending")
+	two.setState(devices.Accepted)
+	expect(t, "by an operator", two.poll(), "token, end nothing-to-do")
+}
