@@ -224,7 +224,7 @@ func (p *program) request(cmd *cobra.Command, d *device.Device, tc teep.Requeste
 	}
 	text := fmt.Sprintf("%s is installed already", tc.Component)
 	if tam != "" {
-		text = fmt.Sprintf("%s will be requested from %s\nNext: teep-agent poll --dir %s", tc.Component, tam, p.dir)
+		text = fmt.Sprintf("%s will be requested from %s\nNext: teep-agent poll --dir %s", tc.Component, tam, quote(p.dir))
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err
@@ -239,7 +239,7 @@ func (p *program) withdraw(cmd *cobra.Command, d *device.Device, component suit.
 	var text string
 	switch {
 	case len(d.Unneeded()) > before:
-		text = fmt.Sprintf("%s will be asked to unlink %s\nNext: teep-agent poll --dir %s", tam, component, p.dir)
+		text = fmt.Sprintf("%s will be asked to unlink %s\nNext: teep-agent poll --dir %s", tam, component, quote(p.dir))
 	case tam != "":
 		text = fmt.Sprintf("%s is no longer requested", component)
 	default:

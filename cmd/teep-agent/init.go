@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
@@ -35,9 +36,9 @@ func (p *program) initCommand() *cobra.Command {
 
 The device trusts the TAM keys and publisher keys that are given here and nobody
 else. Keys are files with a public key in PEM form, or a bare COSE_Key.`,
-		Example: `  teep-agent init --dir lamp1 --tam https://tam.example/tam --tam-key tam-esp256.pem \
+		Example: `  teep-agent init --dir lamp1 --tam https://tam.example/tam --tam-key tam-esp256.pub.pem \
       --publisher-key publisher.pub.pem --vendor example.com --class lamp
-  teep-agent init --dir lamp2 --tam http://127.0.0.1:8433/tam --tam-key tam-ed25519.pem \
+  teep-agent init --dir lamp2 --tam http://127.0.0.1:8777/tam --tam-key tam-ed25519.pub.pem \
       --publisher-key publisher.pub.pem=app --vendor example.com --class lamp --algorithm ed25519`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -164,14 +165,20 @@ func chooseID(what, name, id string, derive func(name string) uuid.UUID) (uuid.U
 	return uuid.Nil, fmt.Errorf("--%s is missing: manifests say for which %s they are", what, what)
 }
 
-// anchors makes one anchor of each key, whatever number of times it is given.
+// anchors makes one anchor of each key. A publisher's key may be given several times,
+// each time with another prefix.
 func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 	var list []anchor.Anchor
+	givenAs := map[cosekit.Thumbprint]string{}
 	for _, file := range f.tamKeys {
 		key, err := readKey("--tam-key", file)
 		if err != nil {
 			return nil, err
 		}
+		if earlier, known := givenAs[key.Thumbprint()]; known {
+			return nil, fmt.Errorf("--tam-key %s: %w, from %s; give each key once", file, anchor.ErrExists, earlier)
+		}
+		givenAs[key.Thumbprint()] = "--tam-key " + file
 		list = append(list, anchor.Anchor{Key: key, Title: "TAM", Purposes: []anchor.Purpose{anchor.TAM}})
 	}
 	publishers := map[cosekit.Thumbprint]int{}
@@ -180,6 +187,10 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 		key, err := readKey("--publisher-key", file)
 		if err != nil {
 			return nil, err
+		}
+		if earlier, known := givenAs[key.Thumbprint()]; known {
+			return nil, fmt.Errorf("--publisher-key %s: %w, from %s; publishers sign with keys of their own",
+				file, anchor.ErrExists, earlier)
 		}
 		at, known := publishers[key.Thumbprint()]
 		if !known {
@@ -238,9 +249,18 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
   attestation key  %s
 
 %sNext, let the TAM know the attestation key, then hold a session:
-  tamctl attestation-anchor add %s --title NAME
+  %s
   teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
-		s.Settings.TAM.URL, key.Thumbprint(), warning, device.PublicKeyPath(p.dir), p.dir)
+		s.Settings.TAM.URL, key.Thumbprint(), warning, p.registration(), quote(p.dir))
 	return err
+}
+
+// registration is the command that lets the TAM know this device's attester.
+func (p *program) registration() string {
+	title := p.dir
+	if path, err := filepath.Abs(p.dir); err == nil {
+		title = filepath.Base(path)
+	}
+	return fmt.Sprintf("tamctl attestation-anchor add %s --title %s", quote(device.PublicKeyPath(p.dir)), quote(title))
 }

@@ -140,13 +140,13 @@ func (p *program) hint(err error) string {
 	var told *agent.TAMError
 	switch {
 	case errors.Is(err, device.ErrNoDevice):
-		return fmt.Sprintf("make one with: teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", p.dir)
+		return fmt.Sprintf("make one with: teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", quote(p.dir))
 	case errors.Is(err, device.ErrNotDirectory):
 		return "choose another --dir: a device is a directory of several files"
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys"
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
-		return fmt.Sprintf("register this device with the TAM: tamctl attestation-anchor add %s --title NAME", device.PublicKeyPath(p.dir))
+		return "register this device with the TAM: " + p.registration()
 	case errors.Is(err, agent.ErrUntrustedTAM):
 		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
 	case errors.Is(err, agent.ErrNumbering):
