@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/tamarack-tam/tamarack/attest"
@@ -70,6 +71,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return "", err
 	}
+	var noted map[string]time.Time
 	s.device, err = s.tx.DeviceByUEID(claims.UEID)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -77,6 +79,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 			return ReasonNotRegistered, s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID))
 		}
 		err = s.createDevice(id, a.result)
+		noted = map[string]time.Time{string(reasonOfState(s.device.State)): s.now} // with its creation
 	case err == nil:
 		var refused bool
 		if refused, err = s.secondKey(); refused || err != nil {
@@ -89,7 +92,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
 	if err != nil {
 		return "", err
 	}
-	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, Algorithm: s.env.Algorithm(), CreatedAt: s.now, LastSeen: s.now}
+	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, Algorithm: s.env.Algorithm(), CreatedAt: s.now, LastSeen: s.now, Noted: noted}
 	if err := s.tx.PutAgent(s.agent); err != nil {
 		return "", err
 	}

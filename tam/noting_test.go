@@ -53,7 +53,7 @@ func TestRefusalsAfterEachDecision(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expectCounts(t, "refusals", w.reasons(audit.SessionRefused), map[string]int{"device-pending": 1, "device-rejected": 2})
+	expectCounts(t, "refusals", w.reasons(audit.SessionRefused), map[string]int{"device-rejected": 2})
 }
 
 func TestErrorsOnRecord(t *testing.T) {
