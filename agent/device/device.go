@@ -191,6 +191,11 @@ func (d *Device) Agent() *agent.Agent { return d.agent }
 // Unneeded returns the installed manifests that the TAM is asked to unlink.
 func (d *Device) Unneeded() []suit.ComponentID { return d.store.Unneeded() }
 
+// Lacking reports whether the device holds nothing, or asks for what it does not hold.
+func (d *Device) Lacking() bool {
+	return len(d.store.Manifests()) == 0 || len(d.store.Requests()) > 0
+}
+
 // AttestationKey returns the public key that the TAM needs to know as an attester's.
 func (d *Device) AttestationKey() *cosekit.PublicKey { return d.keys.attestation.PublicKey() }
 

@@ -27,18 +27,31 @@ func (p *program) pollCommand() *cobra.Command {
 		Example: "  teep-agent poll --dir lamp1",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			seen := map[agent.Step]bool{}
 			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
+				seen[e.Step] = true
 				fmt.Fprintln(cmd.OutOrStdout(), e)
 			}})
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
-			_, err = d.Poll(cmd.Context())
-			return err
+			if _, err = d.Poll(cmd.Context()); err != nil {
+				return err
+			}
+			if seen[agent.StepEvidence] && !seen[agent.StepUpdate] && d.Lacking() {
+				fmt.Fprintf(cmd.OutOrStdout(), nothingCame, d.Settings().Identity.UEID)
+			}
+			return nil
 		},
 	}
 }
+
+// nothingCame is for a device that has shown all that it can and still got nothing. The
+// TAM does not say why to somebody whom it may not know.
+const nothingCame = `The TAM has nothing for this device. If that surprises you, ask its operator whether device
+%s is registered, accepted and required to have something.
+`
 
 func (p *program) runCommand() *cobra.Command {
 	return &cobra.Command{

@@ -369,6 +369,33 @@ func TestSessionThatFails(t *testing.T) {
 	}
 }
 
+// TestNothingForThisDevice: a device that has shown evidence and gets nothing tells its
+// people whom to ask, as long as it lacks something.
+func TestNothingForThisDevice(t *testing.T) {
+	f := newFakeTAM(t)
+	dir := f.initDevice(t)
+	poll := func(name string, want bool) {
+		t.Helper()
+		f.agent = nil // the TAM asks for evidence
+		out, code := execute(t, "poll", "--dir", dir)
+		if told := strings.Contains(out, "registered, accepted and required to have something"); code != exitOK || f.faults != nil || told != want {
+			t.Errorf("%s: exit %d, told %v, TAM found %v\n%s", name, code, told, f.faults, out)
+		}
+	}
+	poll("nothing is installed", true)
+	f.publish(t, 1, []byte("hello"), f.publisher)
+	poll("the Update comes", false)
+	f.update = nil
+	poll("it is confirmed", false)
+	if out, code := execute(t, "request", "app/other", "--dir", dir); code != exitOK {
+		t.Fatal(out)
+	}
+	poll("something is asked for", true)
+	if out, _ := execute(t, "poll", "--dir", dir); strings.Contains(out, "registered") {
+		t.Errorf("without evidence it is told as well:\n%s", out)
+	}
+}
+
 // TestOtherNumbering: what the fake TAM makes of the answer is not looked at.
 func TestOtherNumbering(t *testing.T) {
 	f := newFakeTAM(t)
