@@ -32,7 +32,7 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		return outcome{}, fmt.Errorf("randomness for a device id: %w", err)
 	}
 	var out outcome
-	var refused Reason
+	var refused *refusal
 	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
 		a := a // this may run again
 		s := &session{exchange: x, t: t, tx: tx}
@@ -42,8 +42,8 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		if refused, err = s.enrol(devices.ID(id.String()), &a); err != nil {
 			return err
 		}
-		if refused != "" {
-			out = outcome{reason: refused}
+		if refused != nil {
+			out = outcome{reason: refused.reason, detail: refused.detail()}
 			return nil
 		}
 		x.device = s.device.ID
@@ -52,51 +52,51 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		}
 		return s.finish()
 	})
-	if err == nil && refused != "" {
-		t.strangers.note(refusedKey{x.thumbprint(), refused}, x.now)
+	if err == nil && refused != nil {
+		t.strangers.note(refusedKey{x.thumbprint(), refused.reason}, x.now)
 	}
 	return out, err
 }
 
 // enrol makes the agent, and its device where the ueid is new, or says why policy
 // does not want it. A refusal is written down: this sender is affirmed and bound.
-func (s *session) enrol(id devices.ID, a *appraisal) (Reason, error) {
+func (s *session) enrol(id devices.ID, a *appraisal) (*refusal, error) {
 	claims := a.result.Claims
 	known, err := s.tx.Agent(s.thumbprint())
 	if err == nil { // another challenge of the same agent was faster
 		s.agent = known
 		s.device, err = s.tx.Device(known.Device)
-		return "", err
+		return nil, err
 	}
 	if !errors.Is(err, ErrNotFound) {
-		return "", err
+		return nil, err
 	}
 	var noted map[string]time.Time
 	s.device, err = s.tx.DeviceByUEID(claims.UEID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if s.t.cfg.Policy.Admission == AdmitPreregistered {
-			return ReasonNotRegistered, s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID))
+			return s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID), fmt.Errorf("no device with ueid %x", claims.UEID))
 		}
 		err = s.createDevice(id, a.result)
 		noted = map[string]time.Time{string(reasonOfState(s.device.State)): s.now} // with its creation
 	case err == nil:
-		var refused bool
-		if refused, err = s.secondKey(); refused || err != nil {
-			return ReasonSecondKey, err
+		var refused *refusal
+		if refused, err = s.secondKey(a.result); refused != nil || err != nil {
+			return refused, err
 		}
 		if err = s.checkAttestationKey(a); err == nil && a.fault != nil {
-			return a.reason, s.refuseEnrolment(a.reason, "device:"+string(s.device.ID))
+			return s.refuseEnrolment(a.reason, deviceSubject(s.device.ID), a.fault)
 		}
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, Algorithm: s.env.Algorithm(), CreatedAt: s.now, LastSeen: s.now, Noted: noted}
 	if err := s.tx.PutAgent(s.agent); err != nil {
-		return "", err
+		return nil, err
 	}
-	return "", s.tx.AppendEvent(s.event(audit.AgentAdded, s.device.ID))
+	return nil, s.tx.AppendEvent(s.event(audit.AgentAdded, s.device.ID))
 }
 
 func (s *session) createDevice(id devices.ID, r *attest.Result) error {
@@ -144,32 +144,35 @@ func (s *session) admitAffirming() error {
 
 // secondKey decides about a key for a device that has agents. A device without
 // any was registered ahead and takes its first.
-func (s *session) secondKey() (refused bool, err error) {
+func (s *session) secondKey(r *attest.Result) (*refusal, error) {
 	agents, err := s.tx.AgentsOf(s.device.ID)
 	if err != nil || len(agents) == 0 {
-		return false, err
+		return nil, err
 	}
 	if s.t.cfg.Policy.SecondKey == RefuseSecondKey {
-		return true, s.refuseEnrolment(ReasonSecondKey, "device:"+string(s.device.ID))
+		return s.refuseEnrolment(ReasonSecondKey, deviceSubject(s.device.ID),
+			fmt.Errorf("device %s has agent %s; attestation key %s vouches for another", s.device.ID, agents[0].Key.Thumbprint(), r.AttestationKey))
 	}
 	for _, old := range agents {
 		if err := s.tx.DeleteAgent(old.Key.Thumbprint()); err != nil {
-			return false, err
+			return nil, err
 		}
 		event := s.event(audit.AgentReplaced, s.device.ID)
 		event.Details = map[string]string{"replaced": old.Key.Thumbprint().String()}
 		if err := s.tx.AppendEvent(event); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
-func (s *session) refuseEnrolment(reason Reason, subject string) error {
+// refuseEnrolment writes a refusal to the record, the first time, and returns it.
+func (s *session) refuseEnrolment(reason Reason, subject string, why error) (*refusal, error) {
+	refused := refuse(reason, why)
 	if !s.t.strangers.noteworthy(refusedKey{s.thumbprint(), reason}, s.now) {
-		return nil
+		return refused, nil
 	}
 	event := s.event(audit.EnrolmentRefused, "")
 	event.Subject, event.Reason = subject, string(reason)
-	return s.tx.AppendEvent(event)
+	return refused, s.tx.AppendEvent(event)
 }

@@ -114,6 +114,14 @@ func (t *TAM) answer(x *exchange, out outcome) (Answer, error) {
 // routine are the reasons of polls that go as they should.
 var routine = map[Reason]bool{"": true, ReasonNothingToDo: true, ReasonAttestationWanted: true}
 
+// nextSteps are for operators where a device that looks genuine gets nothing, and
+// they alone can help it.
+var nextSteps = map[Reason]string{
+	ReasonNotAffirmed:    "if the device is yours, register its attestation key: tamctl attestation-anchor add",
+	ReasonAttestationKey: "find out why the key changed: tamctl device show; attestation.second_key can let it be replaced",
+	ReasonSecondKey:      "find out why there is another agent: tamctl device show; attestation.second_key can let it be replaced",
+}
+
 // log writes one line for each message. It never holds tokens, evidence or keys;
 // thumbprints are names.
 func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
@@ -123,6 +131,8 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 		level = slog.LevelError
 	case routine[out.reason]:
 		level = slog.LevelDebug
+	case nextSteps[out.reason] != "":
+		level = slog.LevelWarn
 	}
 	if !t.cfg.Log.Enabled(ctx, level) {
 		return
@@ -145,6 +155,9 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 	}
 	if out.detail != "" {
 		attrs = append(attrs, slog.String("detail", out.detail))
+	}
+	if next := nextSteps[out.reason]; next != "" {
+		attrs = append(attrs, slog.String("next", next))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
