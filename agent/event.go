@@ -27,5 +27,9 @@ type Event struct {
 	Detail string // one line
 }
 
+// brief cuts a thumbprint or digest to what tells it from others. The status of the
+// device shows it whole.
+func brief(hex string) string { return hex[:min(len(hex), 12)] + "…" }
+
 // String returns the step and the detail in two columns.
 func (e Event) String() string { return fmt.Sprintf("%-9s  %s", e.Step, e.Detail) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -77,7 +78,8 @@ func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.Query
 		if r.Attestation, err = a.config.Attester.Evidence(ctx, q.Challenge, a.config.Key.PublicKey()); err != nil {
 			return nil, fmt.Errorf("make evidence: %w", err)
 		}
-		a.observe(StepEvidence, "%s, bound to key %s", r.Attestation.Format, a.config.Key.PublicKey().Thumbprint())
+		format, _, _ := strings.Cut(r.Attestation.Format, ";")
+		a.observe(StepEvidence, "%s, bound to key %s", format, brief(a.config.Key.PublicKey().Thumbprint().String()))
 	}
 	if q.DataItems.Has(teep.ItemTrustedComponents) {
 		if r.TCList, err = a.config.Components.Measure(ctx); err != nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -142,8 +143,8 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 		return outcome.Report, err
 	}
 	for _, c := range outcome.Components {
-		a.observe(StepInstalled, "%s, sequence %d, %d bytes, %s",
-			c.Component, verified.Manifest().SequenceNumber, *c.ImageSize, c.ImageDigest)
+		a.observe(StepInstalled, "%s, sequence %d, %d bytes, %s %s", c.Component, verified.Manifest().SequenceNumber,
+			*c.ImageSize, c.ImageDigest.Algorithm, brief(hex.EncodeToString(c.ImageDigest.Bytes)))
 	}
 	return outcome.Report, nil
 }

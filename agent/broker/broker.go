@@ -104,7 +104,11 @@ func (b *Broker) Poll(ctx context.Context) (Result, error) {
 			faults = append(faults, err)
 		}
 		if message == nil {
-			b.observe(agent.StepEnd, "nothing to answer")
+			end := "nothing to answer"
+			if ctx.Err() != nil {
+				end = "interrupted"
+			}
+			b.observe(agent.StepEnd, "%s", end)
 			return result, errors.Join(faults...)
 		}
 		result.Sent++

@@ -319,3 +319,27 @@ func TestTLS(t *testing.T) {
 		t.Error("a CA file without a certificate was accepted")
 	}
 }
+
+// TestInterruptedSession ends as such, not as one in which nobody had more to say.
+func TestInterruptedSession(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	s := newTAM(t, answer{status: 200, body: "update"})
+	var last agent.Event
+	b := newBroker(t, s.URL+"/tam", interrupted{interrupt}, func(c *Config) {
+		c.Observe = func(e agent.Event) { last = e }
+	})
+	if _, err := b.Poll(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if want := (agent.Event{Step: agent.StepEnd, Detail: "interrupted"}); last != want {
+		t.Errorf("last step %q", last)
+	}
+}
+
+// interrupted is an agent that is told to stop while it processes a message.
+type interrupted struct{ interrupt context.CancelFunc }
+
+func (i interrupted) ProcessTeepMessage(ctx context.Context, _ []byte) ([]byte, error) {
+	i.interrupt()
+	return nil, ctx.Err()
+}

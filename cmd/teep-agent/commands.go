@@ -30,7 +30,7 @@ func (p *program) pollCommand() *cobra.Command {
 			seen := map[agent.Step]bool{}
 			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
 				seen[e.Step] = true
-				fmt.Fprintln(cmd.OutOrStdout(), e)
+				fmt.Fprintln(cmd.OutOrStdout(), fold(e.String(), 11))
 			}})
 			if err != nil {
 				return err

@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestQuote(t *testing.T) {
 	for word, want := range map[string]string{
@@ -13,6 +16,25 @@ func TestQuote(t *testing.T) {
 	} {
 		if got := quote(word); got != want {
 			t.Errorf("%q: %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	digest := "sha-256:" + strings.Repeat("0", 64)
+	long := strings.Repeat("x", 120)
+	for text, want := range map[string]string{
+		"short":            "short",
+		"":                 "",
+		"two\nlines":       "two\nlines",
+		long:               long,
+		"a  " + long:       "a  " + long, // the first word of a column stays in its place
+		long + " and more": long + "\n  and more",
+		"failed  image is " + digest + ", not " + digest: "failed  image is " + digest + ", not\n  " + digest,
+		"über " + strings.Repeat("ü", 95) + " x":         "über " + strings.Repeat("ü", 95) + "\n  x",
+	} {
+		if got := fold(text, 2); got != want {
+			t.Errorf("%q\nis %q\nnot %q", text, got, want)
 		}
 	}
 }

@@ -241,6 +241,7 @@ func TestSession(t *testing.T) {
 			t.Errorf("no line for step %s:\n%s", step, out)
 		}
 	}
+	narrow(t, out)
 	sum := sha256.Sum256(payload)
 	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, hex.EncodeToString(sum[:])) {
 		t.Errorf("status without the digest:\n%s", status)
@@ -363,9 +364,22 @@ func TestSessionThatFails(t *testing.T) {
 		if code != tt.code || !strings.Contains(out, tt.want) || f.faults != nil {
 			t.Errorf("%s: exit %d, want %d and %q; TAM found %v\n%s", tt.name, code, tt.code, tt.want, f.faults, out)
 		}
+		narrow(t, out)
 	}
 	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "components        none") {
 		t.Errorf("something was installed:\n%s", status)
+	}
+}
+
+// narrow wants steps that fit a terminal. Errors are for scripts too and stay on one
+// line, as do next steps, which are to be pasted.
+func narrow(t *testing.T, output string) {
+	t.Helper()
+	for line := range strings.Lines(output) {
+		next := strings.HasPrefix(line, "  ") && !strings.HasPrefix(line, "   ")
+		if n := len(line) - 1; n > width && !next && !strings.HasPrefix(line, "teep-agent:") {
+			t.Errorf("line of %d columns: %s", n, line)
+		}
 	}
 }
 
