@@ -33,7 +33,8 @@ type FleetConfig struct {
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: nothing is logged
 	// PayloadURL is where devices find the payloads of this TAM, up to the slash
-	// before the digest. A manifest that points there needs its payload uploaded.
+	// before the digest. A manifest that points there, or beside it on the same
+	// listener, needs its payload uploaded.
 	// Empty: unknown.
 	PayloadURL  string
 	MaxEnvelope int64 // bytes; 0 for DefaultMaxEnvelope

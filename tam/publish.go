@@ -152,12 +152,13 @@ func (f *Fleet) checkPayload(ctx context.Context, img image) error {
 	if strings.HasPrefix(img.URI, "#") {
 		return fmt.Errorf("%w: the envelope does not carry %s", ErrPayloadMissing, img.URI)
 	}
-	ours := f.config.PayloadURL != "" && strings.HasPrefix(img.URI, f.config.PayloadURL)
+	ours, served := hosting(f.config.PayloadURL, img.URI)
 	sum, err := hex.DecodeString(path.Base(img.URI))
-	if err != nil || len(sum) != len(cosekit.Thumbprint{}) {
-		if ours {
-			return fmt.Errorf("%w: %s does not end in the SHA-256 digest of a payload", ErrPayloadMissing, img.URI)
-		}
+	switch named := err == nil && len(sum) == len(cosekit.Thumbprint{}); {
+	case ours && (!named || !served):
+		return fmt.Errorf("%w: devices find no payload of this server at %s: want %s and its SHA-256 digest in lower case",
+			ErrPayloadMissing, img.URI, f.config.PayloadURL)
+	case !named:
 		return nil
 	}
 	digest := suit.Digest{Algorithm: suit.SHA256, Bytes: sum}

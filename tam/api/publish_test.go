@@ -65,6 +65,11 @@ func TestPublishPayloads(t *testing.T) {
 	d.Payload = author.Payload{URIBase: payloadURL}
 	raw := envelope(t, r.publisher, d, "another payload", nil)
 	r.refused(publish(raw), http.StatusUnprocessableEntity, "payload-missing")
+	for _, spelling := range []string{"https://TAM.example:443/payloads", "https://tam.example/payload", "https://tam.example"} {
+		d.Payload = author.Payload{URIBase: spelling}
+		misspelled := envelope(t, r.publisher, d, "another payload", nil)
+		r.refused(publish(misspelled), http.StatusUnprocessableEntity, "payload-missing")
+	}
 	var p Payload
 	r.want(upload("another payload"), http.StatusCreated, &p)
 	if p.Size != 15 || p.Digest != suit.SumSHA256([]byte("another payload")).String() {
