@@ -331,6 +331,50 @@ func TestTooManySignatures(t *testing.T) {
 	}
 }
 
+// unnamed takes the kid out of a COSE_Sign1; it is not protected.
+func unnamed(t testing.TB, block []byte, key *cosekit.PublicKey) []byte {
+	t.Helper()
+	kid := key.Thumbprint()
+	header := append([]byte{0xa1, 0x04, 0x58, byte(len(kid))}, kid[:]...)
+	if !bytes.Contains(block, header) {
+		t.Fatal("no kid in the block")
+	}
+	return bytes.Replace(block, header, []byte{0xa0}, 1)
+}
+
+// countedKeys notes how often every key is asked for.
+type countedKeys struct {
+	KeyList
+	all int
+}
+
+func (c *countedKeys) All() []*cosekit.PublicKey { c.all++; return c.KeyList }
+
+// TestUnnamedSignatures: each is tried under every key, so there may be few of them.
+func TestUnnamedSignatures(t *testing.T) {
+	s, stranger := newSigner(t, cosekit.ESP256), newSigner(t, cosekit.ESP256)
+	detached := cosekit.Form{Detached: true}
+	e := signed(t, s)
+	own := unnamed(t, e.sign1(t, s, detached), s.PublicKey())
+	foreign := unnamed(t, e.sign1(t, stranger, detached), stranger.PublicKey())
+	named := e.sign1(t, stranger, detached)
+
+	blocks := append(slices.Repeat([][]byte{foreign}, MaxUnnamedSignatures-1), named, named, own)
+	v, err := e.withBlocks(blocks...).Verify(KeyList{s.PublicKey()}, false)
+	if err != nil || !slices.Equal(v.Signers(), []cosekit.Thumbprint{s.PublicKey().Thumbprint()}) {
+		t.Fatalf("as many as may be: %v", err)
+	}
+	keys := &countedKeys{KeyList: KeyList{s.PublicKey()}}
+	if _, err := e.withBlocks(append(blocks, own)...).Verify(keys, false); !errors.Is(err, ErrLimit) || keys.all != 0 {
+		t.Errorf("one more: %v, tried %d times", err, keys.all)
+	}
+	foreign = bytes.Clone(foreign)
+	foreign[len(foreign)-1] ^= 1
+	if _, err := e.withBlocks(foreign).Verify(KeyList{stranger.PublicKey()}, false); !errors.Is(err, ErrNoSignature) {
+		t.Errorf("spoilt: %v", err)
+	}
+}
+
 func TestSignOnlyWhatWasLookedAt(t *testing.T) {
 	s := newSigner(t, cosekit.ESP256)
 	unsigned, err := NewEnvelope(smallManifest(), smallPayloads)

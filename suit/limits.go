@@ -14,6 +14,10 @@ const (
 	MaxAuthBlocks      = 8        // authentication blocks of one envelope
 	MaxBlockSignatures = 8        // signatures of one COSE_Sign
 
+	// Signatures of one envelope that name no key by its thumbprint: each of them is
+	// tried under every key that is acceptable.
+	MaxUnnamedSignatures = 4
+
 	// A component id stands in inventories, evidence and reports again and again:
 	// a long one, once installed, would make them too large to be sent.
 	MaxComponentSegments = 16

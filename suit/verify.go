@@ -112,6 +112,10 @@ func (e *Envelope) Verify(keys Keys, legacy cosekit.LegacyPolicy) (*Verified, er
 		return nil, at("envelope.manifest", err)
 	}
 	v := &Verified{envelope: e, blocks: e.UnverifiedBlocks()}
+	if n := unnamedSignatures(v.blocks); n > MaxUnnamedSignatures {
+		return nil, at("envelope.authentication-wrapper",
+			overLimit("%d signatures that name no key, at most %d; sign with kid", n, MaxUnnamedSignatures))
+	}
 	for i := range v.blocks {
 		v.blocks[i].verify(e.signed, keys, legacy)
 		for _, t := range v.blocks[i].Signers {
@@ -130,6 +134,20 @@ func (e *Envelope) Verify(keys Keys, legacy cosekit.LegacyPolicy) (*Verified, er
 	}
 	return v, nil
 }
+
+func unnamedSignatures(blocks []Block) (n int) {
+	for _, b := range blocks {
+		for _, sig := range b.Signatures {
+			if !named(sig) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// named reports whether the signature names its key by thumbprint.
+func named(sig cosekit.Signature) bool { return len(sig.KeyID) == len(cosekit.Thumbprint{}) }
 
 // refusal tells why each block was of no use.
 func refusal(blocks []Block) error {
@@ -204,7 +222,7 @@ func (b *Block) candidates(keys Keys) []*cosekit.PublicKey {
 	var out []*cosekit.PublicKey
 	seen := map[cosekit.Thumbprint]bool{}
 	for _, sig := range b.Signatures {
-		if len(sig.KeyID) != len(cosekit.Thumbprint{}) {
+		if !named(sig) {
 			return keys.All()
 		}
 		key, ok := keys.Lookup(cosekit.Thumbprint(sig.KeyID))
