@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"strings"
 	"time"
@@ -115,6 +116,10 @@ func (f *Fleet) describe(ctx context.Context, v *suit.Verified) (Manifest, error
 	manifest := v.Manifest()
 	if len(manifest.ComponentID) == 0 {
 		return Manifest{}, ErrNoManifestComponent
+	}
+	if manifest.SequenceNumber > math.MaxInt64 {
+		// There would be no number for the next one, and many a program that reads them has signed integers.
+		return Manifest{}, fmt.Errorf("%w: sequence number %d; at most %d", ErrUnsupportedManifest, manifest.SequenceNumber, int64(math.MaxInt64))
 	}
 	m := Manifest{Digest: v.Digest(), Component: manifest.ComponentID, Sequence: manifest.SequenceNumber}
 	images, err := imagesOf(manifest)

@@ -136,7 +136,8 @@ type AttestationAnchor struct {
 	Title      string `json:"title"`
 }
 
-// ComponentState Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+// ComponentState Claimed is the agent's word; confirmed is what the attester measured, and failed
+// what it measures otherwise or no longer. Unlinked is
 // the agent's word; removed says that the attester measures it no longer.
 type ComponentState string
 
@@ -157,7 +158,8 @@ type ComponentStatus struct {
 	Sequence   uint64    `json:"sequence"`
 	Since      time.Time `json:"since"`
 
-	// State Claimed is the agent's word; confirmed is what the attester measured. Unlinked is
+	// State Claimed is the agent's word; confirmed is what the attester measured, and failed
+	// what it measures otherwise or no longer. Unlinked is
 	// the agent's word; removed says that the attester measures it no longer.
 	State ComponentState `json:"state"`
 }

@@ -126,6 +126,7 @@ func TestPublishRefusals(t *testing.T) {
 		{"no manifest component id", next(r.publisher, func(m *suit.Manifest) { m.ComponentID = nil }), http.StatusUnprocessableEntity, "no-manifest-component"},
 		{"published before", good(nil), http.StatusConflict, "already-published"},
 		{"the same sequence number", good(func(m *suit.Manifest) { m.ReferenceURI = "https://example.com" }), http.StatusConflict, "sequence-not-above"},
+		{"a sequence number that leaves none for the next", good(func(m *suit.Manifest) { m.SequenceNumber = 1 << 63 }), http.StatusUnprocessableEntity, "unsupported-manifest"},
 		{"a lower sequence number", good(func(m *suit.Manifest) { m.SequenceNumber = 4 }), http.StatusConflict, "sequence-not-above"},
 		{"severed element missing", severed(t, r.publisher, nil), http.StatusUnprocessableEntity, "severed-mismatch"},
 		{"severed element changed", severed(t, r.publisher, []byte{0x82, 0x15, 0x00}), http.StatusUnprocessableEntity, "severed-mismatch"},
