@@ -31,6 +31,7 @@ type Config struct {
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Attestation AttestationConfig `yaml:"attestation"`
 	Sessions    SessionsConfig    `yaml:"sessions"`
+	Retention   RetentionConfig   `yaml:"retention"`
 	Log         LogConfig         `yaml:"log"`
 }
 
@@ -93,6 +94,13 @@ type SessionsConfig struct {
 	Outstanding       int           `yaml:"outstanding" doc:"unanswered Updates kept per device"`
 }
 
+// RetentionConfig is how long history is kept.
+type RetentionConfig struct {
+	AppraisalAge   time.Duration `yaml:"appraisal_age" doc:"older attestations are dropped, with their evidence"`
+	KeepAppraisals int           `yaml:"keep_appraisals" doc:"attestations of each agent that are kept whatever their age"`
+	AuditAge       time.Duration `yaml:"audit_age" doc:"older audit events are dropped, leaving an event that says so; 0s keeps all"`
+}
+
 // LogConfig is the log on standard error.
 type LogConfig struct {
 	Format string `yaml:"format" doc:"text or json"`
@@ -118,7 +126,8 @@ func DefaultConfig() Config {
 			UpdateLifetime:    6 * time.Hour,
 			Outstanding:       4,
 		},
-		Log: LogConfig{Format: "text", Level: "info"},
+		Retention: RetentionConfig{AppraisalAge: tam.Defaults().AppraisalAge, KeepAppraisals: tam.Defaults().KeepAppraisals},
+		Log:       LogConfig{Format: "text", Level: "info"},
 	}
 }
 
@@ -275,10 +284,15 @@ func (c *Config) check() error {
 		{"sessions.challenge_lifetime", int64(c.Sessions.ChallengeLifetime)},
 		{"sessions.update_lifetime", int64(c.Sessions.UpdateLifetime)},
 		{"sessions.outstanding", int64(c.Sessions.Outstanding)},
+		{"retention.appraisal_age", int64(c.Retention.AppraisalAge)},
+		{"retention.keep_appraisals", int64(c.Retention.KeepAppraisals)},
 	} {
 		if positive.value <= 0 {
 			fault(positive.key, "must be above 0")
 		}
+	}
+	if c.Retention.AuditAge < 0 {
+		fault("retention.audit_age", "must not be negative")
 	}
 	return errors.Join(faults...)
 }

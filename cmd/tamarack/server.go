@@ -292,6 +292,9 @@ func (c *Config) policy() tam.Policy {
 		TokenLifetime:     c.Sessions.TokenLifetime,
 		UpdateLifetime:    c.Sessions.UpdateLifetime,
 		Outstanding:       c.Sessions.Outstanding,
+		AppraisalAge:      c.Retention.AppraisalAge,
+		KeepAppraisals:    c.Retention.KeepAppraisals,
+		AuditAge:          c.Retention.AuditAge,
 	}
 }
 
