@@ -81,7 +81,7 @@ type MetricsConfig struct {
 // AttestationConfig is when devices must attest, and what becomes of new ones.
 type AttestationConfig struct {
 	FirstContact string        `yaml:"first_contact" doc:"token (cheap polls) or challenge (one round trip less for new devices)"`
-	Admission    string        `yaml:"admission" doc:"new devices are pending until an operator accepts them, or accepted when their evidence is affirming"`
+	Admission    string        `yaml:"admission" doc:"new devices: pending until an operator accepts them, or affirming, which accepts the first device of each attestation key by its evidence"`
 	SecondKey    string        `yaml:"second_key" doc:"another key of a known device, of its agent or its attester: refuse or replace-after-attestation"`
 	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
 }
