@@ -17,13 +17,6 @@ type ComponentID [][]byte
 // a store's index.
 func (c ComponentID) Key() string { return string(cosekit.MustMarshal(c)) }
 
-// ComponentIDFromKey undoes Key.
-func ComponentIDFromKey(key string) (ComponentID, error) {
-	var c ComponentID
-	err := cosekit.Unmarshal([]byte(key), &c)
-	return c, err
-}
-
 // Equal reports whether both name the same component.
 func (c ComponentID) Equal(other ComponentID) bool {
 	if len(c) != len(other) {

@@ -41,9 +41,6 @@ func Open(n Numbering, wire []byte) (*Envelope, error) {
 // Kind returns the type of the message.
 func (e *Envelope) Kind() Kind { return e.message.Kind() }
 
-// Multi reports whether the wrapper is a COSE_Sign.
-func (e *Envelope) Multi() bool { return e.signed.Multi }
-
 // Algorithm returns the algorithm that a COSE_Sign1 names, as it names it: that
 // may be ES256 or EdDSA. A COSE_Sign has several, and the answer is 0.
 func (e *Envelope) Algorithm() cosekit.Algorithm {

@@ -43,8 +43,8 @@ func TestSealAndOpen(t *testing.T) {
 		for _, n := range bothNumberings {
 			for _, m := range fullMessages() {
 				e := open(t, n, seal(t, n, m, s))
-				if e.Kind() != m.Kind() || e.Algorithm() != alg || e.Multi() {
-					t.Errorf("%s: kind %s, algorithm %d, multi %v", m.Kind(), e.Kind(), e.Algorithm(), e.Multi())
+				if e.Kind() != m.Kind() || e.Algorithm() != alg || e.signed.Multi {
+					t.Errorf("%s: kind %s, algorithm %d, multi %v", m.Kind(), e.Kind(), e.Algorithm(), e.signed.Multi)
 				}
 				if kid, ok := e.KeyID(); !ok || kid != s.PublicKey().Thumbprint() {
 					t.Errorf("%s: kid %s, %v", m.Kind(), kid, ok)
@@ -82,7 +82,7 @@ func TestSealFor(t *testing.T) {
 		t.Errorf("starts with %x, want tag 98", wire[:2])
 	}
 	e := open(t, IANA, wire)
-	if _, ok := e.KeyID(); ok || !e.Multi() || e.Algorithm() != 0 {
+	if _, ok := e.KeyID(); ok || !e.signed.Multi || e.Algorithm() != 0 {
 		t.Error("a COSE_Sign names one key or algorithm")
 	}
 	for _, s := range []cosekit.Signer{p256, ed} {

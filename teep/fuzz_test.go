@@ -65,7 +65,7 @@ func FuzzOpen(f *testing.F) {
 		if e.UnverifiedToken() != nil && e.Kind() != KindQueryResponse {
 			t.Fatalf("token of a %s", e.Kind())
 		}
-		if _, named := e.KeyID(); named && e.Multi() {
+		if _, named := e.KeyID(); named && e.signed.Multi {
 			t.Fatal("a COSE_Sign names one key")
 		}
 		if m, err := e.Verify(stranger, cosekit.AllowLegacy); err == nil || m != nil {
