@@ -86,6 +86,9 @@ func (t *TAM) rotate(ctx context.Context) error {
 // ReplaceTokenKeys makes a new MAC key the only one, in the name of the actor: every
 // token and every Update that is out is void. Call it after a database was restored
 // from a backup, before devices are served: what was spent since is not spent in it.
+//
+// A TAM that runs takes tokens of the old keys until it calls [TAM.Maintain], so the
+// marks of those that were spent stay; they expire by themselves.
 func ReplaceTokenKeys(ctx context.Context, store Store, actor string, now time.Time, random io.Reader) error {
 	secret := make([]byte, 32)
 	if _, err := io.ReadFull(random, secret); err != nil {
@@ -113,11 +116,12 @@ func ReplaceTokenKeys(ctx context.Context, store Store, actor string, now time.T
 	if err != nil {
 		return fmt.Errorf("replace the token keys: %w", err)
 	}
-	return deleteExpired(ctx, store, farFuture)
+	err = sweep(ctx, store, func(tx Tx) (int, error) { return tx.DropOutstanding(sweepLimit) })
+	if err != nil {
+		return fmt.Errorf("drop outstanding Updates: %w", err)
+	}
+	return nil
 }
-
-// farFuture is after the end of every token and Update.
-var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (t *TAM) dropKey(tx Tx, k TokenKey, now time.Time) error {
 	if err := tx.DeleteTokenKey(k.ID); err != nil && !errors.Is(err, ErrNotFound) {

@@ -26,8 +26,9 @@ func (t *TAM) Maintain(ctx context.Context) error {
 		return fmt.Errorf("rotate token keys: %w", err)
 	}
 	now := t.cfg.Clock()
-	if err := deleteExpired(ctx, t.cfg.Store, now); err != nil {
-		return err
+	err := sweep(ctx, t.cfg.Store, func(tx Tx) (int, error) { return tx.DeleteExpired(now, sweepLimit) })
+	if err != nil {
+		return fmt.Errorf("drop what has expired: %w", err)
 	}
 	if err := t.appraisals.sweep(ctx, t.cfg, now); err != nil {
 		return fmt.Errorf("drop old appraisals: %w", err)
@@ -38,19 +39,16 @@ func (t *TAM) Maintain(ctx context.Context) error {
 	return nil
 }
 
-// deleteExpired drops what has ended by now, a bounded number in each transaction.
-func deleteExpired(ctx context.Context, store Store, now time.Time) error {
+// sweep runs a step in one transaction after the other, until it drops less than it may.
+func sweep(ctx context.Context, store Store, step func(Tx) (int, error)) error {
 	for {
 		var deleted int
 		err := store.Update(ctx, func(tx Tx) (err error) {
-			deleted, err = tx.DeleteExpired(now, sweepLimit)
+			deleted, err = step(tx)
 			return err
 		})
-		if err != nil {
-			return fmt.Errorf("drop what has expired: %w", err)
-		}
-		if deleted < sweepLimit {
-			return nil
+		if err != nil || deleted < sweepLimit {
+			return err
 		}
 	}
 }

@@ -196,6 +196,9 @@ type SessionWriter interface {
 	// DeleteExpired drops spent marks and outstanding Updates that ended before
 	// now, at most limit of each.
 	DeleteExpired(now time.Time, limit int) (deleted int, err error)
+	// DropOutstanding drops Updates that wait for an answer, of whichever agent and
+	// however long they are good, at most limit.
+	DropOutstanding(limit int) (dropped int, err error)
 	AddTokenKey(k TokenKey) error // ErrExists for a known id
 	DeleteTokenKey(id uint8) error
 }

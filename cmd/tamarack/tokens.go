@@ -24,7 +24,8 @@ the database from a backup and before you serve again: the backup does not know 
 tokens were answered since, and would take their answers a second time.
 
 Devices lose nothing: they ask anew at their next poll. The server rotates its keys by
-itself otherwise.`,
+itself otherwise. One that runs takes the new key over within a minute; until then it
+still answers tokens from before, each once.`,
 		Example: "  tamarack tokens rotate --config /etc/tamarack.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -46,7 +47,9 @@ itself otherwise.`,
 		if err := tam.ReplaceTokenKeys(cmd.Context(), db, "operator:local", time.Now(), rand.Reader); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s has one new token key; what was sent before is void\n", path)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), `%s has one new token key, and no Update that is out.
+Running servers take the key over within a minute; what was sent before is void then.
+`, path)
 		return err
 	}
 	cmd.AddCommand(rotate)

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
@@ -90,6 +91,14 @@ func (u update) PutOutstanding(o tam.Outstanding, keep int) error {
 func (u update) DeleteOutstanding(agent cosekit.Thumbprint, token []byte) error {
 	err := u.remove(deleteOutstanding, agent[:], token)
 	return about(err, "outstanding update of agent %s", agent)
+}
+
+func (u update) DropOutstanding(limit int) (int, error) {
+	if limit < 1 {
+		return 0, fmt.Errorf("drop %d outstanding updates, want 1 at least", limit)
+	}
+	dropped, err := u.exec(deleteOutstandingBefore, int64(math.MaxInt64), limit)
+	return int(dropped), about(err, "drop outstanding updates")
 }
 
 func (u update) DeleteExpired(now time.Time, limit int) (int, error) {

@@ -173,6 +173,34 @@ func (s suite) expiry() {
 	s.refused("a limit of nothing", nil, func(tx tam.Tx) error { _, err := tx.DeleteExpired(at(1), 0); return err })
 }
 
+// dropping of Updates leaves the marks of spent tokens.
+func (s suite) dropping() {
+	one, two := s.withAgents()
+	s.update(func(tx tam.Tx) error {
+		return errors.Join(tx.Spend([]byte{9}, at(1)), tx.PutOutstanding(update(1, 1, 1), 10),
+			tx.PutOutstanding(update(1, 1, 2), 10), tx.PutOutstanding(update(2, 2, 3), 10))
+	})
+	for _, want := range []int{2, 1, 0} {
+		s.update(func(tx tam.Tx) error {
+			dropped, err := tx.DropOutstanding(2)
+			if dropped != want {
+				s.Errorf("dropped %d, want %d", dropped, want)
+			}
+			return err
+		})
+	}
+	s.view(func(r tam.Reader) error {
+		for token, agent := range []cosekit.Thumbprint{one, one, two} {
+			if _, err := r.Outstanding(agent, update(1, 1, token+1).Token); !errors.Is(err, tam.ErrNotFound) {
+				s.Errorf("update %d: %v, want it gone", token+1, err)
+			}
+		}
+		return nil
+	})
+	s.wantSpent([]byte{9}, true)
+	s.refused("a limit of nothing", nil, func(tx tam.Tx) error { _, err := tx.DropOutstanding(0); return err })
+}
+
 func (s suite) tokenKeys() {
 	key := func(id uint8, created int) tam.TokenKey {
 		return tam.TokenKey{ID: id, Secret: bytes.Repeat([]byte{id}, 32), CreatedAt: at(created)}

@@ -18,7 +18,7 @@ func Run(t *testing.T, open func(t *testing.T) tam.Store) {
 		"manifests of a component": suite.manifestsFor, "manifest pages": suite.manifestPages,
 		"anchors":      suite.anchors,
 		"spent tokens": suite.spentTokens, "outstanding updates": suite.outstanding,
-		"outstanding bound": suite.outstandingBound, "expiry": suite.expiry, "token keys": suite.tokenKeys,
+		"outstanding bound": suite.outstandingBound, "expiry": suite.expiry, "dropping": suite.dropping, "token keys": suite.tokenKeys,
 		"old appraisals": suite.oldAppraisals, "old events": suite.oldEvents,
 		"audit events":    suite.auditEvents,
 		"atomic updates":  suite.atomicUpdates,
