@@ -68,8 +68,9 @@ func New(c Config) (*Agent, error) {
 
 // RequestTA asks for a component (RFC 9397 section 6.2.1). It returns the URI of the
 // TAM to connect to, or none where the component is installed already. With HaveBinary
-// the image that is installed stays as it is, and only a newer manifest for it is
-// wanted; should that turn out to be for another image, the payload is asked for too.
+// the TAM leaves out a payload that the manifest carries, as the image is there already.
+// That does not hold on to the image: one that the manifest has by URI is fetched, and
+// where the one left out turns out to be another, the next request is for it too.
 func (a *Agent) RequestTA(tc teep.RequestedTC) (tam string, err error) {
 	if tc.HaveBinary && tc.MinSequence == nil {
 		return "", errMinSequence

@@ -52,6 +52,7 @@ type Component struct {
 type Requested struct {
 	ID          suit.ComponentID `json:"id"`
 	MinSequence *uint64          `json:"min_sequence,omitempty"`
+	HaveBinary  bool             `json:"have_binary,omitempty"` // the TAM is to leave out a payload that the manifest carries
 }
 
 // LastPoll is how the last session ended.
@@ -84,7 +85,7 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 		s.Components = append(s.Components, Component{c.ID, c.Digest.Bytes, c.Size, c.Manifests[0], c.Sequence, c.Manifests[1:]})
 	}
 	for _, r := range d.store.Requests() {
-		s.Requested = append(s.Requested, Requested{r.Component, r.MinSequence})
+		s.Requested = append(s.Requested, Requested{r.Component, r.MinSequence, r.HaveBinary})
 	}
 	s.Unneeded = d.store.Unneeded()
 	if p, ok := d.store.LastPoll(); ok {

@@ -137,7 +137,7 @@ func printStatus(out io.Writer, s device.Status) error {
 		fmt.Fprintf(w, "trusts\t%s  %s\n", t.Key, trustText(t))
 	}
 	for _, r := range s.Requested {
-		fmt.Fprintf(w, "requested\t%s%s\n", r.ID, minimum(r.MinSequence))
+		fmt.Fprintf(w, "requested\t%s%s\n", r.ID, conditions(r))
 	}
 	for _, m := range s.Unneeded {
 		fmt.Fprintf(w, "not needed\tmanifest %s\n", m)
@@ -173,11 +173,16 @@ func trustText(t device.Trusted) string {
 	return text
 }
 
-func minimum(sequence *uint64) string {
-	if sequence == nil {
-		return ""
+// conditions are those under which a component is requested.
+func conditions(r device.Requested) string {
+	var text string
+	if r.MinSequence != nil {
+		text = fmt.Sprintf("  sequence %d or newer", *r.MinSequence)
 	}
-	return fmt.Sprintf("  sequence %d or newer", *sequence)
+	if r.HaveBinary {
+		text += ", have-binary"
+	}
+	return text
 }
 
 func (p *program) requestCommand() *cobra.Command {
@@ -191,8 +196,9 @@ func (p *program) requestCommand() *cobra.Command {
 With --withdraw the component is not needed any more: a request for it is taken back,
 and where it is installed, the TAM is asked to have it unlinked.
 
-With --have-binary the image that is installed is to stay, and the TAM is asked for a
-newer manifest alone.`,
+With --have-binary the TAM is told that the image is here already: it sends a newer
+manifest without the payload that it carries. A manifest for another image is
+installed with that image, which is fetched, now or at a later session.`,
 		Example: `  teep-agent request app/hello --dir lamp1
   teep-agent request app/hello --dir lamp1 --min-sequence 3
   teep-agent request app/hello --dir lamp1 --min-sequence 3 --have-binary
@@ -226,7 +232,7 @@ newer manifest alone.`,
 	}
 	cmd.Flags().Uint64Var(&least, "min-sequence", 0, "lowest sequence `number` of its manifest that will do")
 	cmd.Flags().BoolVar(&withdraw, "withdraw", false, "the component is not needed any more")
-	cmd.Flags().BoolVar(&haveBinary, "have-binary", false, "ask for the manifest alone; the image that is installed stays")
+	cmd.Flags().BoolVar(&haveBinary, "have-binary", false, "have a payload that the manifest carries left out: the image is here already")
 	return cmd
 }
 
