@@ -49,6 +49,7 @@ else. Keys are files with a public key in PEM form, or a bare COSE_Key.`,
 			if err := device.Create(p.dir, setup); err != nil {
 				return err
 			}
+			fmt.Fprint(cmd.ErrOrStderr(), p.algorithmWarning(setup))
 			return p.explain(cmd, setup)
 		},
 	}
@@ -254,6 +255,27 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
 		s.Settings.TAM.URL, key.Thumbprint(), warning, p.registration(), quote(p.dir))
 	return err
+}
+
+// algorithmWarning warns of a device that has no key of the TAM for its own algorithm. It would
+// understand the first QueryRequest, which is signed for every algorithm, and refuse
+// what follows, which is signed for its own (draft-ietf-teep-protocol-26 section 8.1).
+func (p *program) algorithmWarning(s device.Setup) string {
+	var other cosekit.Algorithm
+	for _, a := range s.Anchors {
+		switch {
+		case !a.Has(anchor.TAM):
+		case a.Key.Algorithm() == s.Algorithm:
+			return ""
+		default:
+			other = a.Key.Algorithm()
+		}
+	}
+	own := cosekit.AlgorithmName(s.Algorithm)
+	return fmt.Sprintf(`warning: no --tam-key is for %s, which the TAM uses with this device: its sessions will fail
+  next: remove %s, then init again with the TAM's %s key as a --tam-key too,
+  or with --algorithm %s
+`, own, quote(p.dir), own, strings.ToLower(cosekit.AlgorithmName(other)))
 }
 
 // registration is the command that lets the TAM know this device's attester.

@@ -15,13 +15,16 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the program as people do, without a network. Each script finds
-// public keys in tam.pem, tam.cose, publisher.pem and other.pem.
+// public keys in tam.pem, tam.cose, publisher.pem and other.pem, all for ESP256, and
+// one for Ed25519 in tam-ed.pem.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"tam", "publisher", "other"} {
-				s, err := cosekit.GenerateSigner(cosekit.ESP256)
+			for name, alg := range map[string]cosekit.Algorithm{
+				"tam": cosekit.ESP256, "publisher": cosekit.ESP256, "other": cosekit.ESP256, "tam-ed": cosekit.Ed25519,
+			} {
+				s, err := cosekit.GenerateSigner(alg)
 				if err != nil {
 					return err
 				}
