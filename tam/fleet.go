@@ -71,6 +71,9 @@ func (f *Fleet) MaxEnvelope() int64 { return f.config.MaxEnvelope }
 // MaxPayload is the size, in bytes, beyond which UploadPayload refuses.
 func (f *Fleet) MaxPayload() int64 { return f.config.MaxPayload }
 
+// errUnchanged says that all is as the operator wants it: that is no event.
+var errUnchanged = errors.New("nothing to change")
+
 // change runs fn and appends the event, all in one transaction.
 func (f *Fleet) change(ctx context.Context, event audit.Event, fn func(Tx) error) error {
 	event.At = f.config.Clock()
@@ -80,7 +83,10 @@ func (f *Fleet) change(ctx context.Context, event audit.Event, fn func(Tx) error
 		}
 		return tx.AppendEvent(event)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
 		return f.deny(ctx, event, err)
 	}
 	f.config.Log.InfoContext(ctx, "operator's change", "action", event.Action, "actor", event.Actor, "subject", event.Subject)

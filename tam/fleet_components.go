@@ -11,7 +11,8 @@ import (
 )
 
 // Require says that a device must have a component: a manifest component id or
-// the target of a manifest. A requirement that stands already is left as it is.
+// the target of a manifest. A requirement that stands already is left as it is,
+// without an event.
 func (f *Fleet) Require(ctx context.Context, actor string, id devices.ID, component suit.ComponentID) (req devices.Requirement, err error) {
 	err = f.changeComponent(ctx, actor, audit.ComponentRequired, id, component, func(tx Tx) error {
 		standing, err := tx.Requirements(id)
@@ -21,7 +22,7 @@ func (f *Fleet) Require(ctx context.Context, actor string, id devices.ID, compon
 		for _, s := range standing {
 			if s.Component.Equal(component) {
 				req = s
-				return nil
+				return errUnchanged
 			}
 		}
 		ordered, err := tx.Removals(id)
@@ -49,7 +50,7 @@ func (f *Fleet) Unrequire(ctx context.Context, actor string, id devices.ID, comp
 
 // OrderRemoval says that a device must not have a component: every manifest that
 // it holds of it is unlinked, and none is offered. An order that stands already is
-// left as it is; one that contradicts a requirement is refused.
+// left as it is, without an event; one that contradicts a requirement is refused.
 func (f *Fleet) OrderRemoval(ctx context.Context, actor string, id devices.ID, component suit.ComponentID) (order devices.Removal, err error) {
 	err = f.changeComponent(ctx, actor, audit.RemovalOrdered, id, component, func(tx Tx) error {
 		standing, err := tx.Removals(id)
@@ -59,7 +60,7 @@ func (f *Fleet) OrderRemoval(ctx context.Context, actor string, id devices.ID, c
 		for _, s := range standing {
 			if s.Component.Equal(component) {
 				order = s
-				return nil
+				return errUnchanged
 			}
 		}
 		required, err := tx.Requirements(id)

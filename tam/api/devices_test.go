@@ -125,12 +125,16 @@ func TestRequire(t *testing.T) {
 	path := "/api/v1/devices/" + one + "/requirements"
 	var first, again Requirement
 	r.want(post(path, `{"component":"app/hello"}`), http.StatusOK, &first)
-	if e, _ := r.lastEvent(); e.Action != audit.ComponentRequired || e.Details["component"] != "app/hello" {
+	e, before := r.lastEvent()
+	if e.Action != audit.ComponentRequired || e.Details["component"] != "app/hello" {
 		t.Errorf("event %+v", e)
 	}
 	r.want(post(path, `{"component":"app/hello"}`), http.StatusOK, &again)
 	if first != again || first.Component != "app/hello" {
 		t.Errorf("first %+v, again %+v", first, again)
+	}
+	if e, after := r.lastEvent(); after != before {
+		t.Errorf("asked again, which changes nothing: event %+v", e)
 	}
 	r.refused(post(path, `{"component":""}`), http.StatusUnprocessableEntity, "no-component")
 	r.refused(post(path, `{"component":"app//hello"}`), http.StatusBadRequest, "malformed-request")
@@ -239,12 +243,16 @@ func TestUnrequireAndRemove(t *testing.T) {
 
 	var first, again Removal
 	r.want(post(removals, fmt.Sprintf(`{"component":%q}`, manifestID)), http.StatusOK, &first)
-	if e, _ := r.lastEvent(); e.Action != audit.RemovalOrdered || e.Details["component"] != manifestID {
+	e, before := r.lastEvent()
+	if e.Action != audit.RemovalOrdered || e.Details["component"] != manifestID {
 		t.Errorf("event %+v", e)
 	}
 	r.want(post(removals, fmt.Sprintf(`{"component":%q}`, manifestID)), http.StatusOK, &again)
 	if first != again || first.Component != manifestID {
 		t.Errorf("first %+v, again %+v", first, again)
+	}
+	if e, after := r.lastEvent(); after != before {
+		t.Errorf("ordered again, which changes nothing: event %+v", e)
 	}
 	var d DeviceDetail
 	r.want(get(path), http.StatusOK, &d)
