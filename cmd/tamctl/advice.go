@@ -24,6 +24,10 @@ func advise(err error, format string, args ...any) error {
 
 // nextStep is what to do about the error of a command; empty where nothing helps.
 func nextStep(cmd *cobra.Command, err error) string {
+	var ours advised
+	if errors.As(err, &ours) {
+		return ours.next
+	}
 	// The server names no commands where any program may have asked.
 	var refused *refusedError
 	if errors.As(err, &refused) && (refused.Code == "not-found" || refused.Code == "exists") {

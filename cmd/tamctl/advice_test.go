@@ -28,6 +28,7 @@ func TestNextStep(t *testing.T) {
 		{"device list", refusal("not-found"), "of the server"},
 		{"publisher add", refusal("exists"), "'tamctl publisher list --wide' shows what there is"},
 		{"publisher add", refusal("bad-anchor"), "of the server"},
+		{"device unrequire", advise(refusal("not-found"), "do %s", "this"), "do this"},
 		{"suit sign", advise(fs.ErrNotExist, "do %s", "this"), "do this"},
 		{"suit sign", &fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "ls -ld"},
 		{"suit create", fmt.Errorf("write x: %w", syscall.EROFS), "ls -ld"},

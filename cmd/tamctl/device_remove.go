@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,12 @@ func (a *app) changeComponent(cmd *cobra.Command, args []string, words string, c
 		if err != nil {
 			return changed{}, err
 		}
-		return changed{found.Device.ID, component.String()}, change(api, found.Device.ID)
+		err = change(api, found.Device.ID)
+		if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.Code == "not-found" {
+			// The device is there: it is the component of which there is nothing to end.
+			err = advise(err, "'tamctl device show %s' shows what it must and must not have", args[0])
+		}
+		return changed{found.Device.ID, component.String()}, err
 	})
 	if err != nil {
 		return err
