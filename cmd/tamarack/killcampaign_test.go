@@ -50,6 +50,9 @@ func TestKillCampaign(t *testing.T) {
 	if err := c.finish(ctx); err != nil {
 		t.Fatalf("after %d rounds: %v", rounds, err)
 	}
+	if c.cut == 0 {
+		t.Errorf("of %d kills none came while a request was open: that tries nothing", c.kills)
+	}
 }
 
 // roundsVariable says how long to go on: 200 rounds take about half a minute.
