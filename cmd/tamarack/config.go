@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -248,7 +249,8 @@ func (c *Config) check() error {
 				return
 			}
 		}
-		fault(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+		named := slices.DeleteFunc(allowed, func(a string) bool { return a == "" })
+		fault(key, "%q is not one of %s", value, strings.Join(named, ", "))
 	}
 	if c.Data == "" {
 		fault("data", "name a directory")

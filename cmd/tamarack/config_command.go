@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -63,7 +64,11 @@ func configFlags(cmd *cobra.Command, env []string) (load func() (Config, error))
 	file := cmd.Flags().String("config", "", "configuration file (YAML)")
 	for _, k := range defaults.keys() {
 		keys[k.name] = true
-		cmd.Flags().String(k.name, k.text(), k.doc)
+		shown := k.text()
+		if k.value.Kind() == reflect.String {
+			shown = k.value.String() // the help puts quotes around it
+		}
+		cmd.Flags().String(k.name, shown, k.doc)
 	}
 	return func() (Config, error) {
 		given := map[string]string{}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -77,7 +79,7 @@ func TestConfigRefusals(t *testing.T) {
 		"endpoint twice":           {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a}, {path: /a}]"}, want: "there twice"},
 		"ES256 without leave":      {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, first_request: es256}]"}, want: "must allow legacy algorithms"},
 		"timestamps, token first":  {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, freshness: timestamp, first_contact: token}]"}, want: "first contact"},
-		"another freshness":        {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, freshness: epoch}]"}, want: "freshness"},
+		"another freshness":        {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, freshness: epoch}]"}, want: `freshness: "epoch" is not one of nonce, timestamp`},
 		"a key that is none":       {env: []string{"TAMARACK_TEEP_ENDPOINTS=[{path: /a, try_keys: [abc]}]"}, want: "try_keys"},
 		"no endpoint":              {env: []string{"TAMARACK_TEEP_ENDPOINTS=[]"}, want: "at least one"},
 		"API beyond loopback":      {flags: map[string]string{"api.listen": "0.0.0.0:8778"}, want: "in the clear"},
@@ -151,5 +153,20 @@ func TestConfigKeysAreDocumented(t *testing.T) {
 		if !strings.Contains(string(page), row) {
 			t.Errorf("docs/operations.md has no row%s", row)
 		}
+	}
+}
+
+// The help shows a text as it is given, and no default where there is none.
+func TestConfigFlagsShowPlainDefaults(t *testing.T) {
+	cmd := &cobra.Command{}
+	configFlags(cmd, nil)
+	help := cmd.Flags().FlagUsages()
+	for _, want := range []string{`(default "127.0.0.1:8778")`, `(default "24h0m0s")`, "list of endpoints, as YAML (default "} {
+		if !strings.Contains(help, want) {
+			t.Errorf("%s is not in\n%s", want, help)
+		}
+	}
+	if strings.Contains(help, `(default "\"`) {
+		t.Errorf("a default with two pairs of quotes:\n%s", help)
 	}
 }
