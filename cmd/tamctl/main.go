@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -81,7 +82,7 @@ func rootCommand(app *app) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see '%s --help'", err, cmd.CommandPath())
+		return usage("%w; see '%s --help'", flagFault(err), cmd.CommandPath())
 	})
 	root.AddCommand(suitCommand(), keygenCommand(), app.showing(inspectCommand(app)))
 	for _, cmd := range []*cobra.Command{
@@ -92,6 +93,15 @@ func rootCommand(app *app) *cobra.Command {
 		root.AddCommand(app.showing(app.asking(cmd)))
 	}
 	return root
+}
+
+// flagFault says what a number is where pflag says how it parses one.
+func flagFault(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "uint64" {
+		return fmt.Errorf("--%s %q is not a whole number from 0 up, or is too large", invalid.GetFlag().Name, invalid.GetValue())
+	}
+	return err
 }
 
 // asking gives a command, and those below it, the flags that find the server.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/broker"
@@ -68,7 +69,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w; see '%s --help'", flagFault(err), cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&p.dir, "dir", p.defaultDir(), "`directory` of the device (environment: TEEP_AGENT_DIR)")
 	root.AddCommand(p.initCommand(), p.pollCommand(), p.runCommand(), p.statusCommand(), p.requestCommand())
@@ -116,6 +117,15 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// flagFault says what a number is where pflag says how it parses one.
+func flagFault(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "uint64" {
+		return fmt.Errorf("--%s %q is not a whole number from 0 up, or is too large", invalid.GetFlag().Name, invalid.GetValue())
+	}
+	return err
 }
 
 func exitCode(err error) int {
