@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/inspect"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -47,7 +47,8 @@ Exit codes: 0 where the object was read and nothing for which a key was given is
 5 where a signature, MAC or digest does not hold, 1 where it could not be read. Lint and
 what the strict decoders refuse do not change the exit code; -o json has them as data.
 
-Kinds for --as: ` + kindList() + `.`,
+Kinds for --as:
+` + kindList() + `.`,
 		Example: `  tamctl inspect hello.suit --key publisher.pub.pem
   tamctl inspect message.cbor --numbering pre-iana --key agent.cbor -o json
   tamctl inspect - --diag < report.hex`,
@@ -56,7 +57,7 @@ Kinds for --as: ` + kindList() + `.`,
 	f := cmd.Flags()
 	f.StringVar(&i.as, "as", "", "kind of the object, where guessing fails")
 	f.StringVar(&i.numbering, "numbering", teep.IANA.String(), "numbering of TEEP messages: iana or pre-iana")
-	f.StringArrayVar(&i.keys, "key", nil, "file with a public key (PEM or COSE_Key) to judge signatures with; repeatable")
+	f.StringArrayVar(&i.keys, "key", nil, "file with a public key (PEM or COSE_Key) for signatures; repeatable")
 	f.StringArrayVar(&i.macKeys, "mac-key", nil, "file with a MAC key in hexadecimal; repeatable")
 	f.StringVar(&i.aad, "external-aad", "", "external_aad of the outermost COSE object, in hexadecimal")
 	f.BoolVar(&i.diag, "diag", false, "write CBOR diagnostic notation instead")
@@ -121,9 +122,9 @@ func (i *inspection) options() (inspect.Options, error) {
 		if err != nil {
 			return opts, err
 		}
-		key, err := cosekit.ReadPublicKey(data)
+		key, err := inspect.ReadKey(data)
 		if err != nil {
-			return opts, fmt.Errorf("%s: %w", path, err)
+			return opts, fmt.Errorf("%s: %w%s", path, err, publicKeyHint(path, data))
 		}
 		opts.Keys = append(opts.Keys, key)
 	}
@@ -135,6 +136,19 @@ func (i *inspection) options() (inspect.Options, error) {
 		opts.MACKeys = append(opts.MACKeys, key)
 	}
 	return opts, nil
+}
+
+// publicKeyHint says where the public key is, to whom the private one came to hand:
+// keygen writes both.
+func publicKeyHint(path string, data []byte) string {
+	if !bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		return ""
+	}
+	public := strings.TrimSuffix(path, ".pem") + ".pub.pem"
+	if _, err := os.Stat(public); err == nil {
+		return "; the public key is in " + public
+	}
+	return "; give the public key, which stands in a file of its own (.pub.pem)"
 }
 
 // readMACKey reads hexadecimal digits. The error never quotes them.

@@ -2,10 +2,9 @@ package inspect
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -92,8 +91,8 @@ func (r *reader) signature(s signed) {
 		default:
 			c.Verdict, c.Detail = Invalid, fmt.Sprintf("does not verify under the keys given (%d tried)", len(candidates))
 			for _, key := range candidates {
-				if key.VerifyRaw(algorithm, s.structure, s.value) == nil {
-					c.Verdict, c.Key, c.Detail = Valid, key.Thumbprint().String(), "key "+key.Thumbprint().String()
+				if key.verifies(algorithm, s.structure, s.value) {
+					c.Verdict, c.Key, c.Detail = Valid, key.thumbprint.String(), "key "+key.thumbprint.String()
 					return
 				}
 			}
@@ -101,55 +100,31 @@ func (r *reader) signature(s signed) {
 	})
 }
 
-// speaks reports whether signatures of the algorithm can be judged. EdDSA stands for
-// Ed448 too, whose signatures are longer.
-func speaks(a cosekit.Algorithm, signature []byte) bool {
-	const ed448Size = 114
-	switch a {
-	case cosekit.ESP256, cosekit.LegacyES256, cosekit.Ed25519:
-		return true
-	case cosekit.LegacyEdDSA:
-		return len(signature) != ed448Size
-	}
-	return false
-}
-
-// candidates are the keys that a kid may mean: a thumbprint means one, anything else
-// may mean any.
-func (r *reader) candidates(kid item) []*cosekit.PublicKey {
-	if len(kid.content) != len(cosekit.Thumbprint{}) {
-		return r.opts.Keys
-	}
-	for _, key := range r.opts.Keys {
-		if t := key.Thumbprint(); bytes.Equal(t[:], kid.content) {
-			return []*cosekit.PublicKey{key}
-		}
-	}
-	return nil
-}
-
-// mac judges a MAC under the secrets that were given.
-func (r *reader) mac(s signed, wrapped bool) {
-	const hmac256 = 5 // HMAC 256/256 (RFC 9053 section 3.1)
+// mac judges a MAC under the secrets that were given. Those of a COSE_Mac come out of
+// its recipients; a COSE_Mac0 has none.
+func (r *reader) mac(s signed, recipients *item) {
 	r.check(s.check("mac"), func(c *Check) {
+		number, _ := s.algorithm.integer()
+		algorithm, known := macAlgorithms[number]
+		keys, readable := r.opts.MACKeys, true
+		if recipients != nil {
+			keys, readable = macKeysFor(*recipients, r.opts.MACKeys)
+		}
 		switch {
-		case !s.algorithm.is(hmac256):
+		case !known:
 			c.Verdict, c.Detail = Unsupported, "algorithm not supported"
-		case wrapped:
-			c.Verdict, c.Detail = Unsupported, "the key is with the recipients, whose keys are not unwrapped here"
+		case !readable:
+			c.Verdict, c.Detail = Unsupported, "the key is with the recipients, in a way that is not read here"
 		case s.detached:
 			c.Verdict, c.Detail = NoPayload, "the payload is detached and not at hand"
 		case len(r.opts.MACKeys) == 0:
 			c.Verdict, c.Detail = NoKey, "no MAC key given"
+		case len(keys) == 0:
+			c.Verdict, c.Detail = NoKey, "no MAC key given unwraps that of a recipient"
 		default:
-			c.Verdict, c.Detail = Invalid, fmt.Sprintf("does not verify under the MAC keys given (%d tried)", len(r.opts.MACKeys))
-			for _, key := range r.opts.MACKeys {
-				h := hmac.New(sha256.New, key)
-				h.Write(s.structure)
-				if hmac.Equal(h.Sum(nil), s.value) {
-					c.Verdict, c.Detail = Valid, ""
-					return
-				}
+			c.Verdict, c.Detail = Invalid, fmt.Sprintf("does not verify under the MAC keys given (%d tried)", len(keys))
+			if slices.ContainsFunc(keys, func(key []byte) bool { return algorithm.verifies(key, s.structure, s.value) }) {
+				c.Verdict, c.Detail = Valid, ""
 			}
 		}
 	})

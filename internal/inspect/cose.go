@@ -158,10 +158,13 @@ func (r *reader) judge(kind Kind, h headers, it item, body []byte, detached bool
 		algorithm: alg, kid: h.get(headerKeyID), value: it.items[3].content, detached: detached,
 		structure: cosekit.MustMarshal([]any{context, h.signed, r.externalAAD(), body}),
 	}
-	if kind == KindSign1 {
+	switch kind {
+	case KindSign1:
 		r.signature(s)
-	} else {
-		r.mac(s, kind == KindMac)
+	case KindMac0:
+		r.mac(s, nil)
+	case KindMac:
+		r.mac(s, &it.items[4])
 	}
 }
 
@@ -286,6 +289,9 @@ func (r *reader) lintAlgorithm(h headers) {
 		r.lint(SeverityError, secAlgHeader, "alg in the unprotected header, where nothing authenticates it")
 	}
 	n, _ := alg.integer()
+	if alg.raw != nil && algorithmNames[n] == "" {
+		r.lint(SeverityError, secAlgHeader, "algorithm %s is not registered", keyText(alg))
+	}
 	switch cosekit.Algorithm(n) {
 	case cosekit.LegacyES256:
 		r.lint(SeverityWarning, "RFC 9864 section 2.1", "ES256 (-7) leaves the curve open; ESP256 (-9) says it")

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -35,7 +34,7 @@ func FuzzInspect(f *testing.F) {
 	for _, kind := range Kinds() {
 		f.Add([]byte{0xa0}, string(kind))
 	}
-	keys := []*cosekit.PublicKey{signer(f, 0).PublicKey()}
+	keys := []*Key{NewKey(signer(f, 0).PublicKey())}
 	f.Fuzz(func(t *testing.T, data []byte, as string) {
 		kind, err := ParseKind(as)
 		if err != nil {

@@ -119,7 +119,7 @@ func TestGolden(t *testing.T) {
 		Attestation:  &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: evidence(t)},
 		RequestedTCs: []teep.RequestedTC{{Component: helloComponent}},
 	}, signer(t, 1)))
-	keys := []*cosekit.PublicKey{signer(t, 0).PublicKey(), signer(t, 1).PublicKey()}
+	keys := []*Key{NewKey(signer(t, 0).PublicKey()), NewKey(signer(t, 1).PublicKey())}
 	for _, c := range []struct {
 		name string
 		data []byte

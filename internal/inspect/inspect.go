@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -19,7 +18,7 @@ type Options struct {
 	Numbering teep.Numbering
 	// Keys are the public keys that signatures are judged with, MACKeys the secrets
 	// for MACs, ExternalAAD what is authenticated beside the object.
-	Keys        []*cosekit.PublicKey
+	Keys        []*Key
 	MACKeys     [][]byte
 	ExternalAAD []byte
 }

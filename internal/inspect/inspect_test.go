@@ -67,7 +67,7 @@ func TestLint(t *testing.T) {
 		{"ES256", tagged18(arr{enc(m{1: -7}), m{}, []byte("x"), signature}), "", SeverityWarning, "ES256 (-7)", "RFC 9864"},
 		{"EdDSA", tagged18(arr{enc(m{1: -8}), m{}, []byte("x"), signature}), "", SeverityWarning, "EdDSA (-8)", "RFC 9864"},
 		{"GCM IV", enc(tag{Number: 96, Content: enc(arr{enc(m{1: 1}), m{5: make([]byte, 16)}, nil, arr{arr{[]byte{}, m{1: -3}, make([]byte, 24)}}})}), "", SeverityWarning, "IV of 16 bytes", "RFC 9053"},
-		{"wrong tag", enc(tag{Number: 998, Content: enc(arr{protected, m{}, []byte("x"), signature})}), "", SeverityWarning, "looks like COSE_Sign1", "RFC 8949"},
+		{"wrong tag", enc(tag{Number: 998, Content: enc(arr{protected, m{}, []byte("x"), signature})}), "", SeverityError, "looks like COSE_Sign1", "RFC 8949"},
 		{"wrong tag, forced", enc(tag{Number: 998, Content: enc(arr{protected, m{}, []byte("x"), signature})}), KindSign1, SeverityError, "tag 998 is not that of a COSE_Sign1", "RFC 9052 section 4.2"},
 		{"old tag", enc(tag{Number: 480, Content: manifest(nil)}), "", SeverityWarning, "stale tag 480", "suit-manifest"},
 		{"stale install", manifest(m{9: fetch}), "", SeverityWarning, "stale key 9", "suit-manifest"},
@@ -151,14 +151,14 @@ func TestVerdicts(t *testing.T) {
 		{"no key", good, nil, []Verdict{NoKey}},
 		{"another key", good, []cosekit.Signer{other}, []Verdict{NoKey}},
 		{"no kid", anonymous(-19), []cosekit.Signer{own, other}, []Verdict{Invalid}},
-		{"unsupported", anonymous(-36), []cosekit.Signer{own}, []Verdict{Unsupported}},
+		{"unsupported", anonymous(-257), []cosekit.Signer{own}, []Verdict{Unsupported}},
 		{"detached", detached, []cosekit.Signer{own}, []Verdict{NoPayload}},
 		{"one of two", both, []cosekit.Signer{other}, []Verdict{NoKey, Valid}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var opts Options
 			for _, s := range c.keys {
-				opts.Keys = append(opts.Keys, s.PublicKey())
+				opts.Keys = append(opts.Keys, NewKey(s.PublicKey()))
 			}
 			r := must[*Result](t)(Inspect(c.data, opts))
 			var got []Verdict
@@ -182,7 +182,7 @@ func TestAttachedPayload(t *testing.T) {
 	digest := suit.SumSHA256(enc(manifest))
 	block := must[[]byte](t)(cosekit.Sign1(signer(t, 0), []byte("another digest"), cosekit.Form{}))
 	data := enc(m{2: enc(arr{enc(arr{-16, digest.Bytes}), block}), 3: manifest})
-	r := must[*Result](t)(Inspect(data, Options{Keys: []*cosekit.PublicKey{signer(t, 0).PublicKey()}}))
+	r := must[*Result](t)(Inspect(data, Options{Keys: []*Key{NewKey(signer(t, 0).PublicKey())}}))
 	wantVerdicts(t, r, "digest", Valid)
 	wantVerdicts(t, r, "signature", Invalid)
 }
@@ -190,7 +190,7 @@ func TestAttachedPayload(t *testing.T) {
 // TestExternalAAD: it belongs to the object that was given, not to those inside.
 func TestExternalAAD(t *testing.T) {
 	outer := must[[]byte](t)(cosekit.Sign1(signer(t, 0), evidence(t), cosekit.Form{}))
-	keys := []*cosekit.PublicKey{signer(t, 0).PublicKey(), signer(t, 2).PublicKey()}
+	keys := []*Key{NewKey(signer(t, 0).PublicKey()), NewKey(signer(t, 2).PublicKey())}
 	r := must[*Result](t)(Inspect(outer, Options{Keys: keys, ExternalAAD: []byte("aad")}))
 	want := map[string]Verdict{"/": Invalid, "/payload": Valid}
 	if len(r.Checks) != len(want) {
@@ -393,7 +393,7 @@ func TestTooManyChecks(t *testing.T) {
 	for i := range list {
 		list[i] = one
 	}
-	r := must[*Result](t)(Inspect(enc(list), Options{Keys: []*cosekit.PublicKey{signer(t, 0).PublicKey()}}))
+	r := must[*Result](t)(Inspect(enc(list), Options{Keys: []*Key{NewKey(signer(t, 0).PublicKey())}}))
 	if r.Sound() || len(r.Checks) != maxChecks+1 {
 		t.Errorf("sound %t with %d checks", r.Sound(), len(r.Checks))
 	}

@@ -155,7 +155,11 @@ func tagged(r *reader, it item) Node {
 		n.Text = tagNames[last]
 	}
 	if kind, ok := detect(inner); ok && last > 100 && tagNames[last] == "" {
-		r.lint(SeverityWarning, "RFC 8949 section 3.4", "tag %d is not known; the content looks like %s: --as %s opens it", last, kinds[kind].title, kind)
+		severity := SeverityWarning
+		if kind.isCOSE() {
+			severity = SeverityError // RFC 9052 section 2: no other tag makes it one
+		}
+		r.lint(severity, "RFC 8949 section 3.4", "tag %d is not known; the content looks like %s: --as %s opens it", last, kinds[kind].title, kind)
 	}
 	return n
 }
