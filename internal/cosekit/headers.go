@@ -1,7 +1,6 @@
 package cosekit
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/veraison/go-cose"
@@ -28,16 +27,16 @@ func stringContent(item RawMessage) []byte {
 	return b[:len(b):len(b)]
 }
 
-// plainHeaders reads the headers that nearly all signatures have: an alg and
-// perhaps CWT Claims, protected, and a kid in either. All others are for go-cose,
-// which knows every parameter and builds a map of them.
+// plainHeaders reads the headers that nearly all signatures have: an alg, protected,
+// and a kid in either. All others are for go-cose, which knows every parameter and
+// builds a map of them: CWT Claims too, for it refuses some values deep inside.
 func plainHeaders(protected, unprotected RawMessage) (sig Signature, ok bool) {
 	inner, err := Pairs(stringContent(protected))
 	if err != nil {
 		return sig, false
 	}
 	outer, err := Pairs(unprotected)
-	if err != nil || len(inner)+len(outer) > 3 {
+	if err != nil || len(inner)+len(outer) > 2 {
 		return sig, false
 	}
 	signed := false
@@ -51,8 +50,6 @@ func plainHeaders(protected, unprotected RawMessage) (sig Signature, ok bool) {
 			sig.Algorithm, signed = Algorithm(alg), true
 		case label == headerKeyID:
 			sig.KeyID, err = Bytes(p.Value)
-		case label == headerCWTClaims:
-			sig.CWTClaims = bytes.Clone(p.Value)
 		default:
 			return sig, false
 		}

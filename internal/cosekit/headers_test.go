@@ -3,6 +3,7 @@ package cosekit
 import (
 	"bytes"
 	"crypto/rand"
+	"math"
 	"testing"
 
 	"github.com/veraison/go-cose"
@@ -71,6 +72,34 @@ func askGoCOSE(untagged []byte, multi bool, i int, payload []byte, alg Algorithm
 	}
 	one := m.Signatures[i]
 	return one.Headers, r, one.Verify(r, body, payload, nil)
+}
+
+// oddCWTClaims are well-formed values of the CWT Claims header, some of which go-cose
+// does not take.
+func oddCWTClaims() (odd []RawMessage) {
+	for _, v := range []any{
+		uint64(math.MaxInt64), uint64(math.MaxUint64), "text", map[int]any{},
+		map[int]any{4: uint64(math.MaxUint64)}, map[int]any{8: map[int]any{1: []any{uint64(1) << 63}}},
+	} {
+		odd = append(odd, MustMarshal(v))
+	}
+	return odd
+}
+
+// CWT Claims are taken exactly where go-cose takes them.
+func TestOddCWTClaims(t *testing.T) {
+	s := newSigner(t, Ed25519)
+	for _, claims := range oddCWTClaims() {
+		wire := sign1(t, s, []byte("x"), Form{CWTClaims: claims, Untagged: true})
+		m, err := Parse(wire)
+		_, _, refused := askGoCOSE(wire, false, 0, []byte("x"), s.Algorithm())
+		if (err != nil) != (refused != nil) {
+			t.Errorf("CWT Claims %x: %v, go-cose: %v", []byte(claims), err, refused)
+		}
+		if err == nil && !bytes.Equal(m.Signatures[0].CWTClaims, claims) {
+			t.Errorf("read %x, want %x", m.Signatures[0].CWTClaims, claims)
+		}
+	}
 }
 
 // What is signed without go-cose is what go-cose would have made.

@@ -441,6 +441,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(sign1(f, p256, []byte("payload"), Form{}))
 	f.Add(sign1(f, ed, []byte("payload"), Form{Untagged: true, Detached: true}))
 	f.Add(sign1(f, ed, []byte("payload"), Form{CWTClaims: ConfirmationHeader(ed.PublicKey())}))
+	for _, claims := range oddCWTClaims() {
+		f.Add(sign1(f, ed, []byte("payload"), Form{CWTClaims: claims}))
+	}
 	many, err := Sign([]Signer{p256, ed}, []byte("payload"), Form{})
 	if err != nil {
 		f.Fatal(err)
