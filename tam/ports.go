@@ -27,6 +27,9 @@ var (
 
 // Store keeps everything that a TAM must not forget. What Update has acknowledged
 // survives the death of the process and the loss of power.
+//
+// View and Update are not called from within fn of either, on any backend: the inner
+// one may wait for the outer one, until the context ends. fn reads from what it is given.
 type Store interface {
 	// View runs fn on a consistent snapshot.
 	View(ctx context.Context, fn func(Reader) error) error
