@@ -67,16 +67,6 @@ func TestFlagsStandWhereTheyAreUsed(t *testing.T) {
 	}
 }
 
-func TestWord(t *testing.T) {
-	for name, want := range map[string]string{
-		"a/b-c_1.suit": "a/b-c_1.suit", "": "''", "my file": "'my file'", "a'b": `'a'\''b'`, "$x": "'$x'", "größe": "größe",
-	} {
-		if got := word(name); got != want {
-			t.Errorf("word(%q) is %s, want %s", name, got, want)
-		}
-	}
-}
-
 // A write that fails leaves the folder as it was, and names the file that was meant.
 func TestWriteWhole(t *testing.T) {
 	dir := t.TempDir()

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 )
 
 func keygenCommand() *cobra.Command {
@@ -37,7 +38,7 @@ Whoever has the private key can sign for the publisher: keep it off the server.`
   key %s
   next: say what it may sign, for example
     tamctl publisher add %s --title 'Hello team' --component app/hello
-`, args[0], public, key.Thumbprint(), word(public))
+`, args[0], public, key.Thumbprint(), lines.Quote(public))
 		return err
 	}
 	return cmd

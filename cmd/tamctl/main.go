@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/tamarack-tam/tamarack/internal/lines"
 )
 
 func main() {
@@ -66,9 +68,9 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "tamctl: %v\n", err)
+	fmt.Fprintln(stderr, lines.Fold(fmt.Sprintf("tamctl: %v", err), 2))
 	if next := nextStep(cmd, err); next != "" {
-		fmt.Fprintf(stderr, "  next: %s\n", next)
+		fmt.Fprintln(stderr, lines.Fold("  next: "+next, 8))
 	}
 	return exitCode(err)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 )
@@ -163,7 +164,7 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if err != nil {
 		return err
 	}
-	next := fmt.Sprintf("tamctl suit sign %s --key FILE", word(c.out))
+	next := fmt.Sprintf("tamctl suit sign %s --key FILE", lines.Quote(c.out))
 	if c.key != "" {
 		if envelope, err = signEnvelope(envelope, c.key); err != nil {
 			return err
@@ -181,9 +182,9 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 // publishStep is the command that publishes an envelope and the payload that it
 // does not carry.
 func publishStep(path string, envelope *suit.Envelope, payload string) string {
-	step := "tamctl manifest publish " + word(path)
+	step := "tamctl manifest publish " + lines.Quote(path)
 	if len(envelope.IntegratedNames()) == 0 {
-		step += " --payload " + word(payload)
+		step += " --payload " + lines.Quote(payload)
 	}
 	return step
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/broker"
 	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -30,7 +31,7 @@ func (p *program) pollCommand() *cobra.Command {
 			seen := map[agent.Step]bool{}
 			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
 				seen[e.Step] = true
-				fmt.Fprintln(cmd.OutOrStdout(), fold(e.String(), 11))
+				fmt.Fprintln(cmd.OutOrStdout(), lines.Fold(e.String(), 11))
 			}})
 			if err != nil {
 				return err
@@ -243,7 +244,7 @@ func (p *program) request(cmd *cobra.Command, d *device.Device, tc teep.Requeste
 	}
 	text := fmt.Sprintf("%s is installed already", tc.Component)
 	if tam != "" {
-		text = fmt.Sprintf("%s will be requested from %s\nNext: teep-agent poll --dir %s", tc.Component, tam, quote(p.dir))
+		text = fmt.Sprintf("%s will be requested from %s\nNext: teep-agent poll --dir %s", tc.Component, tam, lines.Quote(p.dir))
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err
@@ -258,7 +259,7 @@ func (p *program) withdraw(cmd *cobra.Command, d *device.Device, component suit.
 	var text string
 	switch {
 	case len(d.Unneeded()) > before:
-		text = fmt.Sprintf("%s will be asked to unlink %s\nNext: teep-agent poll --dir %s", tam, component, quote(p.dir))
+		text = fmt.Sprintf("%s will be asked to unlink %s\nNext: teep-agent poll --dir %s", tam, component, lines.Quote(p.dir))
 	case tam != "":
 		text = fmt.Sprintf("%s is no longer requested", component)
 	default:

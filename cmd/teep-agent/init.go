@@ -12,6 +12,7 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -253,7 +254,7 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
   %s
   teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
-		s.Settings.TAM.URL, key.Thumbprint(), warning, p.registration(), quote(p.dir))
+		s.Settings.TAM.URL, key.Thumbprint(), warning, p.registration(), lines.Quote(p.dir))
 	return err
 }
 
@@ -275,7 +276,7 @@ func (p *program) algorithmWarning(s device.Setup) string {
 	return fmt.Sprintf(`warning: no --tam-key is for %s, which the TAM uses with this device: its sessions will fail
   next: remove %s, then init again with the TAM's %s key as a --tam-key too,
   or with --algorithm %s
-`, own, quote(p.dir), own, strings.ToLower(cosekit.AlgorithmName(other)))
+`, own, lines.Quote(p.dir), own, strings.ToLower(cosekit.AlgorithmName(other)))
 }
 
 // registration is the command that lets the TAM know this device's attester.
@@ -284,5 +285,5 @@ func (p *program) registration() string {
 	if path, err := filepath.Abs(p.dir); err == nil {
 		title = filepath.Base(path)
 	}
-	return fmt.Sprintf("tamctl attestation-anchor add %s --title %s", quote(device.PublicKeyPath(p.dir)), quote(title))
+	return fmt.Sprintf("tamctl attestation-anchor add %s --title %s", lines.Quote(device.PublicKeyPath(p.dir)), lines.Quote(title))
 }

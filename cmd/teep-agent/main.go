@@ -19,6 +19,7 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/broker"
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/agent/tee"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -81,9 +82,13 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "teep-agent: interrupted")
 		return exitFailure
 	}
-	fmt.Fprintf(stderr, "teep-agent: %v\n", err)
-	if next := p.hint(err); next != "" {
-		fmt.Fprintf(stderr, "  %s\n", next)
+	fmt.Fprintln(stderr, lines.Fold(fmt.Sprintf("teep-agent: %v", err), 2))
+	advice, command := p.hint(err)
+	if advice != "" {
+		fmt.Fprintln(stderr, lines.Fold("  "+advice, 2))
+	}
+	if command != "" {
+		fmt.Fprintln(stderr, "    "+command)
 	}
 	return exitCode(err)
 }
@@ -145,26 +150,27 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// hint says what to do next about an error, where that is not in the error itself.
-func (p *program) hint(err error) string {
+// hint says what to do next about an error, where that is not in the error itself:
+// advice, and the command to paste if there is one.
+func (p *program) hint(err error) (advice, command string) {
 	var told *agent.TAMError
 	switch {
 	case errors.Is(err, device.ErrNoDevice):
-		return fmt.Sprintf("make one with: teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", quote(p.dir))
+		return "make one with:", fmt.Sprintf("teep-agent init --dir %s --tam URL --tam-key FILE --vendor DOMAIN --class NAME", lines.Quote(p.dir))
 	case errors.Is(err, device.ErrNotDirectory):
-		return "choose another --dir: a device is a directory of several files"
+		return "choose another --dir: a device is a directory of several files", ""
 	case errors.Is(err, device.ErrExists):
-		return "choose another --dir, or remove the directory to start again with new keys"
+		return "choose another --dir, or remove the directory to start again with new keys", ""
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
-		return "register this device with the TAM: " + p.registration()
+		return "register this device with the TAM:", p.registration()
 	case errors.Is(err, agent.ErrUntrustedTAM):
-		return "get the public keys of the TAM from its operator and make the device with --tam-key for each"
+		return "get the public keys of the TAM from its operator and make the device with --tam-key for each", ""
 	case errors.Is(err, agent.ErrNumbering):
-		return fmt.Sprintf("ask the TAM's operator for the numbering of this endpoint, and set tam.numbering in %s", device.SettingsPath(p.dir))
+		return fmt.Sprintf("ask the TAM's operator for the numbering of this endpoint, and set tam.numbering in %s", device.SettingsPath(p.dir)), ""
 	case errors.Is(err, suit.ErrNoSignature), errors.Is(err, processor.ErrUnauthorized):
-		return "the signer may not publish this here: make the device with --publisher-key for its key and component prefix"
+		return "the signer may not publish this here: make the device with --publisher-key for its key and component prefix", ""
 	case errors.Is(err, broker.ErrUnreachable):
-		return fmt.Sprintf("check that the TAM runs, and tam.url in %s", device.SettingsPath(p.dir))
+		return fmt.Sprintf("check that the TAM runs, and tam.url in %s", device.SettingsPath(p.dir)), ""
 	}
-	return ""
+	return "", ""
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -248,7 +249,7 @@ func TestSession(t *testing.T) {
 	}
 
 	// The confirming poll brings the same Update again: it is not done twice.
-	if out, code := execute(t, "poll", "--dir", dir); code != exitRefused || !strings.Contains(out, "accepted before") {
+	if out, code := execute(t, "poll", "--dir", dir); code != exitRefused || !strings.Contains(flat(out), "accepted before") {
 		t.Errorf("replay: exit %d\n%s", code, out)
 	}
 	f.update = nil
@@ -361,7 +362,7 @@ func TestSessionThatFails(t *testing.T) {
 		f.faults = nil
 		tt.make()
 		out, code := execute(t, "poll", "--dir", dir)
-		if code != tt.code || !strings.Contains(out, tt.want) || f.faults != nil {
+		if code != tt.code || !strings.Contains(flat(out), tt.want) || f.faults != nil {
 			t.Errorf("%s: exit %d, want %d and %q; TAM found %v\n%s", tt.name, code, tt.code, tt.want, f.faults, out)
 		}
 		narrow(t, out)
@@ -371,13 +372,16 @@ func TestSessionThatFails(t *testing.T) {
 	}
 }
 
-// narrow wants steps that fit a terminal. Errors are for scripts too and stay on one
-// line, as do next steps, which are to be pasted.
+// flat is output without its line breaks.
+func flat(output string) string { return strings.Join(strings.Fields(output), " ") }
+
+// narrow wants output that fits a terminal, but for commands, which are to be pasted,
+// and what cannot be broken.
 func narrow(t *testing.T, output string) {
 	t.Helper()
 	for line := range strings.Lines(output) {
-		next := strings.HasPrefix(line, "  ") && !strings.HasPrefix(line, "   ")
-		if n := len(line) - 1; n > width && !next && !strings.HasPrefix(line, "teep-agent:") {
+		command := strings.HasPrefix(line, "    tamctl ") || strings.HasPrefix(line, "    teep-agent ")
+		if n := len(line) - 1; n > lines.Width && !command && strings.Contains(strings.TrimSpace(line), " ") {
 			t.Errorf("line of %d columns: %s", n, line)
 		}
 	}
@@ -416,7 +420,7 @@ func TestOtherNumbering(t *testing.T) {
 	f.numbering = teep.PreIANA
 	dir := f.initDevice(t)
 	out, code := execute(t, "poll", "--dir", dir)
-	if want := "set tam.numbering in " + filepath.Join(dir, "config.yaml"); code != exitRefused || !strings.Contains(out, want) {
+	if want := "set tam.numbering in " + filepath.Join(dir, "config.yaml"); code != exitRefused || !strings.Contains(flat(out), want) {
 		t.Errorf("exit %d, want %q\n%s", code, want, out)
 	}
 }
@@ -483,7 +487,7 @@ func TestExitCodes(t *testing.T) {
 		stop()
 	}}
 	run(ctx, []string{"run", "--dir", dir}, nil, io.Discard, log)
-	if !strings.HasPrefix(inner, fmt.Sprint(exitInUse)) || !strings.Contains(inner, "its own directory") {
+	if !strings.HasPrefix(inner, fmt.Sprint(exitInUse)) || !strings.Contains(flat(inner), "its own directory") {
 		t.Errorf("poll while running: %s", inner)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package lines
 
 import (
 	"strings"
@@ -10,11 +10,13 @@ func TestQuote(t *testing.T) {
 		"lamp1":        "lamp1",
 		"/srv/a-b_c.d": "/srv/a-b_c.d",
 		"my lamp":      "'my lamp'",
+		"größe":        "größe",
+		"$x":           "'$x'",
 		"a;rm":         "'a;rm'",
 		"it's":         `'it'\''s'`,
 		"":             "''",
 	} {
-		if got := quote(word); got != want {
+		if got := Quote(word); got != want {
 			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}
@@ -31,9 +33,13 @@ func TestFold(t *testing.T) {
 		"a  " + long:       "a  " + long, // the first word of a column stays in its place
 		long + " and more": long + "\n  and more",
 		"failed  image is " + digest + ", not " + digest: "failed  image is " + digest + ", not\n  " + digest,
-		"über " + strings.Repeat("ü", 95) + " x":         "über " + strings.Repeat("ü", 95) + "\n  x",
+		// A command in quotes stays whole, an apostrophe is none.
+		"the TAM's (" + strings.Repeat("y ", 40) + "'tamctl device list --wide' is it)": "the TAM's (" + strings.Repeat("y ", 39) + "y\n  'tamctl device list --wide' is it)",
+		"('tamctl " + strings.Repeat("z ", 50) + "x') or":                               "('tamctl " + strings.Repeat("z ", 50) + "x')\n  or",
+		"the devices' " + strings.Repeat("z ", 44) + "'x":                               "the devices' " + strings.Repeat("z ", 43) + "z\n  'x",
+		"über " + strings.Repeat("ü", 95) + " x":                                        "über " + strings.Repeat("ü", 95) + "\n  x",
 	} {
-		if got := fold(text, 2); got != want {
+		if got := Fold(text, 2); got != want {
 			t.Errorf("%q\nis %q\nnot %q", text, got, want)
 		}
 	}
