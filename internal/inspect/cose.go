@@ -118,6 +118,7 @@ func (r *reader) structure(kind Kind, it item, c coseContext) Node {
 	}
 	h := readHeaders(it.items[0], it.items[1])
 	n := r.headers(h, it.items[0])
+	n.holds = c.content
 	content := it.items[2]
 	body, detached := content.content, !content.isBytes()
 	if c.detached != nil {
@@ -228,8 +229,26 @@ func payloadOf(kind Kind) shape {
 		case kind != "" && it.isBytes():
 			return wrapped(as(kind))(r, it)
 		}
-		return payload(r, it)
+		return carried(r, it)
 	}
+}
+
+// carried is a payload of which nobody says what it is. One that begins with an object
+// for a strict decoder and goes on behind its end is more likely spoilt than opaque.
+func carried(r *reader, it item) Node {
+	n := payload(r, it)
+	if n.Type != "bytes" {
+		return n
+	}
+	inner, err := parse(it.content, &r.budget, len(r.path))
+	if err != nil || len(inner.raw) == len(it.content) {
+		return n
+	}
+	if kind, ok := kindOf(inner); ok && kinds[kind].strict != nil {
+		rest := len(it.content) - len(inner.raw)
+		r.lint(SeverityError, secWellFormed, "%s behind the end of what looks like %s", byteCount(rest), kinds[kind].title)
+	}
+	return n
 }
 
 // headers begins a node with the two header maps.

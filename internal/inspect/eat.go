@@ -78,6 +78,14 @@ func claims(r *reader, it item) Node {
 	return n
 }
 
+// eat shows the claims of an EAT, which answers a challenge as a rule.
+func eat(r *reader, it item) Node {
+	if _, ok := it.get(claimNonce); !ok && it.isMap() {
+		r.lint(SeverityWarning, "RFC 9711 section 4.1", "no eat_nonce: it answers no challenge, and TEEP takes it only where a timestamp shows that it is fresh")
+	}
+	return claims(r, it)
+}
+
 func claimLabels() labels {
 	return labels{
 		1: {"iss", text}, 2: {"sub", text}, 3: {"aud", plain},

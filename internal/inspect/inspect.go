@@ -56,13 +56,14 @@ func Inspect(data []byte, opts Options) (*Result, error) {
 	r := &reader{opts: opts, result: &Result{Size: len(data)}, budget: maxItems, section: "RFC 8949 section 3"}
 	if looksJWT(data) {
 		r.result.Tree = r.jwt(data)
+		r.result.Tree.holds = opts.As
 	} else {
 		it, err := parse(data, &r.budget, 0)
 		if err != nil {
 			return nil, err
 		}
 		if rest := len(data) - len(it.raw); rest > 0 {
-			r.lint(SeverityError, secWellFormed, "%d bytes behind the end of the object", rest)
+			r.lint(SeverityError, secWellFormed, "%s behind the end of the object", byteCount(rest))
 		}
 		r.lintEncoding(it)
 		show := guess
@@ -96,7 +97,9 @@ func (r *reader) conclude() {
 	title := kinds[r.result.Kind].title
 	if r.result.Kind == KindTEEP {
 		r.result.Numbering = &r.opts.Numbering
-		title = "TEEP " + n.Text
+		if n.Text != "" {
+			title = "TEEP " + n.Text
+		}
 	}
 	if len(around) > 0 {
 		title += " in a " + strings.Join(around, " in a ")
@@ -107,16 +110,18 @@ func (r *reader) conclude() {
 const maxOpinions = 64
 
 // ask gathers the opinions of the strict decoders. A COSE structure and its content
-// are one object for them; a structure without known content is asked about only
-// where it is the whole.
+// are one object for them, that which it should be where nobody can read it; a
+// structure without known content is asked about only where it is the whole.
 func (r *reader) ask(n *Node, depth int) {
 	kind, inside := n.Kind, n
-	if kind.isCOSE() {
-		if content := n.child("payload"); content != nil && content.Kind != "" {
-			kind, inside = content.Kind, content
-		} else if depth > 0 {
-			kind = ""
-		}
+	content := n.child("payload")
+	switch {
+	case kind.isCOSE() && content != nil && content.Kind != "":
+		kind, inside = content.Kind, content
+	case n.holds != "":
+		kind = n.holds
+	case kind.isCOSE() && depth > 0:
+		kind = ""
 	}
 	if strict := kinds[kind].strict; strict != nil && len(r.result.Opinions) < maxOpinions {
 		o := Opinion{Path: n.path, Kind: kind, Accepted: true}
@@ -197,24 +202,45 @@ func (p *printer) lint(list []Lint) {
 // signable are the objects that nobody acts on without a signature.
 var signable = []Kind{KindTEEP, KindEnvelope, KindReport, KindEAT}
 
-// opinions writes what was refused, and in one line that the whole was not. The
+// opinions writes what was refused, or what the acceptance of the whole is worth. The
 // decoders know nothing of keys, so a false signature is no matter of theirs.
 func (p *printer) opinions(r *Result) {
-	if len(r.Opinions) == 0 {
-		p.printf("\nTamarack reads no object of this kind by itself.\n")
-		return
-	}
 	p.printf("\n")
-	for i, o := range r.Opinions {
+	whole := false
+	for _, o := range r.Opinions {
+		whole = whole || o.Path == "/"
 		switch {
 		case !o.Accepted:
 			p.printf("Tamarack refuses the %s at %s: %s\n", kinds[o.Kind].title, printable(o.Path), printable(o.Reason))
-		case i == 0 && r.Sound() && !r.signed() && slices.Contains(signable, o.Kind):
-			p.printf("Tamarack accepts the %s as it is encoded; nothing signs it.\n", kinds[o.Kind].title)
-		case i == 0 && r.Sound():
-			p.printf("Tamarack accepts the %s as it is encoded.\n", kinds[o.Kind].title)
-		case i == 0:
-			p.printf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.\n", kinds[o.Kind].title)
+		case o.Path == "/":
+			p.printf("%s\n", r.acceptance(o.Kind))
 		}
 	}
+	if !whole {
+		p.printf("Tamarack reads no object of this kind by itself.\n")
+	}
+}
+
+// acceptance says what it is worth that the strict decoder accepts the whole.
+func (r *Result) acceptance(kind Kind) string {
+	title := kinds[kind].title
+	content := r.Tree.child("payload")
+	switch {
+	case !r.Sound():
+		return fmt.Sprintf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.", title)
+	case r.faulty():
+		return fmt.Sprintf("Tamarack's decoder accepts the %s by itself; mind the errors above.", title)
+	case kind.isCOSE() && content != nil && content.Type == "null":
+		return fmt.Sprintf("Tamarack accepts the %s; its payload is not in it.", title)
+	case kind.isCOSE():
+		return fmt.Sprintf("Tamarack accepts the %s; its payload is nothing that Tamarack reads.", title)
+	case !r.signed() && slices.Contains(signable, kind):
+		return fmt.Sprintf("Tamarack accepts the %s as it is encoded; nothing signs it.", title)
+	}
+	return fmt.Sprintf("Tamarack accepts the %s as it is encoded.", title)
+}
+
+// faulty reports whether a lint is an error.
+func (r *Result) faulty() bool {
+	return slices.ContainsFunc(r.Lint, func(l Lint) bool { return l.Severity == SeverityError })
 }

@@ -55,7 +55,7 @@ func TestLint(t *testing.T) {
 		{"many", unhex(t, "8218171816"), "", SeverityWarning, "the first of 2", "RFC 8949"},
 		{"not UTF-8", unhex(t, "61ff"), "", SeverityError, "not UTF-8", "RFC 8949"},
 		{"reserved simple", unhex(t, "f810"), "", SeverityError, "reserved simple value", "RFC 8949"},
-		{"trailing", unhex(t, "0000"), "", SeverityError, "1 bytes behind the end", "RFC 8949"},
+		{"trailing", unhex(t, "0000"), "", SeverityError, "1 byte behind the end of the object", "RFC 8949"},
 		{"unprotected alg", tagged18(arr{[]byte{}, m{1: -9}, []byte("x"), signature}), "", SeverityError, "alg in the unprotected header", "RFC 9052 section 3.1"},
 		{"no alg", tagged18(arr{[]byte{}, m{}, []byte("x"), signature}), "", SeverityError, "no alg", "RFC 9052"},
 		{"empty map", tagged18(arr{[]byte{0xa0}, m{1: -9}, []byte("x"), signature}), "", SeverityNote, "empty protected header", "RFC 9052"},
@@ -466,5 +466,47 @@ func TestTerminal(t *testing.T) {
 	}
 	if strings.ContainsAny(text.String(), "\x1b\u202e") {
 		t.Errorf("%q", text.String())
+	}
+}
+
+// TestClosingLine: what is said last is no more than what was looked at.
+func TestClosingLine(t *testing.T) {
+	signed := func(payload []byte, form cosekit.Form) []byte {
+		return must[[]byte](t)(cosekit.Sign1(signer(t, 0), payload, form))
+	}
+	claims := must[*Result](t)(Inspect(evidence(t), Options{})).Tree.child("payload").raw
+	message := enc(arr{4, m{19: []byte("ABCDEFGH")}})
+	for _, c := range []struct {
+		name string
+		data []byte
+		as   Kind
+		want string
+	}{
+		{"good", signed(message, cosekit.Form{}), "", "accepts the TEEP message as it is encoded."},
+		{"envelope", helloEnvelope(t), "", "accepts the SUIT_Envelope as it is encoded."},
+		{"bare", message, "", "accepts the TEEP message as it is encoded; nothing signs it."},
+		{"opaque", signed([]byte("Hello"), cosekit.Form{}), "", "accepts the COSE_Sign1; its payload is nothing that Tamarack reads."},
+		{"opaque, forced", signed([]byte("Hello"), cosekit.Form{}), KindTEEP, "refuses the TEEP message at /: "},
+		{"detached", signed(message, cosekit.Form{Detached: true}), "", "accepts the COSE_Sign1; its payload is not in it."},
+		{"detached, forced", signed(message, cosekit.Form{Detached: true}), KindTEEP, "refuses the TEEP message at /: "},
+		{"trailing", signed(append(message, 0), cosekit.Form{}), "", "mind the errors above."},
+		{"trailing, forced", signed(append(message, 0), cosekit.Form{}), KindTEEP, "refuses the TEEP message at /: "},
+		{"trailing claims", signed(append(claims, 0), cosekit.Form{}), "", "mind the errors above."},
+		{"unknown type", signed(enc(arr{7, m{}}), cosekit.Form{}), KindTEEP, "refuses the TEEP message at /: "},
+		{"encrypted, forced", enc(tag{Number: 16, Content: enc(arr{[]byte{}, m{}, []byte("x")})}), KindTEEP, "refuses the TEEP message at /: "},
+		{"JWT, forced", []byte("eyJhbGciOiJub25lIn0.e30.x"), KindEAT, "refuses the EAT claims at /: "},
+		{"version", enc(arr{1, 2}), "", "reads no object of this kind by itself."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := must[*Result](t)(Inspect(c.data, Options{As: c.as}))
+			var b strings.Builder
+			if err := r.WriteText(&b, true); err != nil {
+				t.Fatal(err)
+			}
+			_, last, _ := strings.Cut(b.String(), "\nTamarack")
+			if !strings.Contains(last, c.want) || strings.HasPrefix(c.want, "refuses") && strings.Contains(last, "accepts") {
+				t.Errorf("Tamarack%s, want %s", last, c.want)
+			}
+		})
 	}
 }

@@ -41,7 +41,7 @@ func parse(data []byte, budget *int, depth int) (item, error) {
 func parseWhole(data []byte, budget *int, depth int) (item, error) {
 	it, err := parse(data, budget, depth)
 	if err == nil && len(it.raw) != len(data) {
-		err = fmt.Errorf("%w: %d bytes behind the item", ErrNotCBOR, len(data)-len(it.raw))
+		err = fmt.Errorf("%w: %s behind the item", ErrNotCBOR, byteCount(len(data)-len(it.raw)))
 	}
 	return it, err
 }

@@ -74,7 +74,7 @@ func init() {
 		KindText:         {"SUIT_Text", secSUITText, nil, looksText, suitText, nil},
 		KindVersion:      {"SUIT version", secVersion, nil, looksVersion, version, nil},
 		KindVersionMatch: {"SUIT version match", secVersion, nil, looksVersionMatch, versionMatch, nil},
-		KindEAT:          {"EAT claims", secEAT, []uint64{601}, looksEAT, claims, strictEAT},
+		KindEAT:          {"EAT claims", secEAT, []uint64{601}, looksEAT, eat, strictEAT},
 		KindEAR:          {"EAR attestation result", secEAR, nil, looksEAR, claims, nil},
 		KindBundle:       {"detached EAT bundle", secBundle, []uint64{602}, nil, bundle, nil},
 		KindJWT:          {"JWT", "RFC 7519 section 3", nil, nil, nil, nil},
@@ -240,19 +240,42 @@ func strictEnvelope(_ teep.Numbering, data []byte) error {
 	if _, err = e.UnverifiedManifest(); err != nil {
 		return err
 	}
-	return strictBlocks(e.UnverifiedBlocks())
+	return strictBlocks(data, e.UnverifiedBlocks())
 }
 
-// strictBlocks wants a block that can be judged: one is enough, as for a device.
-func strictBlocks(blocks []suit.Block) error {
+// strictBlocks wants a block that can be judged: one is enough, as for a device. That
+// the payload is detached shows only when a signature is judged, so it is looked at here.
+func strictBlocks(data []byte, blocks []suit.Block) error {
 	err := suit.ErrNoAuthentication
-	for _, b := range blocks {
-		if b.Err == nil {
+	for i, b := range blocks {
+		switch {
+		case b.Err != nil:
+			err = b.Err
+		case attached(data, i):
+			err = fmt.Errorf("%w: block %d carries its payload, want it detached", suit.ErrMalformed, i+1)
+		default:
 			return nil
 		}
-		err = b.Err
 	}
 	return err
+}
+
+// attached reports whether a block of an envelope, which is well formed, carries its
+// payload.
+func attached(data []byte, block int) bool {
+	budget := maxItems
+	it, err := parseWhole(data, &budget, 0)
+	if err != nil {
+		return false
+	}
+	it, _ = it.untagged()
+	wrapper, _ := it.get(keyAuthentication)
+	elements, err := parseWhole(wrapper.content, &budget, 0)
+	if err != nil || len(elements.items) <= block+1 { // the first one is the digest
+		return false
+	}
+	signed, err := cosekit.Parse(elements.items[block+1].content)
+	return err == nil && signed.Payload != nil
 }
 
 func strictManifest(_ teep.Numbering, data []byte) error {

@@ -33,8 +33,9 @@ type Node struct {
 	// Items are the elements of an array and the values of a map, in their order.
 	Items []Node `json:"items,omitempty"`
 
-	raw  []byte // of an object, for its strict decoder
-	path string
+	raw   []byte // of an object, for its strict decoder
+	path  string
+	holds Kind // what a JWT or the payload of a COSE structure should be; empty where nobody says
 }
 
 // child returns the item of that name.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/teep"
@@ -55,7 +56,18 @@ func TestProjectVectors(t *testing.T) {
 				}
 				return
 			}
-			testProjectOutcome(t, v.Outcome == "valid", []string{v.Name, v.Reason}, r)
+			testProjectOutcome(t, v.Outcome == "valid", v.Reason, r)
+			if !slices.Contains(inEncoding, v.Reason) {
+				return
+			}
+			if !showsFault(v.Name, r) {
+				t.Errorf("refused as %s, and yet %+v", v.Reason, r.Opinions)
+			}
+			opts.As = ""
+			guessed := must[*Result](t)(Inspect(object, opts))
+			if guessed.Kind == projectKinds[v.Kind] && !showsFault(v.Name, guessed) {
+				t.Errorf("without --as, refused as %s, and yet %+v", v.Reason, guessed.Opinions)
+			}
 		})
 	}
 }
@@ -66,11 +78,28 @@ var projectKinds = map[string]Kind{
 	"suit-report": KindReport, "eat": KindEAT, "cose-key": KindKey,
 }
 
-// outside are the reasons, and one example, that cannot be seen in the object alone:
-// a nonce may be missing under timestamp freshness.
-var outside = []string{"cnf-mismatch", "nonce", "evidence-time", "eat/refused-no-nonce"}
+// outside are the reasons that cannot be seen in the object alone.
+var outside = []string{"cnf-mismatch", "nonce", "evidence-time"}
 
-func testProjectOutcome(t *testing.T, valid bool, reasons []string, r *Result) {
+// inEncoding are the reasons that a decoder sees without a key.
+var inEncoding = []string{
+	"malformed", "unknown-type", "protocol", "cose-wrapper", "critical-header",
+	"digest", "digest-algorithm", "limit", "not-an-eat", "claims", "claims-missing", "key",
+}
+
+// showsFault reports whether there is an error, a refusal, or the word that nothing
+// signs the object.
+func showsFault(name string, r *Result) bool {
+	severity := SeverityError
+	if name == "eat/refused-no-nonce" {
+		severity = SeverityWarning // there is freshness without a nonce
+	}
+	return slices.ContainsFunc(r.Lint, func(l Lint) bool { return l.Severity == severity }) ||
+		slices.ContainsFunc(r.Opinions, func(o Opinion) bool { return !o.Accepted }) ||
+		strings.HasSuffix(r.acceptance(r.Kind), "nothing signs it.")
+}
+
+func testProjectOutcome(t *testing.T, valid bool, reason string, r *Result) {
 	accepted := len(r.Opinions) > 0 && r.Opinions[0].Accepted
 	judged, errors, warnings := r.signed() || r.Kind == KindKey, 0, 0
 	for _, c := range r.Checks {
@@ -87,7 +116,7 @@ func testProjectOutcome(t *testing.T, valid bool, reasons []string, r *Result) {
 	switch {
 	case valid && (!accepted || !r.Sound() || errors > 0):
 		t.Errorf("valid, and yet: sound %t, %+v, %+v", r.Sound(), r.Opinions, r.Lint)
-	case !valid && accepted && judged && errors+warnings == 0 && !slices.ContainsFunc(reasons, func(s string) bool { return slices.Contains(outside, s) }):
-		t.Errorf("nothing shows why it is refused %s: %+v, %+v", reasons, r.Opinions, r.Checks)
+	case !valid && accepted && judged && errors+warnings == 0 && !slices.Contains(outside, reason):
+		t.Errorf("nothing shows why it is refused as %s: %+v, %+v", reason, r.Opinions, r.Checks)
 	}
 }

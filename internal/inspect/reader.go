@@ -197,6 +197,13 @@ func (r *reader) unfit(it item, want string) Node {
 	return plain(r, it)
 }
 
+func byteCount(n int) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
 func describe(it item) string {
 	switch {
 	case it.isNull():

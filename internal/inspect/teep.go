@@ -15,11 +15,12 @@ const (
 )
 
 func looksTEEP(it item) bool {
-	if !it.isArray() || len(it.items) < 2 || len(it.items) > 5 {
-		return false
-	}
-	kind := it.items[0]
-	return kind.isUint() && kind.arg >= 1 && kind.arg <= 6 && it.items[1].isMap()
+	return isMessage(it) && it.items[0].arg >= 1 && it.items[0].arg <= 6
+}
+
+// isMessage wants type and options; the type may be one that nobody knows.
+func isMessage(it item) bool {
+	return it.isArray() && len(it.items) >= 2 && len(it.items) <= 5 && it.items[0].isUint() && it.items[1].isMap()
 }
 
 // elements are what stands behind the options of a message.
@@ -34,7 +35,7 @@ var messageElements = map[teep.Kind][]field{
 
 // teepMessage shows the payload of a TEEP message in the numbering of the options.
 func teepMessage(r *reader, it item) Node {
-	if !looksTEEP(it) {
+	if !isMessage(it) {
 		return r.unfit(it, "a TEEP message, an array of type and options")
 	}
 	kind, known := r.opts.Numbering.MessageKind(it.items[0].arg)
@@ -109,7 +110,7 @@ func attestationPayload(r *reader, it item) Node {
 	if it.isBytes() && len(it.content) == 0 {
 		r.lint(SeverityWarning, secTEEPResponse, "empty attestation payload")
 	}
-	return payload(r, it)
+	return carried(r, it)
 }
 
 func errorCode(r *reader, it item) Node {
