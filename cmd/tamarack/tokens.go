@@ -47,8 +47,8 @@ still answers tokens from before, each once.`,
 		if err := tam.ReplaceTokenKeys(cmd.Context(), db, "operator:local", time.Now(), rand.Reader); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), `%s has one new token key, and no Update that is out.
-Running servers take the key over within a minute; what was sent before is void then.
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), `%s has one new token key; Updates that are out are void.
+Running servers take the key over within a minute: older tokens and challenges are void then.
 `, path)
 		return err
 	}
