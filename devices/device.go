@@ -36,8 +36,11 @@ type Device struct {
 	// AttestationKey signed the first evidence of the device that was affirmed; zero
 	// where there was none, or the Verifier does not name the key.
 	AttestationKey cosekit.Thumbprint
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	// EvidenceAt is the newest time that evidence which was affirmed and bound proved:
+	// its iat, or the issue of the challenge that it answered. It outlives the agent.
+	EvidenceAt time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
 }
 
 // Agent is a TEEP Agent on a device, known by its message key.

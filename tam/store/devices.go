@@ -10,7 +10,7 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, attestation_key, created_at, updated_at`
+const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, attestation_key, evidence_at, created_at, updated_at`
 
 var (
 	selectDevice         = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id = ?`)
@@ -18,10 +18,11 @@ var (
 	selectDeviceAttested = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE attestation_key = ? ORDER BY id LIMIT 1`)
 	selectDevices        = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id > ? ORDER BY id LIMIT ?`)
 	selectDevicesByState = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE state = ? AND id > ? ORDER BY id LIMIT ?`)
-	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET ueid = excluded.ueid, name = excluded.name, state = excluded.state,
 			state_reason = excluded.state_reason, oemid = excluded.oemid, hwmodel = excluded.hwmodel,
-			hwversion = excluded.hwversion, attestation_key = excluded.attestation_key, created_at = excluded.created_at, updated_at = excluded.updated_at`)
+			hwversion = excluded.hwversion, attestation_key = excluded.attestation_key,
+			evidence_at = excluded.evidence_at, created_at = excluded.created_at, updated_at = excluded.updated_at`)
 )
 
 func scanDevice(r *row) (devices.Device, error) {
@@ -35,7 +36,7 @@ func scanDevice(r *row) (devices.Device, error) {
 			return d, err
 		}
 	}
-	d.CreatedAt, d.UpdatedAt = timeOf(r.int()), timeOf(r.int())
+	d.EvidenceAt, d.CreatedAt, d.UpdatedAt = timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
 	return d, nil
 }
 
@@ -72,7 +73,7 @@ func (u update) PutDevice(d devices.Device) error {
 		attestationKey = d.AttestationKey[:]
 	}
 	_, err := u.exec(upsertDevice, string(d.ID), d.UEID, d.Name, string(d.State), d.StateReason,
-		d.OEMID, d.HWModel, d.HWVersion, attestationKey, micros(d.CreatedAt), micros(d.UpdatedAt))
+		d.OEMID, d.HWModel, d.HWVersion, attestationKey, micros(d.EvidenceAt), micros(d.CreatedAt), micros(d.UpdatedAt))
 	return about(err, "device %s", d.ID)
 }
 

@@ -60,6 +60,32 @@ func TestMigrateUpDownUp(t *testing.T) {
 	storetest.Fill(t, s)
 }
 
+// A device from before the column starts with what its agents attested last.
+func TestMigrateDeviceEvidence(t *testing.T) {
+	s := openFile(t)
+	storetest.Fill(t, s)
+	withWriter(t, s, func(c *conn) {
+		m, _, err := newMigration(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.Migrate(4), m.Up()); err != nil {
+			t.Fatal(err)
+		}
+		attested := 0
+		err = c.ask(`SELECT devices.evidence_at, max(attested_at) FROM devices JOIN agents ON device = id GROUP BY id`, func(r *row) bool {
+			attested++
+			if got, want := timeOf(r.int()), timeOf(r.int()); !got.Equal(want) || want.IsZero() {
+				t.Errorf("evidence of %s, want %s", got, want)
+			}
+			return true
+		})
+		if err != nil || attested == 0 {
+			t.Errorf("%d devices with agents: %v", attested, err)
+		}
+	})
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tam.db")
 	s := open(t, path)

@@ -50,7 +50,7 @@ func deviceID(n int) devices.ID { return devices.ID(fmt.Sprintf("device-%03d", n
 func device(n int) devices.Device {
 	return devices.Device{
 		ID: deviceID(n), UEID: []byte{1, byte(n >> 8), byte(n), 0, 7}, Name: "sensor ☃ 'one'; --", State: devices.Pending, StateReason: "new",
-		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", AttestationKey: publicKey(n + 2000).Thumbprint(), CreatedAt: at(n), UpdatedAt: at(n + 1),
+		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", AttestationKey: publicKey(n + 2000).Thumbprint(), EvidenceAt: at(n + 2), CreatedAt: at(n), UpdatedAt: at(n + 1),
 	}
 }
 

@@ -43,8 +43,8 @@ func digestText(d suit.Digest) string {
 func hashText(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
 
 func deviceText(d devices.Device) string {
-	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s created %s updated %s",
-		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.CreatedAt), timeText(d.UpdatedAt))
+	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s evidence %s created %s updated %s",
+		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.EvidenceAt), timeText(d.CreatedAt), timeText(d.UpdatedAt))
 }
 
 func agentText(a devices.Agent) string {
