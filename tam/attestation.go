@@ -134,6 +134,8 @@ func (t *TAM) freshness(x *exchange) (token, error) {
 		return token{}, refuse(ReasonEvidenceTime, errors.New("neither eat_nonce nor iat in the evidence"))
 	case age > policy.EvidenceMaxAge+policy.ClockSkew || age < -policy.ClockSkew:
 		return token{}, refuse(ReasonEvidenceTime, fmt.Errorf("made %s ago, at most %s allowed", age, policy.EvidenceMaxAge))
+	case c.IssuedAt.Before(t.remembered()):
+		return token{}, refuse(ReasonEvidenceTime, fmt.Errorf("made at %s, before the oldest token key: perhaps taken, and forgotten since", c.IssuedAt))
 	case x.agent != nil && !c.IssuedAt.After(x.agent.EvidenceAt):
 		return token{}, refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", c.IssuedAt, x.agent.EvidenceAt))
 	}
@@ -143,6 +145,13 @@ func (t *TAM) freshness(x *exchange) (token, error) {
 		raw: digest[:], purpose: purpose(challengeItems), issued: c.IssuedAt, unasked: true,
 		spentUntil: c.IssuedAt.Add(policy.EvidenceMaxAge + 2*policy.ClockSkew),
 	}, nil
+}
+
+// remembered is the time since when the store is known to remember the evidence that
+// was taken. A database that was restored has forgotten some, and new token keys then
+// say so. Where they rotate, the oldest is always older than evidence may be.
+func (t *TAM) remembered() time.Time {
+	return (*t.tokens.ring.keys.Load())[0].CreatedAt.Add(-t.cfg.Policy.ClockSkew)
 }
 
 // appraisal is what became of evidence: nothing could be said (no result, a fault),
@@ -271,6 +280,12 @@ func (s *session) checkAttestationKey(a *appraisal) error {
 func (s *session) attestationAccepted(a appraisal, challenge token) error {
 	if challenge.issued.After(s.agent.AttestedAt) {
 		s.agent.AttestedAt = challenge.issued
+	}
+	if challenge.issued.After(s.device.EvidenceAt) {
+		s.device.EvidenceAt = challenge.issued
+		if err := s.tx.PutDevice(s.device); err != nil {
+			return err
+		}
 	}
 	if s.holdReason() == ReasonAgentRepeating {
 		s.agent.HoldUntil, s.agent.HoldReason = time.Time{}, ""

@@ -2,6 +2,7 @@ package tam_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
@@ -54,6 +55,7 @@ func TestAttestationKeyAtSecondEnrolment(t *testing.T) {
 	w := newWorld(t)
 	old := w.device(cosekit.ESP256).enrol()
 	w.update(func(tx tam.Tx) error { return tx.DeleteAgent(old.thumbprint()) })
+	w.now.add(time.Second)
 	d := w.device(cosekit.ESP256)
 	d.ueid, d.attester = old.ueid, w.anotherAttester()
 	q := d.open(d.respond(d.connect()).Body).(*teep.QueryRequest)

@@ -205,9 +205,10 @@ func (p Policy) check() error {
 	if min(p.Outstanding, p.MaxAppraisals, p.Reoffers, p.KeepAppraisals) < 0 {
 		return errors.New("a bound is negative")
 	}
-	// A key verifies for one more rotation after it stopped signing.
-	if longest := max(p.ChallengeLifetime, p.TokenLifetime) + 2*p.ClockSkew + 2*keyLead; p.TokenKeyRotation < longest {
-		return fmt.Errorf("token key rotation of %s: must not be below %s, which the lifetime of tokens asks for", p.TokenKeyRotation, longest)
+	// A key verifies for one more rotation after it stopped signing, and evidence must
+	// not be older than the oldest key.
+	if longest := max(p.ChallengeLifetime, p.TokenLifetime, p.EvidenceMaxAge) + 2*p.ClockSkew + 2*keyLead; p.TokenKeyRotation < longest {
+		return fmt.Errorf("token key rotation of %s: must not be below %s, which the lifetime of tokens and the age of evidence ask for", p.TokenKeyRotation, longest)
 	}
 	return nil
 }

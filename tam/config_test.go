@@ -21,6 +21,7 @@ func TestConfigsThatCannotWork(t *testing.T) {
 		"negative bound":         func(c *tam.Config) { c.Policy.Outstanding = -1 },
 		"keys that die early":    func(c *tam.Config) { c.Policy.TokenKeyRotation = c.Policy.TokenLifetime + time.Minute },
 		"tokens older than keys": func(c *tam.Config) { c.Policy.TokenLifetime = 48 * time.Hour },
+		"evidence older still":   func(c *tam.Config) { c.Policy.EvidenceMaxAge = 48 * time.Hour },
 	} {
 		cfg := w.cfg
 		change(&cfg)

@@ -39,7 +39,7 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		if err := s.spend(challenge); err != nil {
 			return err
 		}
-		if refused, err = s.enrol(devices.ID(id.String()), &a); err != nil {
+		if refused, err = s.enrol(devices.ID(id.String()), &a, challenge); err != nil {
 			return err
 		}
 		if refused != nil {
@@ -60,11 +60,14 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 
 // enrol makes the agent, and its device where the ueid is new, or says why policy
 // does not want it. A refusal is written down: this sender is affirmed and bound.
-func (s *session) enrol(id devices.ID, a *appraisal) (*refusal, error) {
+func (s *session) enrol(id devices.ID, a *appraisal, challenge token) (*refusal, error) {
 	claims := a.result.Claims
 	known, err := s.tx.Agent(s.thumbprint())
 	if err == nil { // another challenge of the same agent was faster
 		s.agent = known
+		if err := s.checkTimestamp(challenge); err != nil {
+			return nil, err
+		}
 		s.device, err = s.tx.Device(known.Device)
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (s *session) enrol(id devices.ID, a *appraisal) (*refusal, error) {
 		noted = map[string]time.Time{string(reasonOfState(s.device.State)): s.now} // with its creation
 	case err == nil:
 		var refused *refusal
-		if refused, err = s.secondKey(a.result); refused != nil || err != nil {
+		if refused, err = s.secondKey(a.result, challenge); refused != nil || err != nil {
 			return refused, err
 		}
 		if err = s.checkAttestationKey(a); err == nil && a.fault != nil {
@@ -142,16 +145,22 @@ func (s *session) admitAffirming() error {
 	return nil
 }
 
-// secondKey decides about a key for a device that has agents. A device without
-// any was registered ahead and takes its first.
-func (s *session) secondKey(r *attest.Result) (*refusal, error) {
+// secondKey decides about a key for a device that is known. One without agents was
+// registered ahead and takes its first. A replacing key needs evidence that is later
+// than all that the device was accepted with: a response of a key that was replaced
+// may have been withheld, and must not take the device back.
+func (s *session) secondKey(r *attest.Result, challenge token) (*refusal, error) {
 	agents, err := s.tx.AgentsOf(s.device.ID)
-	if err != nil || len(agents) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	if s.t.cfg.Policy.SecondKey == RefuseSecondKey {
+	if len(agents) > 0 && s.t.cfg.Policy.SecondKey == RefuseSecondKey {
 		return s.refuseEnrolment(ReasonSecondKey, deviceSubject(s.device.ID),
 			fmt.Errorf("device %s has agent %s; attestation key %s vouches for another", s.device.ID, agents[0].Key.Thumbprint(), r.AttestationKey))
+	}
+	if !challenge.issued.After(s.device.EvidenceAt) {
+		return s.refuseEnrolment(ReasonEvidenceRepeated, deviceSubject(s.device.ID),
+			fmt.Errorf("proved fresh since %s, that of device %s since %s", challenge.issued, s.device.ID, s.device.EvidenceAt))
 	}
 	for _, old := range agents {
 		if err := s.tx.DeleteAgent(old.Key.Thumbprint()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
@@ -29,6 +30,7 @@ func TestSecondKeyOfADevice(t *testing.T) {
 	t.Run("replaces", func(t *testing.T) {
 		w := newWorld(t, func(c *tam.Config) { c.Policy.SecondKey = tam.ReplaceSecondKey })
 		d := w.device(cosekit.ESP256).enrol()
+		w.now.add(time.Second)
 		next := w.device(cosekit.Ed25519)
 		next.ueid = d.ueid
 		expect(t, "session", next.poll(), "token, challenge, end nothing-to-do")

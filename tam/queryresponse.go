@@ -124,12 +124,12 @@ func (t *TAM) begin(tx Tx, x *exchange) (*session, error) {
 	return &session{exchange: x, t: t, tx: tx, agent: agent, device: device}, nil
 }
 
-// spend marks the token as answered. The timestamps of an agent's evidence must rise.
+// spend marks the token as answered.
 func (s *session) spend(tok token) error {
+	if err := s.checkTimestamp(tok); err != nil {
+		return err
+	}
 	if tok.unasked {
-		if !tok.issued.After(s.agent.EvidenceAt) {
-			return refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", tok.issued, s.agent.EvidenceAt))
-		}
 		s.issued = tok.issued
 	}
 	err := s.tx.Spend(tok.raw, tok.spentUntil)
@@ -137,6 +137,14 @@ func (s *session) spend(tok token) error {
 		return refuse(ReasonTokenSpent, nil)
 	}
 	return err
+}
+
+// checkTimestamp wants the timestamps of an agent's evidence to rise.
+func (s *session) checkTimestamp(tok token) error {
+	if tok.unasked && !tok.issued.After(s.agent.EvidenceAt) {
+		return refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", tok.issued, s.agent.EvidenceAt))
+	}
+	return nil
 }
 
 // finish writes the agent back.

@@ -39,7 +39,7 @@ const (
 	ReasonEvidenceMissing    Reason = "evidence-missing"    // no evidence is in a response that must bring some
 	ReasonEvidenceTooLarge   Reason = "evidence-too-large"  // more than package attest reads
 	ReasonEvidenceFormat     Reason = "evidence-format"     // the verifier does not read this format
-	ReasonEvidenceRepeated   Reason = "evidence-repeated"   // its timestamp is not above that of the agent's last evidence
+	ReasonEvidenceRepeated   Reason = "evidence-repeated"   // it is not later than the agent's last evidence, or its device's where it brings another key
 	ReasonEvidenceUnreadable Reason = "evidence-unreadable" // claims cannot be read, so no challenge is found
 	ReasonResultUnsupported  Reason = "result-unsupported"  // an Attestation Result (passport model): not accepted yet
 	ReasonCnfMissing         Reason = "cnf-missing"         // an unknown key must come in cnf, whole
