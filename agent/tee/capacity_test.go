@@ -3,6 +3,7 @@ package tee
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +148,10 @@ func makeNotes(t *testing.T, s *Store) {
 		for i := range maxRequests {
 			id := suit.ComponentID{append([]byte{byte(i)}, make([]byte, suit.MaxComponentSize-5)...)}
 			next.Requests = append(next.Requests, requestEntry{Component: id})
+		}
+		for i := range maxFloors {
+			id := suit.ComponentID{append([]byte{byte(i), byte(i >> 8), 1}, make([]byte, suit.MaxComponentSize-7)...)}
+			next.raiseFloor(id, math.MaxUint64)
 		}
 		return nil
 	})

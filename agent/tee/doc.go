@@ -8,5 +8,5 @@
 // or after a change in full, and what it reports as installed is measured from the
 // files at that moment.
 //
-// Running components, slots, dependencies and reference counts are out of scope.
+// Running components, slots and dependencies are out of scope.
 package tee

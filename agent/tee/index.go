@@ -17,8 +17,10 @@ import (
 const (
 	indexName    = "index"
 	indexTemp    = "index.tmp"
-	indexVersion = 2
-	maxIndexSize = 4 << 20
+	indexVersion = 3
+	// withoutFloors is the last version that kept no floors; it is still read.
+	withoutFloors = 2
+	maxIndexSize  = 4 << 20
 )
 
 // Bounds of the lists in the index, far under cosekit.MaxElements.
@@ -29,8 +31,8 @@ const (
 	maxRetired    = 1024 // manifests that were uninstalled; the oldest is forgotten first
 )
 
-// index is the content of the file, encoded as a map. A reader of another version
-// refuses it, so a field is never reinterpreted.
+// index is the content of the file, encoded as a map. A reader that does not
+// know its version refuses it, so a field is never reinterpreted.
 type index struct {
 	// Serial counts commits; file names are made of it, so no name is used twice.
 	Serial     uint64           `cbor:"1,keyasint"`
@@ -42,6 +44,7 @@ type index struct {
 	Retired    []retiredEntry   `cbor:"7,keyasint,omitempty"`
 	// Unneeded are the installed manifests that nobody on the device needs any more.
 	Unneeded []suit.ComponentID `cbor:"8,keyasint,omitempty"`
+	Floors   []floorEntry       `cbor:"9,keyasint,omitempty"`
 }
 
 // componentEntry says which file holds a component. There is no digest in it: what
@@ -87,6 +90,7 @@ func (x *index) clone() *index {
 	c.Updates = slices.Clone(x.Updates)
 	c.Retired = slices.Clone(x.Retired)
 	c.Unneeded = slices.Clone(x.Unneeded)
+	c.Floors = slices.Clone(x.Floors)
 	return &c
 }
 
@@ -122,7 +126,7 @@ func (x *index) putImage(id suit.ComponentID, file string) error {
 }
 
 // reference makes the manifest reference these components and no others. What no
-// manifest references any more is not in the store any more.
+// manifest references any more is not in the store any more, but its floor stays.
 func (x *index) reference(manifest suit.ComponentID, components []suit.ComponentID) {
 	for i := range x.Components {
 		c := &x.Components[i]
@@ -135,6 +139,11 @@ func (x *index) reference(manifest suit.ComponentID, components []suit.Component
 		}
 	}
 	x.Components = slices.DeleteFunc(x.Components, func(c componentEntry) bool { return len(c.Manifests) == 0 })
+	for _, id := range components {
+		if x.component(id) != nil {
+			x.raiseFloor(id, x.manifest(manifest).Sequence)
+		}
+	}
 }
 
 func contains(list []suit.ComponentID, id suit.ComponentID) bool {
@@ -244,8 +253,8 @@ func decodeIndex(data []byte) (*index, error) {
 	if version > indexVersion {
 		return nil, fmt.Errorf("%w: index version %d, this program knows %d", ErrTooNew, version, indexVersion)
 	}
-	if version != indexVersion {
-		return nil, fmt.Errorf("%w: index version %d, this program reads %d", ErrDamaged, version, indexVersion)
+	if version < withoutFloors {
+		return nil, fmt.Errorf("%w: index version %d, this program reads %d to %d", ErrDamaged, version, withoutFloors, indexVersion)
 	}
 	if want := sha256.Sum256(body); string(want[:]) != string(sum) {
 		return nil, fmt.Errorf("%w: the checksum of the index does not match", ErrDamaged)
@@ -254,7 +263,13 @@ func decodeIndex(data []byte) (*index, error) {
 	if err := cosekit.Unmarshal(body, x); err != nil {
 		return nil, fmt.Errorf("%w: index: %w", ErrDamaged, err)
 	}
-	return x, x.check()
+	if err := x.check(); err != nil {
+		return nil, err
+	}
+	if version == withoutFloors {
+		x.raiseFloors()
+	}
+	return x, x.checkFloors()
 }
 
 // check refuses an index that this package would not have written.

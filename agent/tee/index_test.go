@@ -20,6 +20,7 @@ func sampleIndex() *index {
 		LastPoll:   &pollEntry{At: 1, Outcome: "ok"},
 		Retired:    []retiredEntry{{ID: suit.ComponentID{[]byte("c"), []byte("suit")}, Sequence: 9}},
 		Unneeded:   []suit.ComponentID{own},
+		Floors:     []floorEntry{{Component: suit.ComponentID{[]byte("d")}, Sequence: 5}, {Component: id, Sequence: 8}},
 	}
 }
 
@@ -68,6 +69,10 @@ func TestIndexThatLies(t *testing.T) {
 		"unneeded twice":         func(x *index) { x.Unneeded = append(x.Unneeded, x.Unneeded[0]) },
 		"retired and installed":  func(x *index) { x.Retired[0].ID = x.Manifests[0].ID },
 		"too many retired":       func(x *index) { x.Retired = make([]retiredEntry, maxRetired+1) },
+		"component, no floor":    func(x *index) { x.Floors = x.Floors[:1] },
+		"above its floor":        func(x *index) { x.Manifests[0].Sequence = 9 },
+		"floor twice":            func(x *index) { x.Floors = append(x.Floors, x.Floors[0]) },
+		"too many floors":        func(x *index) { x.Floors = append(x.Floors, numberedFloors(maxFloors-1)...) },
 		"component without name": func(x *index) { x.Components[0].File = "" },
 	} {
 		x := sampleIndex()

@@ -18,6 +18,7 @@ type model struct {
 	images     map[string]string // by component
 	references map[string]string // manifest → its one component
 	sequences  map[string]uint64 // by manifest, for ever
+	floors     map[string]uint64 // by component, for ever
 }
 
 // install changes the model, or returns why the manifest has to be refused.
@@ -30,6 +31,10 @@ func (m *model) install(name, component string, sequence uint64, image string) e
 			return processor.ErrReferenced
 		}
 	}
+	if m.images[component] != image && sequence < m.floors[component] {
+		return processor.ErrRollback
+	}
+	m.floors[component] = max(sequence, m.floors[component])
 	m.sequences[name], m.references[name], m.images[component] = sequence, component, image
 	m.sweep()
 	return nil
@@ -52,13 +57,14 @@ func (m *model) sweep() {
 
 // TestStoreFollowsItsModel: whatever manifests of several names do to the same
 // components, in any order and over restarts, the store holds what the model holds, and
-// refuses what it refuses. So no way leads back to an older image of a manifest.
+// refuses what it refuses. So no way leads back to an older image of a manifest, or of
+// a component under another name.
 func TestStoreFollowsItsModel(t *testing.T) {
 	refused := map[error]int{}
 	rapid.Check(t, func(r *rapid.T) {
 		d := newDisk()
 		s := openDisk(t, d)
-		m := model{images: map[string]string{}, references: map[string]string{}, sequences: map[string]uint64{}}
+		m := model{images: map[string]string{}, references: map[string]string{}, sequences: map[string]uint64{}, floors: map[string]uint64{}}
 		installed := map[string]*suit.Verified{}
 		for range rapid.IntRange(1, 20).Draw(r, "steps") {
 			name := rapid.SampledFrom([]string{"app/a", "app/b", "app/c"}).Draw(r, "manifest")

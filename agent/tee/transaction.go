@@ -61,6 +61,11 @@ func (t *transaction) References(_ context.Context, component suit.ComponentID) 
 	return slices.Clone(c.Manifests), nil
 }
 
+// Floor implements processor.Transaction.
+func (t *transaction) Floor(_ context.Context, component suit.ComponentID) (uint64, error) {
+	return t.store.view().floor(component), nil
+}
+
 // Open implements processor.Transaction.
 func (t *transaction) Open(_ context.Context, component suit.ComponentID) (io.ReadCloser, uint64, error) {
 	if t.done {

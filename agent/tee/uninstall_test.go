@@ -140,7 +140,10 @@ func TestReferences(t *testing.T) {
 	if installed, err = s.Installed(t.Context()); err != nil || len(installed) != 1 || installed[0].Sequence != 2 {
 		t.Fatalf("after the first: %+v, %v", installed, err)
 	}
-	if err := install(t.Context(), s, named(t, "app/b", id, 3, []byte("next"))); err != nil {
+	if err := install(t.Context(), s, named(t, "app/b", id, 8, []byte("next"))); !errors.Is(err, processor.ErrRollback) {
+		t.Errorf("an image older than that of the first: %v", err)
+	}
+	if err := install(t.Context(), s, named(t, "app/b", id, 9, []byte("next"))); err != nil {
 		t.Errorf("the last reference may update: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func fetch(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	if present, err := m.alreadyThere(ctx, c); present || err != nil {
 		return suit.Parameters{}, err
 	}
-	if err := m.checkReferences(ctx, c); err != nil {
+	if err := m.mayAlter(ctx, c); err != nil {
 		return suit.Parameters{}, err
 	}
 	limit := m.limits.FetchedBytes - m.fetched
@@ -110,7 +110,7 @@ func write(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	if c.params.Content == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
-	if err := m.checkReferences(ctx, c); err != nil {
+	if err := m.mayAlter(ctx, c); err != nil {
 		return suit.Parameters{}, err
 	}
 	content := c.params.Content
@@ -120,10 +120,13 @@ func write(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	return suit.Parameters{}, err
 }
 
-// checkReferences aborts a command that would alter what another installed manifest
-// relies on (draft-ietf-suit-trust-domains, suit-directive-unlink). The manifest's own earlier
-// version does not stand in its way: its sequence number guards that.
-func (m *machine) checkReferences(ctx context.Context, c *component) error {
+// mayAlter aborts a command that would alter what another installed manifest relies on
+// (draft-ietf-suit-trust-domains, suit-directive-unlink), or roll the component back. The
+// manifest's own earlier version does not stand in its way: admitSequenceNumber has
+// compared with that. But sequence numbers are per manifest, so an older image could come
+// under another name once nothing references the component: its floor, which all
+// manifests have in common, is what stops that (docs/decisions/0006).
+func (m *machine) mayAlter(ctx context.Context, c *component) error {
 	manifests, err := m.tx.References(ctx, c.id)
 	if err != nil {
 		return err
@@ -132,6 +135,13 @@ func (m *machine) checkReferences(ctx context.Context, c *component) error {
 		if !other.Equal(m.manifestID()) {
 			return fmt.Errorf("%w: %s; unlink that one first", ErrReferenced, other)
 		}
+	}
+	floor, err := m.tx.Floor(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	if number := m.manifest.SequenceNumber; number < floor {
+		return fmt.Errorf("%w: %d, the component has been at %d", ErrRollback, number, floor)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@
 // invoke. A manifest that needs one of them is refused before anything runs.
 //
 // A component belongs to the manifests that list it, by their manifest-component-ids.
-// While another manifest does, nothing may alter the component: so no manifest can roll
-// back what came with a newer one of another name (docs/decisions/0006).
+// While another manifest does, nothing may alter the component, and at no time may a
+// manifest whose sequence number is below those that the component came with before: so
+// none can roll back what came with a newer one of another name (docs/decisions/0006).
 package processor

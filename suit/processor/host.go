@@ -46,6 +46,10 @@ type Transaction interface {
 	// is the reference count of draft-ietf-suit-trust-domains, with names:
 	// no manifest counts twice, and none can take back more than its own.
 	References(ctx context.Context, component suit.ComponentID) ([]suit.ComponentID, error)
+	// Floor returns the highest sequence number of all manifests that were committed
+	// with the component in their list and an image of it on the device, whatever their
+	// names, also where it is not installed any more; 0 where there was none.
+	Floor(ctx context.Context, component suit.ComponentID) (number uint64, err error)
 	// Open reads the component's candidate, or the installed image where this
 	// transaction has none, and tells its size. ErrNoImage where there is neither.
 	Open(ctx context.Context, component suit.ComponentID) (image io.ReadCloser, size uint64, err error)

@@ -20,6 +20,7 @@ type memory struct {
 	images    map[string][]byte
 	manifests map[string]Installation
 	retired   map[string]uint64 // sequence numbers of what was uninstalled
+	floors    map[string]uint64 // by component
 	faults    map[string]error  // by the name of the method that returns it
 	room      int               // set aside for a candidate
 	open      bool              // a transaction is
@@ -30,7 +31,7 @@ func newMemory(identity Identity) *memory {
 	return &memory{
 		identity: identity, unknown: map[string]bool{},
 		images: map[string][]byte{}, manifests: map[string]Installation{},
-		retired: map[string]uint64{}, faults: map[string]error{},
+		retired: map[string]uint64{}, floors: map[string]uint64{}, faults: map[string]error{},
 	}
 }
 
@@ -121,6 +122,10 @@ func (tx *memoryTx) References(_ context.Context, id suit.ComponentID) ([]suit.C
 	return tx.host.references(id), nil
 }
 
+func (tx *memoryTx) Floor(_ context.Context, id suit.ComponentID) (uint64, error) {
+	return tx.host.floors[id.Key()], tx.use("Floor")
+}
+
 func (h *memory) references(id suit.ComponentID) (manifests []suit.ComponentID) {
 	for _, m := range h.manifests {
 		if slices.ContainsFunc(m.Components, id.Equal) {
@@ -195,6 +200,11 @@ func (tx *memoryTx) Commit(_ context.Context, installed Installation) error {
 	tx.done, tx.host.open = true, false
 	maps.Copy(tx.host.images, tx.candidates)
 	tx.host.manifests[installed.Manifest.Key()] = installed
+	for _, id := range installed.Components {
+		if _, ok := tx.host.images[id.Key()]; ok {
+			tx.host.floors[id.Key()] = max(installed.Sequence, tx.host.floors[id.Key()])
+		}
+	}
 	return nil
 }
 

@@ -256,7 +256,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // Every fault of the host fails the update; whatever it is, the old state stays.
 func TestHostFaults(t *testing.T) {
 	broken := errors.New("flash is worn out")
-	for _, method := range []string{"Begin", "Sequence", "References", "Open", "Read", "Create", "Write", "Close", "Commit"} {
+	for _, method := range []string{"Begin", "Sequence", "References", "Floor", "Open", "Read", "Create", "Write", "Close", "Commit"} {
 		t.Run(method, func(t *testing.T) {
 			tr := newTrial()
 			tr.host.faults[method] = broken

@@ -186,7 +186,7 @@ func rival(number uint64, image []byte) *suit.Manifest {
 }
 
 // Sequence numbers guard a manifest only against its own name. References guard the
-// component: no manifest of another name can put an older image there, or any other.
+// component while it is installed: no manifest of another name can put an older image there, or any other.
 func TestComponentOfAnotherManifest(t *testing.T) {
 	for _, number := range []uint64{0, 6, 7, 100} {
 		tr := newTrial()
@@ -201,6 +201,51 @@ func TestComponentOfAnotherManifest(t *testing.T) {
 		if _, failure := tr.fail(t, written, ErrReferenced); failure.Command != suit.DirectiveWrite {
 			t.Errorf("failed at %s", failure.Command)
 		}
+	}
+}
+
+// Nor can one once the first manifest is uninstalled, unless its sequence number is no
+// lower than that the component came with.
+func TestComponentAfterUnlink(t *testing.T) {
+	for _, tt := range []struct {
+		number uint64
+		name   suit.ComponentID // nil for none
+		err    error
+	}{
+		{6, dataSUIT, ErrRollback}, {7, dataSUIT, nil}, {8, dataSUIT, nil},
+		{6, nil, ErrRollback}, {7, nil, nil},
+		{6, appSUIT, ErrRollback}, {7, appSUIT, nil},
+	} {
+		tr := newTrial()
+		for _, m := range []*suit.Manifest{rival(1, newImage), sample(newImage)} { // 1, then 7
+			tr.succeedAs(t, m)
+			if _, err := tr.uninstall(t, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tr.fetcher = served{location: oldImage}
+		m := rival(tt.number, oldImage)
+		m.ComponentID = tt.name
+		written := rival(tt.number, oldImage)
+		written.ComponentID = tt.name
+		written.Sections[suit.SectionInstall] = sequence(override(suit.Parameters{Content: oldImage}), check(suit.DirectiveWrite))
+		for _, m := range []*suit.Manifest{m, written} {
+			if tt.err == nil {
+				tr.succeedAs(t, m)
+				continue
+			}
+			if _, failure := tr.fail(t, m, tt.err); failure.Reason != suit.ReasonConditionFailed {
+				t.Errorf("sequence %d of %q: reason %v", tt.number, tt.name, failure.Reason)
+			}
+		}
+	}
+}
+
+// succeedAs updates with a manifest of any name.
+func (tr *trial) succeedAs(t *testing.T, m *suit.Manifest) {
+	t.Helper()
+	if _, err := tr.update(t, m); err != nil {
+		t.Fatalf("sequence %d of %q: %v", m.SequenceNumber, m.ComponentID, err)
 	}
 }
 
