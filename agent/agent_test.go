@@ -120,6 +120,7 @@ type release struct {
 	signer    cosekit.Signer
 	class     string // "lamp" where empty
 	uri       string // of the manifest
+	name      string // manifest-component-id; the author's choice where empty, none where "-"
 	spoil     func(payloads map[string][]byte)
 }
 
@@ -139,6 +140,13 @@ func (w *world) envelope(r release) []byte {
 		r.spoil(payloads)
 	}
 	m.ReferenceURI = r.uri
+	switch r.name {
+	case "":
+	case "-":
+		m.ComponentID = nil
+	default:
+		m.ComponentID = id(w.t, r.name)
+	}
 	e, err := suit.NewEnvelope(m, payloads)
 	if err != nil {
 		w.t.Fatal(err)

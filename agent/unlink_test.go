@@ -318,3 +318,24 @@ func TestSUITReports(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
+
+// One Update that unlinks a component's manifest, and installs an older image of it under
+// another name, does the first and not the second.
+func TestUnlinkOpensNoWayBack(t *testing.T) {
+	w := newWorld(t)
+	must[*teep.Success](w, w.update(release{component: "app/hello", name: "pub/v2", sequence: 10, image: "ten", signer: w.publisher}))
+	u := w.unlinking("pub/v2")
+	for _, name := range []string{"pub/v1", "-"} {
+		old := w.update(release{component: "app/hello", name: name, sequence: 1, image: "one", signer: w.publisher})
+		u.Manifests = append(u.Manifests, old.Manifests...)
+	}
+	e := w.mustError(w.seal(u, w.tam), teep.ManifestProcessingFailed, agent.ErrManifest)
+	reports := w.reports(e.SUITReports)
+	if len(reports) != 3 || !reports[0].Succeeded() || reports[1].Succeeded() || reports[2].Succeeded() {
+		t.Errorf("reports %+v, agent said %q", reports, e.ErrMsg)
+	}
+	if got := w.store.Manifests(); len(got) != 0 {
+		t.Errorf("installed %v", got)
+	}
+	must[*teep.Success](w, w.update(release{component: "app/hello", name: "pub/v1", sequence: 10, image: "one", signer: w.publisher}))
+}

@@ -135,6 +135,9 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	if err != nil {
 		return unauthenticated(envelope, err), err
 	}
+	if verified.Manifest().ComponentID == nil {
+		return unnamed(verified), errUnnamed
+	}
 	outcome, err := a.processor.Update(ctx, verified, a.rights(verified, now))
 	if err != nil {
 		if errors.Is(err, processor.ErrFetch) {
@@ -175,6 +178,19 @@ func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
 	return &suit.Report{
 		Reference: suit.Reference{Digest: e.Digest()},
 		Failure:   &suit.ReportFailure{Record: suit.Record{Section: suit.SectionAuthentication}, Reason: reason},
+	}
+}
+
+// errUnnamed: an Update unlinks manifests by their manifest-component-ids, and the
+// sequence numbers that stop a rollback are kept under them.
+var errUnnamed = errors.New("manifest has no manifest-component-id, by which it could be unlinked")
+
+// unnamed reports on a manifest without manifest-component-id, naming its key.
+func unnamed(v *suit.Verified) *suit.Report {
+	const keyComponentID suit.Section = 5
+	return &suit.Report{
+		Reference: suit.Reference{URI: v.Manifest().ReferenceURI, Digest: v.Digest()},
+		Failure:   &suit.ReportFailure{Record: suit.Record{Section: keyComponentID}, Reason: suit.ReasonConditionFailed},
 	}
 }
 

@@ -79,6 +79,7 @@ func TestManifestRefused(t *testing.T) {
 		{"signer without rights to the component", func(w *world) release { return release{signer: w.narrow} }, nil, suit.ReasonComponentUnauthorised},
 		{"signer for devices of another vendor", func(w *world) release { return release{signer: w.retired} }, nil, suit.ReasonComponentUnauthorised},
 		{"lower sequence", func(w *world) release { return release{signer: w.publisher, sequence: 4} }, nil, suit.ReasonConditionFailed},
+		{"no manifest-component-id", func(w *world) release { return release{signer: w.publisher, name: "-"} }, nil, suit.ReasonConditionFailed},
 		{"other class", func(w *world) release { return release{signer: w.publisher, class: "toaster"} }, nil, suit.ReasonConditionFailed},
 		{"payload that does not match", func(w *world) release {
 			return release{signer: w.publisher, spoil: func(p map[string][]byte) {
