@@ -50,7 +50,7 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 	if err := l.read(); err != nil {
 		return Plan{}, err
 	}
-	if err := l.unlink(&plan, p.MaxManifests); err != nil {
+	if err := l.unlink(&plan); err != nil {
 		return Plan{}, err
 	}
 	left := p.MaxBytes
@@ -77,6 +77,7 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 			plan.Offers = append(plan.Offers, offer)
 		}
 	}
+	l.addRemovals(&plan, p.MaxManifests)
 	return plan, nil
 }
 
@@ -94,7 +95,8 @@ type lookout struct {
 	wants     []want
 	required  []devices.Requirement
 	removals  []devices.Removal
-	unlinked  []suit.ComponentID // manifest component ids in the plan's Unneeded
+	leaving   []suit.ComponentID // manifest component ids that are to go, now or later
+	due       []departure        // those of them that do not rest
 	inventory map[string]suit.Digest
 	statuses  map[string]devices.ComponentStatus
 }

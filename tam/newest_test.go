@@ -189,6 +189,38 @@ func TestNewestPlanner(t *testing.T) {
 			w.remove("app/a")
 			w.holds(component("app/a"), sum("a"))
 		}, []string{"unlink app/a", "unlink app/b"}, ""},
+		{"ordered gone, two manifests install it, the agent lists one", func(w *planWorld) {
+			a := w.publish("app/a", 2, "a")
+			w.status(w.publish("app/b", 1, "a", func(m *tam.Manifest) { m.Targets[0].Component = component("app/a") }), devices.Confirmed, time.Time{})
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+			w.holds(a.Component, a.Digest)
+		}, []string{"unlink app/a"}, ""},
+		{"ordered gone, one of two is unlinked, the other was tried", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, time.Time{})
+			w.status(w.publish("app/b", 3, "a", func(m *tam.Manifest) { m.Targets[0].Component = component("app/a") }), devices.Unlinked, time.Time{})
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+		}, []string{"unlink app/a"}, "app/b/manifest: its removal was tried before and waits for an Update of its own"},
+		{"a removal that failed goes alone", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, time.Time{})
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+			w.status(w.publish("app/c", 2, "c"), devices.Failed, time.Time{})
+			w.require("app/c")
+		}, []string{"unlink app/a"}, "app/c/manifest: sequence 2 waits: the removal of app/a/manifest goes alone"},
+		{"a removal that failed does not go before what was never tried", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, time.Time{})
+			w.remove("app/a")
+			w.holds(component("app/a"), sum("a"))
+			w.publish("app/c", 2, "c")
+			w.require("app/c")
+		}, []string{"app/c 2"}, "app/a/manifest: its removal was tried before"},
+		{"no longer needed, its removal rests, there is a newer one", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "a"), devices.RemovalFailed, w.now.Now().Add(time.Second))
+			w.holds(component("app/a"), sum("older"))
+			w.input.Unneeded = []suit.ComponentID{component("app/a/manifest")}
+		}, nil, "app/a: it is being removed"},
 		{"removals are bounded", func(w *planWorld) {
 			w.planner.MaxManifests = 1
 			for _, name := range []string{"app/a", "app/b"} {

@@ -1,6 +1,7 @@
 package tam
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -8,10 +9,16 @@ import (
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// unlink plans what goes: first what operators ordered, then what the agent no
+// departure is a manifest that is to go, and how often its removal was tried.
+type departure struct {
+	Manifest
+	tried int
+}
+
+// unlink finds what goes: first what operators ordered, then what the agent no
 // longer needs (draft-ietf-teep-protocol-26 sections 4.3 and 4.4,
 // unneeded-manifest-list).
-func (l *lookout) unlink(plan *Plan, limit int) error {
+func (l *lookout) unlink(plan *Plan) error {
 	for _, order := range l.removals {
 		known, err := l.r.ManifestsFor(order.Component, maxConsidered)
 		if err != nil {
@@ -20,12 +27,8 @@ func (l *lookout) unlink(plan *Plan, limit int) error {
 		if len(known) == 0 {
 			plan.note(order.Component, "to be removed, but no manifest for it is published here")
 		}
-		all := families(known)
-		if held := slices.DeleteFunc(slices.Clone(all), func(f []Manifest) bool { return !l.installedOnce(f[0].Component) }); len(held) > 0 {
-			all = held
-		}
-		for _, family := range all {
-			l.unlinkOne(plan, family, limit)
+		for _, family := range l.held(families(known)) {
+			l.unlinkOne(plan, family)
 		}
 	}
 	for i, id := range l.in.Unneeded {
@@ -44,10 +47,24 @@ func (l *lookout) unlink(plan *Plan, limit int) error {
 		case why != "":
 			plan.note(id, "the device no longer needs it, but %s", why)
 		default:
-			l.unlinkOne(plan, known, limit)
+			l.unlinkOne(plan, known)
 		}
 	}
 	return nil
+}
+
+// held narrows the families that touch one component down to those that the device
+// holds: an agent need not take a list that names one that it does not hold. Where
+// the agent names manifests, its word is enough. Else it is what the device is known
+// to hold, or to have held; else it may be any.
+func (l *lookout) held(all [][]Manifest) [][]Manifest {
+	for _, known := range []func(suit.ComponentID) bool{l.names, l.installedOnce} {
+		held := slices.DeleteFunc(slices.Clone(all), func(f []Manifest) bool { return !known(f[0].Component) })
+		if len(held) > 0 {
+			return held
+		}
+	}
+	return all
 }
 
 // families groups manifests by their manifest component id, in the order given:
@@ -67,33 +84,97 @@ func families(list []Manifest) (groups [][]Manifest) {
 	return groups
 }
 
-// unlinkOne plans to unlink a family of manifests that have one manifest
-// component id, if the device holds one of them.
-func (l *lookout) unlinkOne(plan *Plan, family []Manifest, limit int) {
+// unlinkOne finds a family of manifests that have one manifest component id on its
+// way out, if the device holds one of them.
+func (l *lookout) unlinkOne(plan *Plan, family []Manifest) {
 	id := family[0].Component
-	status := l.statuses[id.Key()]
-	switch {
-	case slices.ContainsFunc(l.unlinked, id.Equal):
-	case !slices.ContainsFunc(family, l.lists):
+	if slices.ContainsFunc(l.leaving, id.Equal) {
+		return
+	}
+	if !slices.ContainsFunc(family, l.lists) {
 		plan.note(id, "the device does not hold it")
-	case status.State.Removal() && l.in.Now.Before(status.RetryAfter):
-		plan.note(id, "its removal rests until %s after %d attempts", status.RetryAfter.UTC().Format(time.RFC3339), status.Attempts)
-	case len(plan.Unneeded) == limit:
-		plan.note(id, "its removal waits for the next Update")
-	default:
-		l.unlinked = append(l.unlinked, id)
-		plan.Unneeded = append(plan.Unneeded, family[0])
+		return
+	}
+	l.leaving = append(l.leaving, id)
+	status, tried := l.statuses[id.Key()], 0
+	if status.State.Removal() {
+		tried = status.Attempts
+		if l.in.Now.Before(status.RetryAfter) {
+			plan.note(id, "its removal rests until %s after %d attempts", status.RetryAfter.UTC().Format(time.RFC3339), tried)
+			return
+		}
+	}
+	l.due = append(l.due, departure{family[0], tried})
+}
+
+// addRemovals completes the plan with what is to go. An agent unlinks in order, stops
+// at the first failure and then installs nothing; one that does not hold a manifest
+// of the list may refuse all of it. So a removal that was tried before goes out
+// alone, and not before all that was tried less often.
+func (l *lookout) addRemovals(plan *Plan, limit int) {
+	var again *departure
+	anew := false
+	for i, d := range l.due {
+		switch {
+		case d.tried == 0:
+			anew = true
+		case again == nil || l.sooner(d, *again):
+			again = &l.due[i]
+		}
+	}
+	alone := again != nil && !anew && l.attempts(plan.Offers) >= again.tried
+	for i, d := range l.due {
+		switch {
+		case alone && again == &l.due[i], d.tried == 0 && len(plan.Unneeded) < limit:
+			plan.Unneeded = append(plan.Unneeded, d.Manifest)
+		case d.tried == 0:
+			plan.note(d.Component, "its removal waits for the next Update")
+		default:
+			plan.note(d.Component, "its removal was tried before and waits for an Update of its own")
+		}
+	}
+	if alone {
+		for _, o := range plan.Offers {
+			plan.note(o.Component, "sequence %d waits: the removal of %s goes alone", o.Sequence, again.Component)
+		}
+		plan.Offers = nil
 	}
 }
 
-// installedOnce reports whether the device is known to hold a manifest of this id, or
-// to have held it. Of several that install one component it may be one alone, and
-// an agent need not take a list that names one that it does not hold.
-func (l *lookout) installedOnce(id suit.ComponentID) bool {
+// sooner reports whether the removal a goes before b: the one tried less often, and
+// of equals the one that the agent has not called done.
+func (l *lookout) sooner(a, b departure) bool {
+	done := func(d departure) bool { return l.statuses[d.Component.Key()].State == devices.Unlinked }
+	return a.tried < b.tried || a.tried == b.tried && done(b) && !done(a)
+}
+
+// attempts is how often the least tried of the offers was made; without any it is more
+// than any removal was tried.
+func (l *lookout) attempts(offers []Offer) int {
+	least := math.MaxInt
+	for _, o := range offers {
+		tried := 0
+		if status := l.statuses[o.Component.Key()]; status.Manifest.Equal(o.Digest) && !status.State.Removal() {
+			tried = status.Attempts
+		}
+		least = min(least, tried)
+	}
+	return least
+}
+
+// names reports whether the agent itself names the manifest: it lists it, or wants to
+// be rid of it.
+func (l *lookout) names(id suit.ComponentID) bool {
 	_, listed := l.inventory[id.Key()]
+	return listed || slices.ContainsFunc(l.in.Unneeded, id.Equal)
+}
+
+// installedOnce reports whether the device is known to hold a manifest of this id, or
+// to have held it.
+func (l *lookout) installedOnce(id suit.ComponentID) bool {
 	switch l.statuses[id.Key()].State {
 	case "", devices.Offered, devices.Failed, devices.Removed:
-		return listed
+		return false
 	}
 	return true
 }
@@ -101,7 +182,7 @@ func (l *lookout) installedOnce(id suit.ComponentID) bool {
 // lists reports whether the inventory of the device, or its wish to be rid of the
 // manifest, shows that it holds something of it.
 func (l *lookout) lists(m Manifest) bool {
-	if slices.ContainsFunc(l.in.Unneeded, m.Component.Equal) {
+	if l.names(m.Component) {
 		return true
 	}
 	for _, c := range m.touches() {
@@ -132,7 +213,7 @@ func (l *lookout) needed(family []Manifest) string {
 
 // unwanted says why the device must not get a manifest; empty for no reason.
 func (l *lookout) unwanted(m Manifest) string {
-	if slices.ContainsFunc(l.unlinked, m.Component.Equal) {
+	if slices.ContainsFunc(l.leaving, m.Component.Equal) {
 		return "it is being removed"
 	}
 	for _, order := range l.removals {
