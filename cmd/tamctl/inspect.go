@@ -48,7 +48,7 @@ Exit codes: 0 where the object was read and nothing for which a key was given is
 what the strict decoders refuse do not change the exit code; -o json has them as data.
 
 Kinds for --as:
-` + kindList() + `.`,
+` + kindLines(),
 		Example: `  tamctl inspect hello.suit --key publisher.pub.pem
   tamctl inspect message.cbor --numbering pre-iana --key agent.cbor -o json
   tamctl inspect - --diag < report.hex`,
@@ -101,6 +101,22 @@ func kindList() string {
 		names = append(names, string(kind))
 	}
 	return strings.Join(names, ", ")
+}
+
+// kindLines lists the kinds in lines that fit a terminal.
+func kindLines() string {
+	const width = 92
+	var b strings.Builder
+	column := 0
+	for _, kind := range inspect.Kinds() {
+		entry := "  " + string(kind)
+		if column += len(entry); column > width {
+			b.WriteByte('\n')
+			column = len(entry)
+		}
+		b.WriteString(entry)
+	}
+	return b.String()
 }
 
 func (i *inspection) options() (inspect.Options, error) {

@@ -1,9 +1,7 @@
 package inspect
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -148,99 +146,4 @@ func (r *Result) Sound() bool {
 // signed reports whether there is a signature or MAC, and none is false.
 func (r *Result) signed() bool {
 	return r.Sound() && slices.ContainsFunc(r.Checks, func(c Check) bool { return c.What != "digest" })
-}
-
-// WriteText writes the result for people; full writes long strings whole.
-func (r *Result) WriteText(w io.Writer, full bool) error {
-	buffered := bufio.NewWriter(w)
-	p := &printer{w: buffered, full: full}
-	p.printf("%s, %d bytes", r.Description, r.Size)
-	if r.Numbering != nil {
-		p.printf(", numbering %s", *r.Numbering)
-	}
-	p.printf("\n\n")
-	top := r.Tree
-	if top.Name == "" {
-		top.Name = "object"
-	}
-	p.node(&top, 0)
-	p.checks(r.Checks)
-	p.lint(r.Lint)
-	p.opinions(r)
-	if p.err != nil {
-		return p.err
-	}
-	return buffered.Flush()
-}
-
-func (p *printer) checks(list []Check) {
-	if len(list) > 0 {
-		p.printf("\nChecks\n")
-	}
-	for _, c := range list {
-		p.printf("  %-11s %s", c.Verdict, c.What)
-		if c.Algorithm != "" {
-			p.printf(" %s", printable(c.Algorithm))
-		}
-		p.printf(" at %s", printable(c.Path))
-		if c.Detail != "" {
-			p.printf(": %s", printable(c.Detail))
-		}
-		p.printf("\n")
-	}
-}
-
-func (p *printer) lint(list []Lint) {
-	if len(list) > 0 {
-		p.printf("\nLint\n")
-	}
-	for _, l := range list {
-		p.printf("  %-7s %s: %s [%s]\n", l.Severity, printable(l.Path), printable(l.Message), l.Section)
-	}
-}
-
-// signable are the objects that nobody acts on without a signature.
-var signable = []Kind{KindTEEP, KindEnvelope, KindReport, KindEAT}
-
-// opinions writes what was refused, or what the acceptance of the whole is worth. The
-// decoders know nothing of keys, so a false signature is no matter of theirs.
-func (p *printer) opinions(r *Result) {
-	p.printf("\n")
-	whole := false
-	for _, o := range r.Opinions {
-		whole = whole || o.Path == "/"
-		switch {
-		case !o.Accepted:
-			p.printf("Tamarack refuses the %s at %s: %s\n", kinds[o.Kind].title, printable(o.Path), printable(o.Reason))
-		case o.Path == "/":
-			p.printf("%s\n", r.acceptance(o.Kind))
-		}
-	}
-	if !whole {
-		p.printf("Tamarack reads no object of this kind by itself.\n")
-	}
-}
-
-// acceptance says what it is worth that the strict decoder accepts the whole.
-func (r *Result) acceptance(kind Kind) string {
-	title := kinds[kind].title
-	content := r.Tree.child("payload")
-	switch {
-	case !r.Sound():
-		return fmt.Sprintf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.", title)
-	case r.faulty():
-		return fmt.Sprintf("Tamarack's decoder accepts the %s by itself; mind the errors above.", title)
-	case kind.isCOSE() && content != nil && content.Type == "null":
-		return fmt.Sprintf("Tamarack accepts the %s; its payload is not in it.", title)
-	case kind.isCOSE():
-		return fmt.Sprintf("Tamarack accepts the %s; its payload is nothing that Tamarack reads.", title)
-	case !r.signed() && slices.Contains(signable, kind):
-		return fmt.Sprintf("Tamarack accepts the %s as it is encoded; nothing signs it.", title)
-	}
-	return fmt.Sprintf("Tamarack accepts the %s as it is encoded.", title)
-}
-
-// faulty reports whether a lint is an error.
-func (r *Result) faulty() bool {
-	return slices.ContainsFunc(r.Lint, func(l Lint) bool { return l.Severity == SeverityError })
 }
