@@ -84,11 +84,16 @@ func (t *TAM) deleteEvents(ctx context.Context, now time.Time) error {
 	if t.cfg.Policy.AuditAge == 0 {
 		return nil
 	}
+	before := now.Add(-t.cfg.Policy.AuditAge)
 	record := audit.Event{At: now, Actor: "system", Action: audit.LogShortened, Subject: "audit-log"}
 	for range maxSweeps {
 		var deleted int
 		err := t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
-			deleted, err = tx.DeleteEvents(now.Add(-t.cfg.Policy.AuditAge), sweepLimit, record)
+			deleted = 0
+			due, err := eventsDue(tx, before)
+			if err == nil && due {
+				deleted, err = tx.DeleteEvents(before, sweepLimit, record)
+			}
 			return err
 		})
 		if err != nil || deleted < sweepLimit {
@@ -96,4 +101,20 @@ func (t *TAM) deleteEvents(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// eventsDue reports whether old events are worth dropping. Records of earlier drops
+// alone are not: they wait for other events, for the record of their end would take
+// their place, and so on for ever.
+func eventsDue(r audit.Reader, before time.Time) (bool, error) {
+	oldest, err := r.Events(0, sweepLimit)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range oldest {
+		if old := e.At.Before(before); !old || e.Action != audit.LogShortened {
+			return old, nil
+		}
+	}
+	return len(oldest) == sweepLimit, nil
 }

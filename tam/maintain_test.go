@@ -108,3 +108,26 @@ func TestOldEventsAreDropped(t *testing.T) {
 		})
 	}
 }
+
+// The record of a shortening is no reason for the next one: it goes with the next
+// events that are not such records.
+func TestShorteningComesToRest(t *testing.T) {
+	w := newWorld(t, func(c *tam.Config) { c.Policy.AuditAge = 24 * time.Hour })
+	w.device(cosekit.ESP256).enrol()
+	for range 5 {
+		w.now.add(25 * time.Hour)
+		w.maintain()
+		expect(t, "records in a log without events", w.events(audit.LogShortened), 1)
+	}
+	w.update(func(tx tam.Tx) error {
+		return tx.AppendEvent(audit.Event{At: w.now.Now(), Actor: "operator:test", Action: audit.DeviceAccepted})
+	})
+	w.now.add(23 * time.Hour)
+	w.maintain()
+	expect(t, "records before the next event is old", w.events(audit.LogShortened), 1)
+	expect(t, "the event", w.events(audit.DeviceAccepted), 1)
+	w.now.add(2 * time.Hour)
+	w.maintain()
+	expect(t, "records after it", w.events(audit.LogShortened), 1)
+	expect(t, "the event", w.events(audit.DeviceAccepted), 0)
+}
