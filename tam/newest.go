@@ -3,12 +3,14 @@ package tam
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -34,6 +36,8 @@ const (
 	defaultMaxBytes     = 768 << 10
 	maxConsidered       = 256 // components; an agent says how many it has
 	maxCandidates       = 16  // manifests of one component
+	maxRead             = 512 // manifests to offer, of all components
+	maxUnneeded         = 32  // manifests that an agent wants to be rid of
 )
 
 // Plan implements Planner. The order of its offers is: required, requested,
@@ -46,8 +50,8 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 		p.MaxBytes = defaultMaxBytes
 	}
 	plan := Plan{}
-	l := lookout{r: r, in: in, maxBytes: p.MaxBytes}
-	if err := l.read(); err != nil {
+	l := lookout{r: r, in: in, maxBytes: p.MaxBytes, anchors: make(map[cosekit.Thumbprint]anchor.Anchor)}
+	if err := l.look(); err != nil {
 		return Plan{}, err
 	}
 	if err := l.unlink(&plan); err != nil {
@@ -55,8 +59,8 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 	}
 	left := p.MaxBytes
 	for i, w := range l.wants {
-		if i == maxConsidered {
-			plan.note(w.component, "not considered, nor any further: %d components in one plan", maxConsidered)
+		if i == maxConsidered || l.read >= maxRead {
+			plan.note(w.component, "not considered, nor any further: %d components and %d manifests in one plan", i, l.read)
 			break
 		}
 		m, why, err := l.newest(w)
@@ -89,19 +93,23 @@ type want struct {
 
 // lookout is what one plan looks at.
 type lookout struct {
-	r         Reader
-	in        PlanInput
-	maxBytes  int64
-	wants     []want
-	required  []devices.Requirement
-	removals  []devices.Removal
-	leaving   []suit.ComponentID // manifest component ids that are to go, now or later
-	due       []departure        // those of them that do not rest
-	inventory map[string]suit.Digest
-	statuses  map[string]devices.ComponentStatus
+	r          Reader
+	in         PlanInput
+	maxBytes   int64
+	wants      []want
+	required   []devices.Requirement
+	removals   []devices.Removal
+	leaving    []suit.ComponentID // manifest component ids that are to go, now or later
+	due        []departure        // those of them that do not rest
+	inventory  map[string]suit.Digest
+	statuses   map[string]devices.ComponentStatus
+	unneeded   []suit.ComponentID                   // what the agent wants to be rid of, each once
+	isUnneeded map[string]bool                      // the same by key
+	anchors    map[cosekit.Thumbprint]anchor.Anchor // those that were looked up
+	read       int                                  // manifests, to choose what to offer
 }
 
-func (l *lookout) read() error {
+func (l *lookout) look() error {
 	var err error
 	if l.required, err = l.r.Requirements(l.in.Device.ID); err != nil {
 		return err
@@ -151,17 +159,23 @@ func (l *lookout) read() error {
 		list = append(list, want{component: item.Component})
 	}
 	add(list)
+	l.isUnneeded = make(map[string]bool)
+	for _, id := range l.in.Unneeded {
+		if key := id.Key(); !l.isUnneeded[key] {
+			l.isUnneeded[key] = true
+			l.unneeded = append(l.unneeded, id)
+		}
+	}
 	return nil
 }
 
 // newest returns the manifest to offer for a component, or why there is none.
 func (l *lookout) newest(w want) (Manifest, string, error) {
-	candidates, err := l.r.ManifestsFor(w.component, maxCandidates)
-	if err != nil {
-		return Manifest{}, "", err
-	}
 	why := "no manifest is published for it"
-	for _, m := range candidates {
+	for m, err := range l.candidates(w.component) {
+		if err != nil {
+			return Manifest{}, "", err
+		}
 		if unwanted := l.unwanted(m); unwanted != "" {
 			why = unwanted
 			continue
@@ -183,9 +197,33 @@ func (l *lookout) newest(w want) (Manifest, string, error) {
 	return Manifest{}, why, nil
 }
 
+// candidates are the manifests for a component, highest sequence number first. Most
+// often the first will do, and no other is read.
+func (l *lookout) candidates(component suit.ComponentID) iter.Seq2[Manifest, error] {
+	return func(yield func(Manifest, error) bool) {
+		seen := 0
+		for _, limit := range []int{1, maxCandidates} {
+			list, err := l.r.ManifestsFor(component, limit)
+			if err != nil {
+				yield(Manifest{}, err)
+				return
+			}
+			l.read += len(list)
+			for _, m := range list[seen:] {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			if seen = len(list); seen < limit {
+				return
+			}
+		}
+	}
+}
+
 // signerFault says why the manifest is not acceptable; empty where it is.
 func (l *lookout) signerFault(m Manifest) (string, error) {
-	signer, err := l.r.Anchor(m.Signer)
+	signer, err := l.anchor(m.Signer)
 	if errors.Is(err, ErrNotFound) {
 		return "its signer is no publisher any more", nil
 	}
@@ -204,6 +242,18 @@ func (l *lookout) signerFault(m Manifest) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// anchor reads a key that the TAM trusts, once in a plan.
+func (l *lookout) anchor(key cosekit.Thumbprint) (anchor.Anchor, error) {
+	if known, ok := l.anchors[key]; ok {
+		return known, nil
+	}
+	found, err := l.r.Anchor(key)
+	if err == nil {
+		l.anchors[key] = found
+	}
+	return found, err
 }
 
 // obstacle says why an acceptable manifest is not offered now; empty for nothing.

@@ -22,7 +22,7 @@ type planWorld struct {
 	planner tam.NewestPlanner
 }
 
-func newPlanWorld(t *testing.T) *planWorld {
+func newPlanWorld(t testing.TB) *planWorld {
 	w := newWorld(t)
 	d := devices.Device{ID: "one", UEID: []byte("a device"), State: devices.Accepted, CreatedAt: w.now.Now(), UpdatedAt: w.now.Now()}
 	w.update(func(tx tam.Tx) error { return tx.PutDevice(d) })

@@ -138,6 +138,9 @@ type ManifestReader interface {
 	// ManifestsFor lists those whose manifest component id, or one of whose
 	// targets, is the component: highest sequence number first.
 	ManifestsFor(component suit.ComponentID, limit int) ([]Manifest, error)
+	// LatestManifest returns the one with the highest sequence number of a manifest
+	// component id.
+	LatestManifest(component suit.ComponentID) (Manifest, error)
 	// Manifests lists by ascending digest (Page.After: its hexadecimal digits).
 	Manifests(page Page) ([]Manifest, error)
 }

@@ -1,6 +1,7 @@
 package tam
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -31,26 +32,50 @@ func (l *lookout) unlink(plan *Plan) error {
 			l.unlinkOne(plan, family)
 		}
 	}
-	for i, id := range l.in.Unneeded {
-		if i == maxConsidered {
-			plan.note(id, "not considered, nor any further: %d manifests to unlink in one plan", maxConsidered)
+	for i, id := range l.unneeded {
+		if i == maxUnneeded {
+			plan.note(id, "not considered, nor any further: %d manifests that the device does not need in one plan", maxUnneeded)
 			break
 		}
-		known, err := l.r.ManifestsFor(id, maxConsidered)
+		family, err := l.family(id)
 		if err != nil {
 			return err
 		}
-		known = slices.DeleteFunc(known, func(m Manifest) bool { return !m.Component.Equal(id) })
-		switch why := l.needed(known); {
-		case len(known) == 0:
+		switch why := l.needed(family); {
+		case len(family) == 0:
 			plan.note(id, "the device no longer needs it, but no such manifest is published here")
 		case why != "":
 			plan.note(id, "the device no longer needs it, but %s", why)
 		default:
-			l.unlinkOne(plan, known)
+			l.unlinkOne(plan, family)
 		}
 	}
 	return nil
+}
+
+// family is what matters of a manifest component id: the newest manifest, and the one
+// that the device lists.
+func (l *lookout) family(id suit.ComponentID) (family []Manifest, err error) {
+	newest, err := l.r.LatestManifest(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	family = []Manifest{newest}
+	listed := l.inventory[id.Key()]
+	if listed.IsZero() || listed.Equal(newest.Digest) {
+		return family, nil
+	}
+	switch held, err := l.r.Manifest(listed); {
+	case errors.Is(err, ErrNotFound):
+	case err != nil:
+		return nil, err
+	case held.Component.Equal(id):
+		family = append(family, held)
+	}
+	return family, nil
 }
 
 // held narrows the families that touch one component down to those that the device
@@ -166,7 +191,7 @@ func (l *lookout) attempts(offers []Offer) int {
 // be rid of it.
 func (l *lookout) names(id suit.ComponentID) bool {
 	_, listed := l.inventory[id.Key()]
-	return listed || slices.ContainsFunc(l.in.Unneeded, id.Equal)
+	return listed || l.isUnneeded[id.Key()]
 }
 
 // installedOnce reports whether the device is known to hold a manifest of this id, or

@@ -17,6 +17,7 @@ var (
 	selectManifestsFor = prepare(`SELECT m.digest, m.algorithm, m.component, m.sequence, m.signer, m.size, m.published_at, m.published_by
 		FROM manifest_components c CROSS JOIN manifests m ON m.digest = c.manifest WHERE c.component = ?
 		ORDER BY c.sequence DESC, c.manifest DESC LIMIT ?`)
+	selectLatestManifest = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE component = ? ORDER BY sequence DESC LIMIT 1`)
 	selectEnvelope = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
 		WHERE m.digest = ? AND m.algorithm = ?`)
 	selectTargets = prepare(`SELECT component, image_digest, image_size, uri FROM manifest_targets
@@ -88,6 +89,14 @@ func (s snapshot) ManifestsFor(component suit.ComponentID, limit int) ([]tam.Man
 	found, err := list(s.transaction, selectManifestsFor, scanManifest, []byte(component.Key()), limit)
 	found, err = s.withTargets(found, err)
 	return found, about(err, "manifests for component %s", component)
+}
+
+func (s snapshot) LatestManifest(component suit.ComponentID) (tam.Manifest, error) {
+	m, err := one(s.transaction, selectLatestManifest, scanManifest, []byte(component.Key()))
+	if err == nil {
+		err = s.addTargets(&m)
+	}
+	return m, about(err, "latest manifest %s", component)
 }
 
 // withTargets completes what a listing of manifests gave.

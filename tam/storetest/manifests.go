@@ -101,9 +101,15 @@ func (s suite) manifestsFor() {
 		}
 		got, err := r.ManifestsFor(lib, 10)
 		s.same("ManifestsFor a target", textOf(manifestText, got), textOf(manifestText, []tam.Manifest{added[6], added[0]}))
+		latest, err3 := r.LatestManifest(lib)
+		s.same("LatestManifest, whatever else installs it", manifestText(latest), manifestText(added[6]))
+		latest, err4 := r.LatestManifest(added[0].Component)
+		s.same("LatestManifest", manifestText(latest), manifestText(added[1]))
+		_, err5 := r.LatestManifest(suit.ComponentID{[]byte("app")})
+		s.wantError("LatestManifest of a prefix", err5, tam.ErrNotFound)
 		none, err2 := r.ManifestsFor(suit.ComponentID{[]byte("app")}, 10)
 		s.same("ManifestsFor a prefix", textOf(manifestText, none), "")
-		return errors.Join(err, err2)
+		return errors.Join(err, err2, err3, err4)
 	})
 	s.badLimits("ManifestsFor", func(r tam.Reader, limit int) error { _, err := r.ManifestsFor(lib, limit); return err })
 }
