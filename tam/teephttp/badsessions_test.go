@@ -196,7 +196,7 @@ func unasked(s *stage) []trial {
 	}
 	good := s.message("evidence unasked", atTimestamp, s.alice, &teep.QueryResponse{
 		Attestation: s.alice.evidence(nil, func(c *attest.Claims) { c.IssuedAt = s.at }), TCList: s.alice.properties(),
-	}, "204 nothing-to-do", "~agent alice, +appraisal alice, +event attestation.accepted alice")
+	}, "204 nothing-to-do", "~agent alice, +appraisal alice, ~device alice, +event attestation.accepted alice")
 	one := func(name, want, path string, wire []byte) trial {
 		return trial{name: "unasked, " + name, want: want, send: to(path, wire)}
 	}
