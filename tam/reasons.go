@@ -49,7 +49,7 @@ const (
 	ReasonNotAppraised       Reason = "not-appraised"       // the verifier could not say anything
 	ReasonNotAffirmed        Reason = "not-affirmed"        // the verifier found the evidence wanting
 	ReasonNonce              Reason = "nonce"               // the appraised evidence does not answer our challenge
-	ReasonEvidenceTime       Reason = "evidence-time"       // expired, not yet valid or too old
+	ReasonEvidenceTime       Reason = "evidence-time"       // expired, not yet valid, too old, or from before the oldest token key
 	ReasonUEIDMismatch       Reason = "ueid-mismatch"       // the evidence names no device, or another than the key's
 	ReasonAttestationKey     Reason = "attestation-key"     // another attestation key vouched for this device before
 	ReasonNotBound           Reason = "not-bound"           // another failure to bind evidence to the message
@@ -64,6 +64,7 @@ const (
 	ReasonAlreadyRetried    Reason = "already-retried"      // one retry is made, not more
 	ReasonErrorUnmatched    Reason = "error-unmatched"      // an Error without a token matches nothing
 	ReasonAgentError        Reason = "agent-error"          // a registered agent sent an Error, which was recorded
+	ReasonTCListTooLong     Reason = "tc-list-too-long"     // more entries in tc-list than are kept of a device
 	ReasonReportMalformed   Reason = "report-malformed"     // a SUIT report cannot be read
 	ReasonReportNonce       Reason = "report-nonce"         // a SUIT report does not carry the token as its nonce
 	ReasonReportKey         Reason = "report-key"           // a SUIT report is not by the agent's own, pinned report key
