@@ -17,6 +17,9 @@ import (
 // token; what evidence comes along then was not asked for and is not looked at.
 func (t *TAM) queryResponse(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
 	switch {
+	case len(m.TCList) > maxTCList:
+		words := fmt.Sprintf("%d entries in tc-list, this TAM takes %d", len(m.TCList), maxTCList)
+		return x.complain(teep.PermanentError, ReasonTCListTooLong, words), nil
 	case m.Token != nil:
 		return t.polled(ctx, x, m)
 	case x.unreadable != nil:
@@ -248,6 +251,10 @@ func (s *session) status(component string) (devices.ComponentStatus, bool) {
 	}
 	return devices.ComponentStatus{}, false
 }
+
+// maxTCList bounds what is kept of a device, and compared in the transaction that
+// spends its token.
+const maxTCList = 1024
 
 // takeInventory keeps the tc-list of a verified response, which is all that is
 // installed. The list must not be empty on the wire, so one that is absent is the

@@ -18,7 +18,7 @@ var (
 		FROM manifest_components c CROSS JOIN manifests m ON m.digest = c.manifest WHERE c.component = ?
 		ORDER BY c.sequence DESC, c.manifest DESC LIMIT ?`)
 	selectLatestManifest = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE component = ? ORDER BY sequence DESC LIMIT 1`)
-	selectEnvelope = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
+	selectEnvelope       = prepare(`SELECT e.envelope FROM manifests m JOIN manifest_envelopes e ON e.manifest = m.digest
 		WHERE m.digest = ? AND m.algorithm = ?`)
 	selectTargets = prepare(`SELECT component, image_digest, image_size, uri FROM manifest_targets
 		WHERE manifest = ? ORDER BY position`)
