@@ -46,7 +46,7 @@ func at(step string, err error) error {
 	if err == nil {
 		return nil
 	}
-	inner, ok := err.(*PathError) //nolint:errorlint // only a direct one carries on the path
+	inner, ok := err.(*PathError) // only a direct one carries on the path
 	switch {
 	case !ok:
 		return &PathError{step, err}

@@ -166,7 +166,7 @@ func (d *demo) choosePayload(path string) error {
 	if err != nil {
 		return fmt.Errorf("payload: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	if err != nil {

@@ -65,7 +65,7 @@ func (o *operator) upload(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	r, err := o.api.UploadPayloadWithBodyWithResponse(ctx, "application/octet-stream", f)
 	if err != nil {
 		return err

@@ -311,7 +311,7 @@ func hash(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	h := sha256.New()
 	_, err = io.Copy(h, f)
 	return hex.EncodeToString(h.Sum(nil)), err
@@ -346,7 +346,7 @@ func (c *checker) integrity(ctx context.Context, scratch string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close() // Err tells
 	if rows.Next() {
 		return errors.New("a row refers to one that is not there")
 	}

@@ -64,7 +64,7 @@ func startVictim(data, log string) (*victim, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer stderr.Close() //nolint:errcheck // the process has it open itself
+	defer stderr.Close() // the process has it open itself
 	v.command.Stderr = stderr
 	stdout, err := v.command.StdoutPipe()
 	if err != nil {
@@ -102,7 +102,7 @@ func (v *victim) ready() error {
 // kill sends SIGKILL. Only what was answered before that had to be answered.
 func (v *victim) kill() {
 	v.killed.Store(true)
-	v.command.Process.Kill() //nolint:errcheck // where it is gone already, wait tells why
+	v.command.Process.Kill() // where it is gone already, wait tells why
 }
 
 // wait returns when the process is gone, with an error where nobody killed it.
@@ -112,7 +112,7 @@ func (v *victim) wait() error {
 	if v.killed.Load() && errors.As(err, &exit) && exit.ExitCode() == -1 {
 		return nil
 	}
-	return fmt.Errorf("the server ended by itself: %v", err) //nolint:errorlint // also nil is wrong here
+	return fmt.Errorf("the server ended by itself: %v", err) // also nil is wrong here
 }
 
 // interrupt ends the server as people do.

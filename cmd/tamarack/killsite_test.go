@@ -86,7 +86,7 @@ func (s *site) whole(r *http.Request) (*http.Response, []byte, error) {
 	if err != nil {
 		return nil, nil, lost(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read to its end
+	defer response.Body.Close() // it was read to its end
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, nil, lost(err)

@@ -173,7 +173,7 @@ func fetch(t *testing.T, client *http.Client, url string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close() // only read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)

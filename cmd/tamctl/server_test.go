@@ -43,7 +43,7 @@ func TestStrangeServers(t *testing.T) {
 				w.Header().Set("Content-Type", c.mediaType)
 				w.Header().Set("Location", elsewhere.URL)
 				w.WriteHeader(c.status)
-				w.Write([]byte(c.body)) //nolint:errcheck // the client is what is tested
+				w.Write([]byte(c.body)) // the client is what is tested
 			}))
 			defer server.Close()
 			var stdout, stderr bytes.Buffer

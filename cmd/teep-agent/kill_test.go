@@ -211,7 +211,7 @@ func (c *campaign) pollKilled(t *testing.T, at moment) (killed bool) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill := func() { once.Do(func() { cmd.Process.Kill() }) } //nolint:errcheck // it may have ended
+	kill := func() { once.Do(func() { cmd.Process.Kill() }) } // it may have ended
 	left := at.n
 	c.setEvent(func(name string) {
 		if name == at.kind {
@@ -228,7 +228,7 @@ func (c *campaign) pollKilled(t *testing.T, at moment) (killed bool) {
 			watchFiles(filepath.Join(c.dir, "store"), known, at, ended, kill)
 		}
 	}()
-	cmd.Wait() //nolint:errcheck // it is killed on purpose
+	cmd.Wait() // it is killed on purpose
 	close(ended)
 	<-watched
 	c.setEvent(func(string) {})

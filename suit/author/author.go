@@ -45,7 +45,7 @@ func Create(d *Description) (*suit.Manifest, map[string][]byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("payload: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	return CreateFrom(d, f)
 }
 

@@ -74,7 +74,7 @@ func checkContent(ctx context.Context, m *machine, _ suit.Argument) (suit.Parame
 	if err != nil {
 		return suit.Parameters{}, err
 	}
-	defer image.Close() //nolint:errcheck // only read
+	defer image.Close() // only read
 	measured := suit.Parameters{ImageSize: &size}
 	if size != uint64(len(want)) {
 		return measured, fmt.Errorf("%w: image of %d bytes, content of %d", ErrMismatch, size, len(want))

@@ -64,7 +64,7 @@ func fetch(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, e
 	if err != nil {
 		return suit.Parameters{}, err
 	}
-	defer source.Close() //nolint:errcheck // only read
+	defer source.Close() // only read
 	n, err := m.store(ctx, c, source, limit)
 	m.fetched += n
 	return suit.Parameters{}, err
@@ -83,7 +83,7 @@ func (m *machine) alreadyThere(ctx context.Context, c *component) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	image.Close() //nolint:errcheck // nothing was read
+	image.Close() // nothing was read
 	if size != *wantSize {
 		return false, nil
 	}

@@ -99,7 +99,7 @@ func get(client *http.Client, req *http.Request, limit uint64) (io.ReadCloser, e
 		return nil, err
 	}
 	if err := checkResponse(resp, limit); err != nil {
-		resp.Body.Close() //nolint:errcheck // nothing was read that could be lost
+		resp.Body.Close() // nothing was read that could be lost
 		return nil, err
 	}
 	return resp.Body, nil

@@ -28,7 +28,7 @@ func TestFetchOverLoopbackHTTP(t *testing.T) {
 		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
 			t.Errorf("Accept-Encoding %q", got)
 		}
-		io.WriteString(w, "payload") //nolint:errcheck
+		io.WriteString(w, "payload")
 	})
 	f := NewHTTPFetcher(server.Client(), patient)
 	for _, base := range []string{server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)} {
@@ -46,7 +46,7 @@ func TestFetchOverLoopbackHTTP(t *testing.T) {
 
 func TestFetchOverTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "payload") //nolint:errcheck
+		io.WriteString(w, "payload")
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
@@ -132,7 +132,7 @@ func TestFetchRefusesRedirects(t *testing.T) {
 		case "/loop":
 			http.Redirect(w, r, plain.URL+"/loop", http.StatusFound)
 		case "/file":
-			io.WriteString(w, "payload") //nolint:errcheck
+			io.WriteString(w, "payload")
 		default:
 			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
 		}
@@ -160,10 +160,10 @@ func TestFetchRefusesResponse(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/big":
-			w.Write(make([]byte, 1000)) //nolint:errcheck
+			w.Write(make([]byte, 1000))
 		case "/truncated":
 			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, "short") //nolint:errcheck
+			io.WriteString(w, "short")
 		default:
 			http.Error(w, "gone", http.StatusGone)
 		}
@@ -190,8 +190,8 @@ func TestFetchEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	release := make(chan struct{})
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "first")            //nolint:errcheck
-		http.NewResponseController(w).Flush() //nolint:errcheck
+		io.WriteString(w, "first")
+		http.NewResponseController(w).Flush()
 		<-release
 	})
 	defer close(release)
@@ -217,8 +217,8 @@ func TestFetchFromASilentServer(t *testing.T) {
 			release, silent := make(chan struct{}), make(chan struct{})
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				if !beforeHeader {
-					io.WriteString(w, "first")            //nolint:errcheck
-					http.NewResponseController(w).Flush() //nolint:errcheck
+					io.WriteString(w, "first")
+					http.NewResponseController(w).Flush()
 				}
 				close(silent)
 				<-release

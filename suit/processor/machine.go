@@ -164,7 +164,7 @@ func (m *machine) measure(ctx context.Context, c *component, algorithm suit.Dige
 	if err != nil {
 		return measurement{}, err
 	}
-	defer image.Close() //nolint:errcheck // only read
+	defer image.Close() // only read
 	n, err := io.Copy(h, contextReader{ctx, image})
 	if err != nil {
 		return measurement{}, fmt.Errorf("read image: %w", err)

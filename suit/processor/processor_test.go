@@ -213,16 +213,16 @@ func TestEndlessPayload(t *testing.T) {
 
 func TestUpdateOverHTTP(t *testing.T) {
 	answer := map[string]func(http.ResponseWriter){
-		"/good": func(w http.ResponseWriter) { w.Write(newImage) }, //nolint:errcheck
+		"/good": func(w http.ResponseWriter) { w.Write(newImage) },
 		"/truncated": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(newImage)))
-			w.Write(newImage[:10]) //nolint:errcheck
+			w.Write(newImage[:10])
 		},
-		"/announced": func(w http.ResponseWriter) { w.Write(make([]byte, 1000)) }, //nolint:errcheck
+		"/announced": func(w http.ResponseWriter) { w.Write(make([]byte, 1000)) },
 		"/chunked": func(w http.ResponseWriter) {
 			for range 100 {
-				w.Write(newImage)                     //nolint:errcheck
-				http.NewResponseController(w).Flush() //nolint:errcheck
+				w.Write(newImage)
+				http.NewResponseController(w).Flush()
 			}
 		},
 	}

@@ -18,7 +18,7 @@ func TestStrangerCannotHoldAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := Server("", New(nil, Options{Token: "0123456789abcdef0123456789abcdef"}))
-	go server.Serve(l) //nolint:errcheck // ends with Close
+	go server.Serve(l) // ends with Close
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

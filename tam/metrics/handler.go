@@ -29,7 +29,7 @@ func say(w http.ResponseWriter, status int, words string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	io.WriteString(w, words+"\n") //nolint:errcheck // whoever asked is gone then
+	io.WriteString(w, words+"\n") // whoever asked is gone then
 }
 
 // Server returns a server for the handler that lets no slow client hold a

@@ -46,7 +46,7 @@ func database(t *testing.T) *store.SQLite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() }) //nolint:errcheck // a test may have closed it
+	t.Cleanup(func() { s.Close() }) // a test may have closed it
 	return s
 }
 

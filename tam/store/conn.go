@@ -112,7 +112,7 @@ func (c *conn) read(rows driver.Rows, each func(*row) bool) error {
 	values := c.row.begin(len(rows.Columns()))
 	for {
 		err := rows.Next(values)
-		if err == io.EOF { //nolint:errorlint // as database/sql/driver has it
+		if err == io.EOF { // as database/sql/driver has it
 			return rows.Close()
 		}
 		if err != nil {
@@ -145,7 +145,7 @@ func (c *conn) ask(text string, each func(*row) bool) error {
 func (c *conn) close() error {
 	for _, p := range c.prepared {
 		if p != nil {
-			p.Close() //nolint:errcheck // it tells of its last run, which was told
+			p.Close() // it tells of its last run, which was told
 		}
 	}
 	return c.driver.Close()

@@ -76,7 +76,7 @@ func (p *Payloads) put(ctx context.Context, r io.Reader, limit int64) (suit.Dige
 		err = diskFault(p.keep(f.Name(), digest))
 	}
 	if err != nil {
-		os.Remove(f.Name()) //nolint:errcheck // the next start removes it
+		os.Remove(f.Name()) // the next start removes it
 	}
 	return digest, size, err
 }

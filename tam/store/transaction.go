@@ -47,7 +47,7 @@ func (p *pool) snapshot(ctx context.Context, work func(*transaction) error) erro
 // its state is unknown then, and the next caller gets a new one.
 func (c *conn) undone() *conn {
 	if _, err := c.exec(rollback); err != nil {
-		c.close() //nolint:errcheck // closing rolls back
+		c.close() // closing rolls back
 		return nil
 	}
 	return c

@@ -223,5 +223,5 @@ func (b *batch) end() error {
 		return nil
 	}
 	// What the cause is to its caller, it is not to his neighbours.
-	return fmt.Errorf("%w: commit: %v", tam.ErrUnavailable, err) //nolint:errorlint
+	return fmt.Errorf("%w: commit: %v", tam.ErrUnavailable, err)
 }

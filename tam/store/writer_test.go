@@ -64,7 +64,7 @@ func (c *crowd) update(who caller, hold func()) {
 	}
 	err := errors.New("panicked")
 	defer func() {
-		recover() //nolint:errcheck // tests panic on purpose, and look at the result
+		recover() // tests panic on purpose, and look at the result
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.results[who.name] = err

@@ -37,7 +37,7 @@ func (s suite) atomicUpdates() {
 				s.Errorf("recovered %v, want fn's own panic", got)
 			}
 		}()
-		s.store.Update(s.Context(), func(tx tam.Tx) error { //nolint:errcheck // it panics
+		s.store.Update(s.Context(), func(tx tam.Tx) error { // it panics
 			if err := work(tx); err != nil {
 				s.Error(err)
 			}

@@ -96,7 +96,7 @@ func (h *handler) recoverPanics(c *gin.Context) {
 		if r == nil {
 			return
 		}
-		if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		if r == http.ErrAbortHandler { // net/http compares it so
 			panic(r)
 		}
 		h.log.ErrorContext(c.Request.Context(), "panic", "path", c.Request.URL.Path, "value", fmt.Sprint(r))

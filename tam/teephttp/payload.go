@@ -30,7 +30,7 @@ func (h *handler) payload(c *gin.Context) {
 		h.fault(c, err)
 		return
 	}
-	defer content.Close() //nolint:errcheck // only read
+	defer content.Close() // only read
 	select {
 	case h.downloads <- struct{}{}:
 		defer func() { <-h.downloads }()
