@@ -62,7 +62,7 @@ func (f *fleet) fill(b *testing.B, n int) {
 
 func (f *fleet) past(tx tam.Tx, n int, now time.Time) error {
 	public := make(ed25519.PublicKey, ed25519.PublicKeySize) // nobody will sign with it
-	rand.Read(public) // it never fails
+	rand.Read(public)                                        // it never fails
 	key, err := cosekit.NewPublicKey(public)
 	if err != nil {
 		return err
