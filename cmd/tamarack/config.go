@@ -264,7 +264,7 @@ func (c *Config) check() error {
 		}
 		_, port, err := net.SplitHostPort(l.address)
 		if _, unknown := net.LookupPort("tcp", port); err != nil || unknown != nil {
-			fault(l.key, "%q is not host:port", l.address)
+			fault(l.key, "%q is not host:port, such as 127.0.0.1:8777, with a port up to 65535", l.address)
 		}
 	}
 	c.checkTLS(fault)

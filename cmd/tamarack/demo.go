@@ -164,7 +164,7 @@ func (d *demo) choosePayload(path string) error {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("payload: %w", err)
+		return fmt.Errorf("payload: %w; name a file that can be read with --payload, or leave it out for a sample", err)
 	}
 	defer f.Close() // it was only read
 	h := sha256.New()
