@@ -62,7 +62,7 @@ func New(c Config) (*Agent, error) {
 	if c.Key.Algorithm() == cosekit.Ed25519 {
 		a.suite = teep.SuiteEd25519
 	}
-	a.processor = processor.New(c.Components, c.Fetcher, processor.DefaultLimits())
+	a.processor = processor.New(processor.Config{Host: c.Components, Fetcher: c.Fetcher, Limits: processor.DefaultLimits()})
 	return a, nil
 }
 

@@ -225,9 +225,9 @@ func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
 			allowed = append(allowed, one)
 		}
 	}
-	return func(component suit.ComponentID) bool {
+	return func(access processor.Access) bool {
 		for _, one := range allowed {
-			if one.MayPublish(component) {
+			if one.MayPublish(access.Component) {
 				return true
 			}
 		}

@@ -15,7 +15,8 @@ type Command struct {
 }
 
 // Argument is what follows a command in its sequence: [Policy], [Index], [IndexList],
-// [AllComponents], *[Parameters], *[Alternatives], *[Sequence] or [Raw].
+// [AllComponents], *[Parameters], *[Alternatives], *[Sequence], [ParameterSets],
+// [ParameterCopies] or [Raw].
 type Argument interface {
 	encode(depth int) (any, error)
 }
@@ -50,6 +51,15 @@ type Alternatives struct {
 	// is done and try-each succeeds.
 	Optional bool
 }
+
+// ParameterSets is the argument of override-multiple: parameters by component index
+// (draft-ietf-suit-update-management, suit-directive-override-multiple).
+type ParameterSets map[uint64]*Parameters
+
+// ParameterCopies is the argument of copy-params: which parameters to take over from
+// the component of each index (draft-ietf-suit-update-management,
+// suit-directive-copy-params).
+type ParameterCopies map[uint64][]ParameterCode
 
 // Raw is the encoded argument of a command that this package does not know.
 type Raw []byte

@@ -7,6 +7,7 @@ package suit
 const (
 	MaxManifestSize    = 1 << 20  // bytes of an encoded manifest or severed element
 	MaxComponents      = 256      // components of one manifest
+	MaxDependencies    = 64       // dependencies of one manifest
 	MaxCommands        = 1024     // commands of one sequence
 	MaxSequenceDepth   = 8        // sequences inside sequences (try-each, run-sequence)
 	MaxParameterSize   = 64 << 10 // bytes of one encoded parameter

@@ -32,8 +32,9 @@ type Manifest struct {
 
 // Common is a SUIT_Common, what all sequences share (section 8.4.5).
 type Common struct {
-	// Dependencies is the encoded map of draft-ietf-suit-trust-domains; nil for none.
-	Dependencies cosekit.RawMessage
+	// Dependencies are other manifests that this one needs, by ascending component
+	// index; nil for none.
+	Dependencies []Dependency
 	// Components are the identifiers that a component index points into.
 	Components []ComponentID
 	// Shared runs before every other sequence; nil for none.

@@ -193,10 +193,8 @@ func decodeCommon(raw []byte) (Common, error) {
 	err = decodeIntMap(inner, true, commonKeyNames, func(key int64, value []byte) error {
 		switch key {
 		case keyDependencies:
-			if cosekit.Major(value) != cosekit.MajorMap {
-				return malformed("want a map")
-			}
-			c.Dependencies = bytes.Clone(value)
+			list, err := decodeDependencies(value)
+			return put(&c.Dependencies, list, err)
 		case keyComponents:
 			ids, err := decodeComponents(value)
 			return put(&c.Components, ids, err)
@@ -283,7 +281,11 @@ func (b Severable) encode() (any, error) {
 func (c *Common) encode() ([]byte, error) {
 	out := map[int64]any{}
 	if c.Dependencies != nil {
-		out[keyDependencies] = c.Dependencies
+		dependencies, err := encodeDependencies(c.Dependencies)
+		if err != nil {
+			return nil, at("dependencies", err)
+		}
+		out[keyDependencies] = dependencies
 	}
 	if c.Components != nil {
 		out[keyComponents] = c.Components

@@ -71,7 +71,7 @@ func fullManifest() *Manifest {
 		300: {0xf6},
 	}
 	m.Common.Components = append(m.Common.Components, ComponentID{}, ComponentID{{}, {0xff}})
-	m.Common.Dependencies = cosekit.MustMarshal(map[int]map[int]ComponentID{3: {1: id("dep")}})
+	m.Common.Dependencies = []Dependency{{Index: 3, Prefix: id("dep")}}
 	m.Common.Extensions = map[int64]cosekit.RawMessage{9: {0x01}}
 	every := &Parameters{
 		VendorPEN: []byte{1, 2}, ClassID: &classID, DeviceID: &deviceID, ImageDigest: &digest,

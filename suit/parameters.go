@@ -29,6 +29,18 @@ type Parameters struct {
 	SourceComponent *uint64
 	InvokeArgs      []byte
 	FetchArguments  []byte
+
+	// EncryptionInfo is the encoded COSE_Encrypt of draft-ietf-suit-firmware-encryption.
+	EncryptionInfo []byte
+
+	// Of draft-ietf-suit-update-management:
+	UseBefore      *uint64 // seconds since 1970
+	MinimumBattery *uint64 // percent
+	UpdatePriority *int64  // the smaller, the more urgent
+	Version        *VersionMatch
+	WaitInfo       *WaitInfo
+	Metadata       *ComponentMetadata
+
 	// Other holds every further parameter as it came.
 	Other map[ParameterCode]cosekit.RawMessage
 }

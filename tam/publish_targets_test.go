@@ -113,7 +113,7 @@ func TestImagesOfRefusals(t *testing.T) {
 		want     error
 	}{
 		{"another version", with(func(m *suit.Manifest) { m.Version = 2 }), ErrUnsupportedManifest},
-		{"dependencies", with(func(m *suit.Manifest) { m.Common.Dependencies = cosekit.RawMessage{0xa0} }), ErrUnsupportedManifest},
+		{"dependencies", with(func(m *suit.Manifest) { m.Common.Dependencies = []suit.Dependency{{Index: 1}} }), ErrUnsupportedManifest},
 		{"no component", with(func(m *suit.Manifest) { m.Common.Components = nil }), ErrNoTarget},
 		{"install severed", with(func(m *suit.Manifest) { m.Sections[suit.SectionInstall] = suit.Severable{Digest: &imageA} }), ErrSeveredMismatch},
 		{"no section", manifestOf(sequence(digest, uri), nil, nil), ErrNoTarget},

@@ -43,13 +43,13 @@ func (t *transaction) Sequence(_ context.Context, manifest suit.ComponentID) (ui
 }
 
 // Installed implements processor.Transaction. The digest is that of the file, now.
-func (t *transaction) Installed(_ context.Context, manifest suit.ComponentID) (suit.Digest, bool, error) {
+func (t *transaction) Installed(_ context.Context, manifest suit.ComponentID) (processor.InstalledManifest, bool, error) {
 	e := t.store.view().manifest(manifest)
 	if e == nil {
-		return suit.Digest{}, false, nil
+		return processor.InstalledManifest{}, false, nil
 	}
 	m, err := t.store.measureManifest(*e)
-	return m.digest, err == nil, err
+	return processor.InstalledManifest{Digest: m.digest, Sequence: e.Sequence, Root: true}, err == nil, err
 }
 
 // References implements processor.Transaction.
@@ -113,7 +113,31 @@ func (c *candidate) Close() error { return errors.Join(c.Sync(), c.file.Close())
 
 // Commit implements processor.Transaction. The index is the one switch: it names the
 // new images, the new manifest and its sequence number together.
-func (t *transaction) Commit(ctx context.Context, in processor.Installation) error {
+func (t *transaction) Commit(ctx context.Context, change processor.Change) error {
+	for _, id := range change.Uninstall {
+		if err := t.uninstall(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, in := range change.Install {
+		if err := t.install(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Version implements processor.Transaction.
+func (t *transaction) Version(context.Context, suit.ComponentID) ([]int64, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Swap implements processor.Transaction.
+func (t *transaction) Swap(context.Context, suit.ComponentID, suit.ComponentID) error {
+	return errors.ErrUnsupported
+}
+
+func (t *transaction) install(ctx context.Context, in processor.Installation) error {
 	if t.done {
 		return ErrFinished
 	}
@@ -167,9 +191,9 @@ func (t *transaction) record(next *index, in processor.Installation) error {
 	return nil
 }
 
-// Uninstall implements processor.Transaction. As with Commit the index is the switch;
+// uninstall: as with Commit the index is the switch;
 // the files go after it.
-func (t *transaction) Uninstall(ctx context.Context, manifest suit.ComponentID) error {
+func (t *transaction) uninstall(ctx context.Context, manifest suit.ComponentID) error {
 	if t.done {
 		return ErrFinished
 	}

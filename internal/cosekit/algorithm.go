@@ -15,6 +15,12 @@ const (
 	ESP256  Algorithm = -9
 	Ed25519 Algorithm = -19
 
+	// HSSLMS is verified only (RFC 8778); the ML-DSA ones are of draft-ietf-cose-dilithium.
+	HSSLMS  Algorithm = -46
+	MLDSA44 Algorithm = -48
+	MLDSA65 Algorithm = -49
+	MLDSA87 Algorithm = -50
+
 	LegacyES256 Algorithm = -7
 	LegacyEdDSA Algorithm = -8
 )

@@ -65,7 +65,7 @@ func (m *machine) checkComponents(rights Rights) *Failure {
 		var err error
 		if slices.ContainsFunc(ids[:i], id.Equal) {
 			err = fmt.Errorf("%w: it is listed twice", ErrUnsupportedComponent)
-		} else if rights == nil || !rights(id) {
+		} else if rights == nil || !rights(Access{Component: id}) {
 			err = ErrUnauthorized
 		} else if fault := m.host.Supports(id); fault != nil {
 			err = fmt.Errorf("%w: %w", ErrUnsupportedComponent, fault)
@@ -74,7 +74,7 @@ func (m *machine) checkComponents(rights Rights) *Failure {
 			return &Failure{Reason: reasonFor(err), Section: suit.SectionShared, Component: i, ID: id, Err: err}
 		}
 	}
-	if id := m.manifest.ComponentID; id != nil && !rights(id) {
+	if id := m.manifest.ComponentID; id != nil && !rights(Access{Component: id}) {
 		return &Failure{Reason: suit.ReasonComponentUnauthorised, Section: keyComponentID, ID: id, Err: ErrUnauthorized}
 	}
 	return nil

@@ -102,7 +102,7 @@ func (m *machine) open(ctx context.Context, uri string, limit uint64) (io.ReadCl
 	if m.fetcher == nil {
 		return nil, fmt.Errorf("%w: the device fetches integrated payloads only", ErrURI)
 	}
-	return m.fetcher.Fetch(ctx, uri, limit)
+	return m.fetcher.Fetch(ctx, Request{URI: uri, Limit: limit})
 }
 
 func write(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {

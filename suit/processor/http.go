@@ -61,7 +61,8 @@ func NewHTTPFetcher(client *http.Client, watchdog Watchdog) *HTTPFetcher {
 // Fetch implements Fetcher. Errors are ErrURI for an address that it does not fetch
 // from, ErrLimit for a resource that announces more than limit bytes, else ErrFetch,
 // which wraps ErrStalled where the source fell silent.
-func (f *HTTPFetcher) Fetch(ctx context.Context, uri string, limit uint64) (io.ReadCloser, error) {
+func (f *HTTPFetcher) Fetch(ctx context.Context, r Request) (io.ReadCloser, error) {
+	uri, limit := r.URI, r.Limit
 	u, err := url.Parse(uri)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a URI", ErrURI)

@@ -10,16 +10,11 @@ import (
 
 // Processor executes manifests on one device.
 type Processor struct {
-	host    Host
-	fetcher Fetcher
-	limits  Limits
+	config Config
 }
 
-// New makes a processor. Without a fetcher, nil, manifests can use integrated
-// payloads only.
-func New(host Host, fetcher Fetcher, limits Limits) *Processor {
-	return &Processor{host, fetcher, limits}
-}
+// New makes a processor.
+func New(c Config) *Processor { return &Processor{c} }
 
 // Outcome is what a procedure found, whether it succeeded or not.
 type Outcome struct {
@@ -28,6 +23,8 @@ type Outcome struct {
 	// Components holds digest and size, measured, of every image that a successful
 	// procedure checked.
 	Components []suit.PropertyClaims
+	// Bent are the rules that Compat has bent, each once.
+	Bent []Rule
 }
 
 // procedure is a list of sections (draft-ietf-suit-manifest-37 section 5.3.3,
@@ -97,11 +94,11 @@ func (p *Processor) Uninstall(ctx context.Context, v *suit.Verified, rights Righ
 // not trusted any more: nothing of it may run, and it has to be possible to get rid of
 // it on the word of somebody who may decide that.
 func (p *Processor) Remove(ctx context.Context, manifest suit.ComponentID) error {
-	tx, err := p.host.Begin(ctx)
+	tx, err := p.config.Host.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := tx.Uninstall(ctx, manifest); err != nil {
+	if err := tx.Commit(ctx, Change{Uninstall: []suit.ComponentID{manifest}}); err != nil {
 		return errors.Join(fmt.Errorf("remove manifest %s: %w", manifest, err), tx.Rollback())
 	}
 	return tx.Rollback()
@@ -119,8 +116,8 @@ func (p *Processor) execute(ctx context.Context, proc procedure, v *suit.Verifie
 
 // machine starts with no parameter set (section 6.1).
 func (p *Processor) machine(v *suit.Verified) *machine {
-	m := &machine{host: p.host, fetcher: p.fetcher, limits: p.limits, manifest: v.Manifest(), integrated: v.Integrated}
-	m.slots, _ = p.host.(Slotted)
+	m := &machine{host: p.config.Host, fetcher: p.config.Fetcher, limits: p.config.Limits, manifest: v.Manifest(), integrated: v.Integrated}
+	m.slots, _ = p.config.Host.(Slotted)
 	for _, id := range m.manifest.Common.Components {
 		m.components = append(m.components, component{id: id})
 	}
@@ -176,12 +173,12 @@ func admitSequenceNumber(ctx context.Context, m *machine, _ *suit.Verified) *Fai
 // knows nothing of what this one put there.
 func admitInstalled(ctx context.Context, m *machine, v *suit.Verified) *Failure {
 	id := m.manifestID()
-	digest, known, err := m.tx.Installed(ctx, id)
+	installed, known, err := m.tx.Installed(ctx, id)
 	switch {
 	case err == nil && !known:
 		err = ErrNotInstalled
-	case err == nil && !digest.Equal(v.Digest()):
-		err = fmt.Errorf("%w: the installed one has %s", ErrNotInstalled, digest)
+	case err == nil && !installed.Digest.Equal(v.Digest()):
+		err = fmt.Errorf("%w: the installed one has %s", ErrNotInstalled, installed.Digest)
 	}
 	if err != nil {
 		return &Failure{Reason: reasonFor(err), Section: keyComponentID, ID: id, Err: err}
@@ -207,7 +204,7 @@ func settle(ctx context.Context, m *machine, _ *suit.Verified) ([]suit.PropertyC
 
 // uninstall removes the manifest and what nothing else references.
 func uninstall(ctx context.Context, m *machine, _ *suit.Verified) ([]suit.PropertyClaims, error) {
-	if err := m.tx.Uninstall(ctx, m.manifestID()); err != nil {
+	if err := m.tx.Commit(ctx, Change{Uninstall: []suit.ComponentID{m.manifestID()}}); err != nil {
 		return nil, fmt.Errorf("uninstall: %w", err)
 	}
 	return nil, nil
@@ -223,13 +220,15 @@ func commit(ctx context.Context, m *machine, v *suit.Verified) ([]suit.PropertyC
 	if err != nil {
 		return nil, err
 	}
-	err = m.tx.Commit(ctx, Installation{
+	err = m.tx.Commit(ctx, Change{Install: []Installation{{
 		Manifest:   m.manifestID(),
 		Digest:     v.Digest(),
 		Sequence:   m.manifest.SequenceNumber,
 		Components: m.manifest.Common.Components,
+		Version:    m.manifest.SetVersion,
+		Root:       true,
 		Envelope:   envelope,
-	})
+	}}})
 	if err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}

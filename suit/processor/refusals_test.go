@@ -256,7 +256,7 @@ func TestRefusals(t *testing.T) {
 		{"no right to the component", func(_ *suit.Manifest, tr *trial) { tr.rights = except(app) }, ErrUnauthorized, suit.ReasonComponentUnauthorised},
 		{"no right to the manifest id", func(_ *suit.Manifest, tr *trial) { tr.rights = except(appSUIT) }, ErrUnauthorized, suit.ReasonComponentUnauthorised},
 		{"dependencies", func(m *suit.Manifest, _ *trial) {
-			m.Common.Dependencies = cosekit.MustMarshal(map[int]any{1: map[int]any{}})
+			m.Common.Dependencies = []suit.Dependency{{Index: 1}}
 		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 		{"unknown key of common", func(m *suit.Manifest, _ *trial) {
 			m.Common.Extensions = map[int64]cosekit.RawMessage{99: {0x01}}

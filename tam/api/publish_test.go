@@ -136,7 +136,7 @@ func TestPublishRefusals(t *testing.T) {
 		{"digest of an uploaded payload", uploaded(t, r.publisher, func(p *suit.Parameters) { p.ImageDigest.Bytes[0] ^= 1 }), http.StatusUnprocessableEntity, "payload-mismatch"},
 		{"nothing to install", next(r.publisher, func(m *suit.Manifest) { delete(m.Sections, suit.SectionInstall) }), http.StatusUnprocessableEntity, "no-target"},
 		{"dependencies", next(r.publisher, func(m *suit.Manifest) {
-			m.Common.Dependencies = cosekit.MustMarshal(map[int]any{1: map[int]any{}})
+			m.Common.Dependencies = []suit.Dependency{{Index: 1}}
 		}), http.StatusUnprocessableEntity, "unsupported-manifest"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
