@@ -105,8 +105,8 @@ func init() {
 		DirectiveSwap:                directive("swap", decodePolicy),
 		DirectiveRunSequence:         directive("run-sequence", decodeNested),
 		DirectiveUnlink:              directive("unlink", decodePolicy),
-		DirectiveOverrideMultiple:    directive("override-multiple", decodeRaw),
-		DirectiveCopyParams:          directive("copy-params", decodeRaw),
+		DirectiveOverrideMultiple:    directive("override-multiple", decodeParameterSets),
+		DirectiveCopyParams:          directive("copy-params", decodeParameterCopies),
 	}
 }
 
@@ -137,6 +137,9 @@ const (
 	ParameterWaitInfo          ParameterCode = 29
 	ParameterComponentMetadata ParameterCode = 30
 )
+
+// IsCustom reports whether the code is in the private range.
+func (c ParameterCode) IsCustom() bool { return c <= lastCustom }
 
 var parameterNames = map[ParameterCode]string{
 	ParameterVendorID:          "vendor-id",

@@ -53,12 +53,14 @@ type Alternatives struct {
 }
 
 // ParameterSets is the argument of override-multiple: parameters by component index
-// (draft-ietf-suit-update-management, suit-directive-override-multiple).
+// (draft-ietf-suit-update-management, suit-directive-override-multiple). It is
+// [Index] and override-parameters for each in ascending order, and leaves the last one
+// selected.
 type ParameterSets map[uint64]*Parameters
 
 // ParameterCopies is the argument of copy-params: which parameters to take over from
-// the component of each index (draft-ietf-suit-update-management,
-// suit-directive-copy-params).
+// the component of each index into the current one, in ascending order
+// (draft-ietf-suit-update-management, suit-directive-copy-params).
 type ParameterCopies map[uint64][]ParameterCode
 
 // Raw is the encoded argument of a command that this package does not know.

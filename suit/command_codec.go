@@ -148,6 +148,49 @@ func decodeAlternatives(raw []byte, depth int) (Argument, error) {
 	return alt, nil
 }
 
+// decodeByIndex reads a map whose keys are component indices, one at least.
+func decodeByIndex(raw []byte, set func(index uint64, value []byte) error) error {
+	n := 0
+	name := func(key int64) string { return fmt.Sprintf("[%d]", key) }
+	err := decodeIntMap(raw, true, name, func(key int64, value []byte) error {
+		n++
+		switch {
+		case key < 0:
+			return malformed("negative index")
+		case n > MaxComponents:
+			return overLimit("more than %d component indices", MaxComponents)
+		}
+		return set(uint64(key), value)
+	})
+	if err == nil && n == 0 {
+		err = malformed("no component index in the map")
+	}
+	return err
+}
+
+func decodeParameterSets(raw []byte, _ int) (Argument, error) {
+	sets := ParameterSets{}
+	err := decodeByIndex(raw, func(index uint64, value []byte) error {
+		p, err := decodeParameters(value, true)
+		if err == nil && p.empty() {
+			err = malformed("no parameters")
+		}
+		sets[index] = &p
+		return err
+	})
+	return sets, err
+}
+
+func decodeParameterCopies(raw []byte, _ int) (Argument, error) {
+	copies := ParameterCopies{}
+	err := decodeByIndex(raw, func(index uint64, value []byte) error {
+		codes, err := decodeInts[ParameterCode](value)
+		copies[index] = codes
+		return err
+	})
+	return copies, err
+}
+
 // encodeSequence returns the encoded array. It refuses what decodeSequence would.
 func encodeSequence(seq *Sequence, depth int) ([]byte, error) {
 	switch {
@@ -181,6 +224,20 @@ func (l IndexList) encode(int) (any, error) { return []uint64(l), nil }
 func (AllComponents) encode(int) (any, error) { return true, nil }
 
 func (p *Parameters) encode(int) (any, error) { return encodeParameters(p) }
+
+func (s ParameterSets) encode(int) (any, error) {
+	out := make(map[uint64]any, len(s))
+	for index, p := range s {
+		set, err := encodeParameters(p)
+		if err != nil {
+			return nil, at(fmt.Sprintf("[%d]", index), err)
+		}
+		out[index] = set
+	}
+	return out, nil
+}
+
+func (c ParameterCopies) encode(int) (any, error) { return map[uint64][]ParameterCode(c), nil }
 
 func (r Raw) encode(int) (any, error) { return cosekit.RawMessage(r), nil }
 

@@ -37,26 +37,6 @@ func decodeDigest(raw []byte) (Digest, error) {
 	return d, err
 }
 
-// decodeWrappedDigest reads a bstr .cbor SUIT_Digest.
-func decodeWrappedDigest(raw []byte) (Digest, error) {
-	inner, err := decodeWrapped(raw)
-	if err != nil {
-		return Digest{}, err
-	}
-	return decodeDigest(inner)
-}
-
-// wrappedDigest encodes as a bstr .cbor SUIT_Digest.
-type wrappedDigest Digest
-
-func (d wrappedDigest) MarshalCBOR() ([]byte, error) {
-	inner, err := Digest(d).MarshalCBOR()
-	if err != nil {
-		return nil, err
-	}
-	return cosekit.Marshal(inner)
-}
-
 // decodeWrapped returns the one item inside a byte string.
 func decodeWrapped(raw []byte) ([]byte, error) {
 	inner, err := cosekit.Bytes(raw)
@@ -111,6 +91,28 @@ func namer(names map[int64]string) func(int64) string {
 		}
 		return fmt.Sprintf("element %d", key)
 	}
+}
+
+// decodeInts reads [+ int], codes of one registry.
+func decodeInts[T ~int64](raw []byte) ([]T, error) {
+	items, err := cosekit.Elements(raw)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(items) == 0:
+		return nil, malformed("empty list")
+	case len(items) > MaxCodes:
+		return nil, overLimit("%d codes, at most %d", len(items), MaxCodes)
+	}
+	list := make([]T, len(items))
+	for i, item := range items {
+		n, err := cosekit.Int(item)
+		if err != nil {
+			return nil, at(fmt.Sprintf("[%d]", i), err)
+		}
+		list[i] = T(n)
+	}
+	return list, nil
 }
 
 // put stores the result of a reader.

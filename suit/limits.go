@@ -12,6 +12,10 @@ const (
 	MaxSequenceDepth   = 8        // sequences inside sequences (try-each, run-sequence)
 	MaxParameterSize   = 64 << 10 // bytes of one encoded parameter
 	MaxURILength       = 2048     // bytes of a URI
+	MaxCodes           = 1024     // codes of one list: capabilities, parameters to copy
+	MaxVersionNumbers  = 16       // numbers of one version
+	MaxVersionMatches  = 16       // versions that one wait compares with
+	MaxActors          = 256      // users, groups or roles of one component's metadata
 	MaxAuthBlocks      = 8        // authentication blocks of one envelope
 	MaxBlockSignatures = 8        // signatures of one COSE_Sign
 

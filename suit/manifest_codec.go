@@ -118,7 +118,7 @@ func (m *Manifest) decodeElement(key int64, value []byte) error {
 		id, err := decodeComponentID(value)
 		return put(&m.ComponentID, id, err)
 	case keySetVersion:
-		v, err := decodeVersion(value)
+		v, err := inString(decodeVersionNumbers)(value)
 		return put(&m.SetVersion, v, err)
 	case keyText:
 		return m.decodeText(value)
@@ -160,28 +160,6 @@ func (m *Manifest) decodeText(value []byte) error {
 	}
 	m.Text, err = decodeTextMap(inner)
 	return err
-}
-
-// decodeVersion reads the bstr .cbor [+ int] of suit-set-version.
-func decodeVersion(raw []byte) ([]int64, error) {
-	inner, err := decodeWrapped(raw)
-	if err != nil {
-		return nil, err
-	}
-	items, err := cosekit.Elements(inner)
-	if err != nil {
-		return nil, err
-	}
-	if len(items) == 0 {
-		return nil, malformed("empty version")
-	}
-	v := make([]int64, len(items))
-	for i, item := range items {
-		if v[i], err = cosekit.Int(item); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
 }
 
 func decodeCommon(raw []byte) (Common, error) {

@@ -77,10 +77,11 @@ func fullManifest() *Manifest {
 		VendorPEN: []byte{1, 2}, ClassID: &classID, DeviceID: &deviceID, ImageDigest: &digest,
 		ImageSize: ptr(uint64(0)), ComponentSlot: ptr(uint64(1)), StrictOrder: ptr(false), SoftFailure: ptr(true),
 		Content: []byte{}, URI: ptr(""), SourceComponent: ptr(uint64(2)), InvokeArgs: []byte("args"),
-		FetchArguments: []byte("fetch"),
-		Other: map[ParameterCode]cosekit.RawMessage{
-			ParameterUseBefore: cosekit.MustMarshal(1 << 40), -300: cosekit.MustMarshal("own"),
-		},
+		FetchArguments: []byte("fetch"), EncryptionInfo: cosekit.MustMarshal([]int{1}),
+		UseBefore: ptr(uint64(1 << 40)), MinimumBattery: ptr(uint64(500)), UpdatePriority: ptr(int64(-3)),
+		Version:  &VersionMatch{GreaterOrEqual, []int64{1, 2, -1, 3}},
+		WaitInfo: fullWaitInfo(), Metadata: fullMetadata(),
+		Other: map[ParameterCode]cosekit.RawMessage{-300: cosekit.MustMarshal("own"), 99: {0x01}},
 	}
 	m.Sections[SectionLoad] = Severable{Sequence: seq(
 		Command{Code: DirectiveSetComponentIndex, Argument: Index(1)},
@@ -95,7 +96,8 @@ func fullManifest() *Manifest {
 			Optional: true,
 		}},
 		Command{Code: -300, Argument: Raw{0xf6}},
-		Command{Code: DirectiveOverrideMultiple, Argument: Raw(cosekit.MustMarshal(map[int]int{0: 1}))},
+		Command{Code: DirectiveOverrideMultiple, Argument: ParameterSets{0: {URI: ptr("a")}, 2: {ImageSize: ptr(uint64(9))}}},
+		Command{Code: DirectiveCopyParams, Argument: ParameterCopies{0: {ParameterURI, -300}, 1: {ParameterImageDigest}}},
 	)}
 	m.Sections[SectionInvoke] = Severable{Sequence: seq(Command{Code: DirectiveInvoke, Argument: ReportAll})}
 	m.Sections[SectionPayloadFetch] = Severable{Digest: &digest}
@@ -408,18 +410,18 @@ func TestParametersMerge(t *testing.T) {
 	before := func() *Parameters {
 		return &Parameters{
 			VendorID: &vendorID, URI: ptr("old"), ImageSize: ptr(uint64(1)),
-			Other: map[ParameterCode]cosekit.RawMessage{26: {1}},
+			Other: map[ParameterCode]cosekit.RawMessage{99: {1}},
 		}
 	}
 	from := &Parameters{
 		VendorPEN: []byte{9}, URI: ptr("new"), Content: []byte("c"),
-		Other: map[ParameterCode]cosekit.RawMessage{26: {2}, 27: {3}},
+		Other: map[ParameterCode]cosekit.RawMessage{99: {2}, 100: {3}},
 	}
 	over := before()
 	over.Override(from)
 	want := &Parameters{
 		VendorPEN: []byte{9}, URI: ptr("new"), ImageSize: ptr(uint64(1)), Content: []byte("c"),
-		Other: map[ParameterCode]cosekit.RawMessage{26: {2}, 27: {3}},
+		Other: map[ParameterCode]cosekit.RawMessage{99: {2}, 100: {3}},
 	}
 	if !reflect.DeepEqual(over, want) {
 		t.Errorf("override: %+v, want %+v", over, want)
@@ -428,17 +430,17 @@ func TestParametersMerge(t *testing.T) {
 	set.SetUnset(from)
 	want = before()
 	want.Content = []byte("c")
-	want.Other[27] = cosekit.RawMessage{3}
+	want.Other[100] = cosekit.RawMessage{3}
 	if !reflect.DeepEqual(set, want) {
 		t.Errorf("set: %+v, want %+v", set, want)
 	}
-	if !reflect.DeepEqual(from.Other, map[ParameterCode]cosekit.RawMessage{26: {2}, 27: {3}}) {
+	if !reflect.DeepEqual(from.Other, map[ParameterCode]cosekit.RawMessage{99: {2}, 100: {3}}) {
 		t.Errorf("the source has changed: %+v", from)
 	}
-	if got := set.Codes(); !reflect.DeepEqual(got, []ParameterCode{1, 14, 18, 21, 26, 27}) {
+	if got := set.Codes(); !reflect.DeepEqual(got, []ParameterCode{1, 14, 18, 21, 99, 100}) {
 		t.Errorf("codes %v", got)
 	}
-	if set.Has(ParameterClassID) || !set.Has(27) || set.Has(28) {
+	if set.Has(ParameterClassID) || !set.Has(100) || set.Has(28) {
 		t.Errorf("Has is wrong about %+v", set)
 	}
 }
@@ -484,6 +486,9 @@ func TestNames(t *testing.T) {
 	}
 	if !CommandCode(-257).IsCustom() || CommandCode(-256).IsCustom() || DirectiveFetch.IsCustom() {
 		t.Error("IsCustom is wrong")
+	}
+	if !ParameterCode(-257).IsCustom() || ParameterCode(-256).IsCustom() || ParameterURI.IsCustom() {
+		t.Error("IsCustom of a parameter is wrong")
 	}
 	if !SectionInstall.IsSeverable() || SectionUninstall.IsSeverable() || SectionShared.IsSeverable() {
 		t.Error("IsSeverable is wrong")

@@ -35,7 +35,7 @@ type Parameters struct {
 
 	// Of draft-ietf-suit-update-management:
 	UseBefore      *uint64 // seconds since 1970
-	MinimumBattery *uint64 // percent
+	MinimumBattery *uint64 // mWh
 	UpdatePriority *int64  // the smaller, the more urgent
 	Version        *VersionMatch
 	WaitInfo       *WaitInfo

@@ -18,7 +18,7 @@ var parameterFields = map[ParameterCode]parameterField{
 	ParameterVendorID:        vendorField,
 	ParameterClassID:         field(func(p *Parameters) **uuid.UUID { return &p.ClassID }, decodeUUID, uuidBytes),
 	ParameterDeviceID:        field(func(p *Parameters) **uuid.UUID { return &p.DeviceID }, decodeUUID, uuidBytes),
-	ParameterImageDigest:     field(func(p *Parameters) **Digest { return &p.ImageDigest }, decodeWrappedDigest, wrapDigest),
+	ParameterImageDigest:     field(func(p *Parameters) **Digest { return &p.ImageDigest }, inString(decodeDigest), inBytes),
 	ParameterImageSize:       field(func(p *Parameters) **uint64 { return &p.ImageSize }, cosekit.Uint, asIs),
 	ParameterComponentSlot:   field(func(p *Parameters) **uint64 { return &p.ComponentSlot }, cosekit.Uint, asIs),
 	ParameterStrictOrder:     field(func(p *Parameters) **bool { return &p.StrictOrder }, cosekit.Bool, asIs),
@@ -28,6 +28,14 @@ var parameterFields = map[ParameterCode]parameterField{
 	ParameterSourceComponent: field(func(p *Parameters) **uint64 { return &p.SourceComponent }, cosekit.Uint, asIs),
 	ParameterInvokeArgs:      bytesField(func(p *Parameters) *[]byte { return &p.InvokeArgs }),
 	ParameterFetchArguments:  bytesField(func(p *Parameters) *[]byte { return &p.FetchArguments }),
+	ParameterEncryptionInfo:  encryptionField,
+
+	ParameterUseBefore:         field(func(p *Parameters) **uint64 { return &p.UseBefore }, cosekit.Uint, asIs),
+	ParameterMinimumBattery:    field(func(p *Parameters) **uint64 { return &p.MinimumBattery }, cosekit.Uint, asIs),
+	ParameterUpdatePriority:    field(func(p *Parameters) **int64 { return &p.UpdatePriority }, cosekit.Int, asIs),
+	ParameterVersion:           field(func(p *Parameters) **VersionMatch { return &p.Version }, inString(decodeVersionMatch), inBytes),
+	ParameterWaitInfo:          field(func(p *Parameters) **WaitInfo { return &p.WaitInfo }, inString(decodeWaitInfo), inBytes),
+	ParameterComponentMetadata: field(func(p *Parameters) **ComponentMetadata { return &p.Metadata }, inString(decodeMetadata), inBytes),
 }
 
 func field[T any](of func(*Parameters) **T, read func([]byte) (T, error), wire func(T) any) parameterField {
@@ -69,14 +77,11 @@ var vendorField = parameterField{
 			id, err := decodeUUID(raw)
 			return putNew(&p.VendorID, id, err)
 		}
-		var tag cosekit.Tag
-		if err := cosekit.UnmarshalValid(raw, &tag); err != nil {
+		content, err := decodeTagged(raw, tagPEN)
+		if err != nil {
 			return err
 		}
-		if tag.Number != tagPEN {
-			return malformed("tag %d, want a UUID or a Private Enterprise Number (%d)", tag.Number, tagPEN)
-		}
-		pen, err := cosekit.Bytes(tag.Content)
+		pen, err := cosekit.Bytes(content)
 		return put(&p.VendorPEN, pen, err)
 	},
 	value: func(p *Parameters) any {
@@ -95,7 +100,15 @@ func asIs[T any](v T) any { return v }
 
 func uuidBytes(id uuid.UUID) any { return id[:] }
 
-func wrapDigest(d Digest) any { return wrappedDigest(d) }
+// encryptionField looks no further into a COSE_Encrypt than that it is one CBOR item.
+var encryptionField = func() parameterField {
+	f := bytesField(func(p *Parameters) *[]byte { return &p.EncryptionInfo })
+	f.decode = func(p *Parameters, raw []byte) error {
+		info, err := decodeWrapped(raw)
+		return put(&p.EncryptionInfo, info, err)
+	}
+	return f
+}()
 
 // decodeParameters reads a map of parameters; it may be empty, as in a SUIT_Record.
 func decodeParameters(raw []byte, ordered bool) (Parameters, error) {
@@ -132,9 +145,15 @@ func encodeParameters(p *Parameters) (map[int64]any, error) {
 		out[int64(code)] = raw
 	}
 	for code, f := range parameterFields {
-		if v := f.value(p); v != nil {
-			out[int64(code)] = v
+		v := f.value(p)
+		if v == nil {
+			continue
 		}
+		raw, err := cosekit.Marshal(v)
+		if err != nil {
+			return nil, at(code.String(), err)
+		}
+		out[int64(code)] = cosekit.RawMessage(raw)
 	}
 	return out, nil
 }
