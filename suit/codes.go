@@ -192,23 +192,23 @@ const (
 	SectionUninstall             Section = 24
 )
 
-var sections = map[Section]struct {
-	name      string
-	severable bool
-}{
-	SectionValidate:              {"validate", false},
-	SectionLoad:                  {"load", false},
-	SectionInvoke:                {"invoke", false},
-	SectionDependencyResolution:  {"dependency-resolution", true},
-	SectionPayloadFetch:          {"payload-fetch", true},
-	SectionCandidateVerification: {"candidate-verification", true},
-	SectionInstall:               {"install", true},
-	SectionUninstall:             {"uninstall", false},
-}
+// The other elements that can be severed.
+const (
+	SectionCoSWID Section = 14
+	SectionText   Section = 23
+)
 
-// IsSeverable reports whether the manifest may hold a digest in place of the
-// section (section 8.6).
-func (s Section) IsSeverable() bool { return sections[s].severable }
+// sections are the command sequences that a manifest holds under keys of their own.
+var sections = map[Section]string{
+	SectionValidate:              "validate",
+	SectionLoad:                  "load",
+	SectionInvoke:                "invoke",
+	SectionDependencyResolution:  "dependency-resolution",
+	SectionPayloadFetch:          "payload-fetch",
+	SectionCandidateVerification: "candidate-verification",
+	SectionInstall:               "install",
+	SectionUninstall:             "uninstall",
+}
 
 // String returns the registered name without its prefix, "install", or "section 99".
 func (s Section) String() string {
@@ -217,9 +217,13 @@ func (s Section) String() string {
 		return "shared-sequence"
 	case SectionAuthentication:
 		return "authentication-wrapper"
+	case SectionCoSWID:
+		return "coswid"
+	case SectionText:
+		return "text"
 	}
-	if info, ok := sections[s]; ok {
-		return info.name
+	if name, ok := sections[s]; ok {
+		return name
 	}
 	return fmt.Sprintf("section %d", int64(s))
 }

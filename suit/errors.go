@@ -26,6 +26,10 @@ var (
 	ErrDigestAlgorithm = errors.New("digest algorithm not supported")
 	// ErrSigned: an envelope that is signed already.
 	ErrSigned = errors.New("the envelope is signed already")
+	// ErrNotSeverable: an element that cannot be severed or restored.
+	ErrNotSeverable = errors.New("not severable")
+	// ErrNotWorthSevering: an element that is no larger than what stays of it.
+	ErrNotWorthSevering = errors.New("severing would save nothing")
 	// ErrUnprotected: a bare SUIT_Report where a signed one is needed.
 	ErrUnprotected = errors.New("the report is not signed")
 )

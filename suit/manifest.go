@@ -25,8 +25,11 @@ type Manifest struct {
 	// its place where it is severable.
 	Text       Text
 	TextDigest *Digest
-	// Extensions holds every further element as it came: CoSWID, and what this
-	// package does not know.
+	// CoSWID is a Concise Software Identifier (RFC 9393) that nobody looks into here;
+	// nil for none. CoSWIDDigest stands in its place where it is severable.
+	CoSWID       []byte
+	CoSWIDDigest *Digest
+	// Extensions holds every further element as it came.
 	Extensions map[int64]cosekit.RawMessage
 }
 

@@ -16,8 +16,6 @@ const (
 	keyReferenceURI   = 4
 	keyComponentID    = 5
 	keySetVersion     = 6
-	keyCoSWID         = 14
-	keyText           = 23
 
 	keyDependencies   = 1
 	keyComponents     = 2
@@ -28,7 +26,7 @@ var (
 	manifestKeyNames = namer(map[int64]string{
 		keyVersion: "version", keySequenceNumber: "sequence-number", keyCommon: "common",
 		keyReferenceURI: "reference-uri", keyComponentID: "manifest-component-id",
-		keySetVersion: "set-version", keyCoSWID: "coswid", keyText: "text",
+		keySetVersion: "set-version", int64(SectionCoSWID): "coswid", int64(SectionText): "text",
 	})
 	commonKeyNames = namer(map[int64]string{
 		keyDependencies: "dependencies", keyComponents: "components", keySharedSequence: "shared-sequence",
@@ -91,15 +89,15 @@ func decodeManifest(raw []byte) (*Manifest, error) {
 }
 
 func manifestStep(key int64) string {
-	if info, ok := sections[Section(key)]; ok {
-		return info.name
+	if name, ok := sections[Section(key)]; ok {
+		return name
 	}
 	return manifestKeyNames(key)
 }
 
 func (m *Manifest) decodeElement(key int64, value []byte) error {
-	if info, isSection := sections[Section(key)]; isSection {
-		return m.decodeSection(Section(key), value, info.severable)
+	if _, isSection := sections[Section(key)]; isSection {
+		return m.decodeSection(Section(key), value)
 	}
 	switch key {
 	case keyVersion:
@@ -120,16 +118,18 @@ func (m *Manifest) decodeElement(key int64, value []byte) error {
 	case keySetVersion:
 		v, err := inString(decodeVersionNumbers)(value)
 		return put(&m.SetVersion, v, err)
-	case keyText:
+	case int64(SectionText):
 		return m.decodeText(value)
+	case int64(SectionCoSWID):
+		return m.decodeCoSWID(value)
 	}
 	keep(&m.Extensions, key, value)
 	return nil
 }
 
-func (m *Manifest) decodeSection(s Section, value []byte, severable bool) error {
+func (m *Manifest) decodeSection(s Section, value []byte) error {
 	var body Severable
-	if severable && cosekit.Major(value) == cosekit.MajorArray {
+	if s.IsSeverable() && cosekit.Major(value) == cosekit.MajorArray {
 		d, err := decodeDigest(value)
 		if err != nil {
 			return err
@@ -160,6 +160,15 @@ func (m *Manifest) decodeText(value []byte) error {
 	}
 	m.Text, err = decodeTextMap(inner)
 	return err
+}
+
+func (m *Manifest) decodeCoSWID(value []byte) error {
+	if cosekit.Major(value) == cosekit.MajorArray {
+		d, err := decodeDigest(value)
+		return putNew(&m.CoSWIDDigest, d, err)
+	}
+	tag, err := cosekit.Bytes(value)
+	return put(&m.CoSWID, tag, err)
 }
 
 func decodeCommon(raw []byte) (Common, error) {
@@ -232,18 +241,31 @@ func (m *Manifest) encode() ([]byte, error) {
 			return nil, at(s.String(), err)
 		}
 	}
-	switch {
-	case m.TextDigest != nil:
-		out[keyText] = *m.TextDigest
-	case m.Text != nil:
-		if out[keyText], err = encodeText(m.Text); err != nil {
-			return nil, at("text", err)
-		}
+	if err := m.encodeDescriptions(out); err != nil {
+		return nil, err
 	}
 	if err := addExtensions(out, m.Extensions); err != nil {
 		return nil, err
 	}
 	return cosekit.Marshal(out)
+}
+
+// encodeDescriptions adds text and CoSWID, or their digests.
+func (m *Manifest) encodeDescriptions(out map[int64]any) error {
+	for _, s := range []Section{SectionText, SectionCoSWID} {
+		if d := m.elementDigest(s); d != nil {
+			out[int64(s)] = *d
+			continue
+		}
+		content, err := m.encodeElement(s)
+		if err != nil {
+			return at(s.String(), err)
+		}
+		if content != nil {
+			out[int64(s)] = content
+		}
+	}
+	return nil
 }
 
 func (b Severable) encode() (any, error) {

@@ -64,8 +64,8 @@ func fullManifest() *Manifest {
 	digest := SumSHA256([]byte("x"))
 	m.ReferenceURI = "https://example.com/m.suit"
 	m.SetVersion = []int64{1, 2, -1, 3}
+	m.CoSWID = []byte("opaque")
 	m.Extensions = map[int64]cosekit.RawMessage{
-		14:  cosekit.MustMarshal([]byte("coswid")),
 		99:  cosekit.MustMarshal("unknown"),
 		-5:  cosekit.MustMarshal(map[string]int{"a": 1}),
 		300: {0xf6},

@@ -63,6 +63,16 @@ func (p *Parameters) SetUnset(from *Parameters) {
 	}
 }
 
+// CopyFrom sets one parameter to its value in from, as copy-params does
+// (draft-ietf-suit-update-management). It reports whether from has it.
+func (p *Parameters) CopyFrom(from *Parameters, code ParameterCode) bool {
+	if !from.Has(code) {
+		return false
+	}
+	p.take(code, from)
+	return true
+}
+
 // Has reports whether the parameter is set.
 func (p *Parameters) Has(code ParameterCode) bool {
 	if f, known := parameterFields[code]; known {

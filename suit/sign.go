@@ -2,8 +2,6 @@ package suit
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -18,8 +16,8 @@ func Sign(m *Manifest, payloads map[string][]byte, signer cosekit.Signer) (*Enve
 	return e.Sign(signer)
 }
 
-// NewEnvelope makes an envelope that is not signed yet. Sections that have both a
-// digest and their sequence are severable: the sequence goes into the envelope.
+// NewEnvelope makes an envelope that is not signed yet. What stands in the manifest
+// both by its digest and itself is severable: it goes into the envelope.
 func NewEnvelope(m *Manifest, payloads map[string][]byte) (*Envelope, error) {
 	raw, err := m.Encode(false)
 	if err != nil {
@@ -46,24 +44,19 @@ func NewEnvelope(m *Manifest, payloads map[string][]byte) (*Envelope, error) {
 	return e, nil
 }
 
+// carrySevered takes over the elements that stand in the manifest by their digest.
 func (e *Envelope) carrySevered(m *Manifest) error {
-	for _, s := range slices.Sorted(maps.Keys(m.Sections)) {
-		body := m.Sections[s]
-		if body.Digest == nil || body.Sequence == nil {
+	for _, s := range severableElements {
+		if m.elementDigest(s) == nil {
 			continue
 		}
-		raw, err := encodeSequence(body.Sequence, 0)
+		content, err := m.encodeElement(s)
 		if err != nil {
 			return at(s.String(), err)
 		}
-		e.elements[int64(s)] = raw
-	}
-	if m.TextDigest != nil && m.Text != nil {
-		raw, err := encodeText(m.Text)
-		if err != nil {
-			return at("text", err)
+		if content != nil {
+			e.elements[int64(s)] = append([]byte{}, content...)
 		}
-		e.elements[keyText] = raw
 	}
 	return nil
 }

@@ -195,9 +195,9 @@ func checkFacts(t *testing.T, e *Envelope, v vector) {
 		t.Errorf("integrated payloads %q, want %v", names, v.Facts.Integrated)
 	}
 	for key, severed := range v.Facts.Severed {
-		d, err := m.elementDigest(key)
-		if err != nil || d == nil || hex.EncodeToString(d.Bytes) != severed.Digest {
-			t.Errorf("element %d: digest %v (%v), want %s", key, d, err, severed.Digest)
+		d := m.elementDigest(Section(key))
+		if d == nil || hex.EncodeToString(d.Bytes) != severed.Digest {
+			t.Errorf("element %d: digest %v, want %s", key, d, severed.Digest)
 		}
 	}
 }
