@@ -1,0 +1,85 @@
+package wasm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// magic and version begin every module (WebAssembly 2.0 section 5.5.16).
+var preamble = []byte("\x00asm\x01\x00\x00\x00")
+
+// IsModule reports whether data begins as a WebAssembly module does.
+func IsModule(data []byte) bool { return bytes.HasPrefix(data, preamble) }
+
+const (
+	sectionTable = 4
+	// maxTable bounds the entries of a table, which the runtime makes at once.
+	maxTable = 1 << 16
+)
+
+// check refuses what would cost too much before the runtime has looked at it.
+func check(module []byte, l Limits) error {
+	switch {
+	case !IsModule(module):
+		return fmt.Errorf("%w: it does not begin as one", ErrModule)
+	case uint64(len(module)) > l.Module:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrModule, len(module), l.Module)
+	}
+	for rest := module[len(preamble):]; len(rest) > 0; {
+		id := rest[0]
+		content, after, ok := section(rest[1:])
+		if !ok {
+			return fmt.Errorf("%w: it ends inside a section", ErrModule)
+		}
+		if id == sectionTable && !smallTables(content) {
+			return fmt.Errorf("%w: a table of more than %d entries", ErrModule, maxTable)
+		}
+		rest = after
+	}
+	return nil
+}
+
+// section splits off the content of a section by its size.
+func section(data []byte) (content, rest []byte, ok bool) {
+	size, n := binary.Uvarint(data)
+	if n <= 0 || size > uint64(len(data)-n) {
+		return nil, nil, false
+	}
+	return data[n:][:size], data[n:][size:], true
+}
+
+// smallTables reports whether the one table that a module may have is small. It need
+// not understand what the runtime refuses anyhow, only must not pass what it takes.
+func smallTables(content []byte) bool {
+	count, n := binary.Uvarint(content)
+	if count == 0 && n > 0 {
+		return true
+	}
+	const funcref, withMaximum = 0x70, 1
+	if n <= 0 || count > 1 || len(content) < n+2 || content[n] != funcref || content[n+1] > withMaximum {
+		return false
+	}
+	least, n := binary.Uvarint(content[n+2:])
+	return n > 0 && least <= maxTable
+}
+
+// checkInterface wants a command: one that begins at _start, and imports WASI only.
+func checkInterface(m wazero.CompiledModule) error {
+	for _, f := range m.ImportedFunctions() {
+		if from, name, _ := f.Import(); from != wasi_snapshot_preview1.ModuleName {
+			return fmt.Errorf("%w: it imports %q of %q, and there is WASI preview 1 only", ErrModule, name, from)
+		}
+	}
+	if len(m.ImportedMemories()) > 0 {
+		return fmt.Errorf("%w: it imports a memory", ErrModule)
+	}
+	start, ok := m.ExportedFunctions()["_start"]
+	if !ok || len(start.ParamTypes())+len(start.ResultTypes()) > 0 {
+		return fmt.Errorf("%w: it exports no function _start", ErrModule)
+	}
+	return nil
+}
