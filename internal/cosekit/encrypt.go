@@ -1,7 +1,9 @@
 package cosekit
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -30,6 +32,16 @@ const (
 	TagEncrypt  = 96
 )
 
+// Header parameters of encrypted messages (RFC 9052 section 3.1, RFC 9053 sections 5.1
+// and 6.3.1).
+const (
+	headerCrit      = int64(2)
+	headerIV        = int64(5)
+	headerPartialIV = int64(6)
+	headerEphemeral = int64(-1)
+	headerSalt      = int64(-20)
+)
+
 var (
 	// ErrNoDecryptionKey: none of the keys at hand is for a recipient of the message.
 	ErrNoDecryptionKey = errors.New("no key for any recipient")
@@ -38,7 +50,9 @@ var (
 )
 
 // KDFContext is SuppPubInfo.other of the COSE_KDF_Context: what a derived key is for
-// (draft-ietf-suit-firmware-encryption section 5.2.4, draft-ietf-teep-protocol).
+// (draft-ietf-suit-firmware-encryption section 5.2.4, draft-ietf-teep-protocol). It is
+// part of ECDH-ES+AxxxKW only: AES Key Wrap by itself derives nothing. The empty one
+// leaves other out; messages like that are read, but not made.
 type KDFContext string
 
 // The contexts of SUIT and TEEP.
@@ -48,105 +62,170 @@ const (
 	EATEncryption     KDFContext = "EAT Encryption"
 )
 
-// AgreementPublicKey is a P-256 public key to encrypt to. Make one with
-// ParseAgreementPublicKey or AgreementKey.PublicKey.
-type AgreementPublicKey struct{}
-
-// Thumbprint returns the key's RFC 9679 thumbprint, which is the kid of a recipient.
-func (k *AgreementPublicKey) Thumbprint() Thumbprint { return Thumbprint{} }
-
-// COSEKey returns the deterministic COSE_Key with the required members only.
-func (k *AgreementPublicKey) COSEKey() []byte { return nil }
-
-// PEM returns the key as a PUBLIC KEY block.
-func (k *AgreementPublicKey) PEM() []byte { return nil }
-
-// ReadAgreementPublicKey reads PEM or a bare COSE_Key.
-func ReadAgreementPublicKey(data []byte) (*AgreementPublicKey, error) { return nil, errUnwritten }
-
-// AgreementKey holds a P-256 private key for ECDH, or a way to one.
-type AgreementKey interface {
-	PublicKey() *AgreementPublicKey
-	// SharedSecret returns the x-coordinate of the product with the ephemeral key.
-	SharedSecret(ephemeral *AgreementPublicKey) ([]byte, error)
-}
-
-// GenerateAgreementKey makes a key from the system's randomness.
-func GenerateAgreementKey() (AgreementKey, error) { return nil, errUnwritten }
-
-// NewAgreementKeyFromCOSEKey makes one of a private COSE_Key.
-func NewAgreementKeyFromCOSEKey(coseKey []byte) (AgreementKey, error) { return nil, errUnwritten }
-
-// LoadAgreementKey reads a PKCS#8 PEM file.
-func LoadAgreementKey(path string) (AgreementKey, error) { return nil, errUnwritten }
-
-// CreateAgreementKeyFile is CreateKeyFile for an agreement key.
-func CreateAgreementKeyFile(path string) (AgreementKey, error) { return nil, errUnwritten }
-
-// DecryptionKeys are those that a recipient tries: one that a message names by kid is
-// tried alone, else each that fits the algorithm, up to a cap.
-type DecryptionKeys struct {
-	Secrets    []*SecretKey   // for AES Key Wrap, and for COSE_Encrypt0
-	Agreements []AgreementKey // for ECDH-ES+AxxxKW
-}
-
-// Empty reports whether there is none.
-func (k DecryptionKeys) Empty() bool { return len(k.Secrets)+len(k.Agreements) == 0 }
-
 // Recipient is whom to encrypt to: *SecretKey (AES Key Wrap of its size) or
 // *AgreementPublicKey (ECDH-ES+A128KW).
-type Recipient interface{ isRecipient() }
-
-func (*SecretKey) isRecipient()          {}
-func (*AgreementPublicKey) isRecipient() {}
+type Recipient interface {
+	// conveys returns the COSE_recipient that hands cek over.
+	conveys(cek []byte, context KDFContext, random io.Reader) (any, error)
+}
 
 // Encryption is what Encrypt is asked for.
 type Encryption struct {
 	Content    Algorithm
 	Context    KDFContext
-	Recipients []Recipient // one at least
+	Recipients []Recipient // one at least, MaxRecipients at most
+
+	random io.Reader // nil: the system's
+}
+
+// Reproducible returns e with its keys and IVs drawn from random, so that published
+// examples can be made again. Whoever knows what random gives can decrypt.
+func (e Encryption) Reproducible(random io.Reader) Encryption {
+	e.random = random
+	return e
 }
 
 // Encrypt streams plaintext into ciphertext under a fresh content encryption key, and
 // returns the COSE_Encrypt, tagged 96, with nil in place of the ciphertext. The
 // headers are laid out as draft-ietf-suit-firmware-encryption section 5 has them.
 func (e Encryption) Encrypt(ciphertext io.Writer, plaintext io.Reader) (info []byte, err error) {
-	return nil, errUnwritten
+	pass, m, err := e.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := pass.seal(ciphertext, plaintext); err != nil {
+		return nil, err
+	}
+	return m.encode(nil), nil
 }
 
 // Seal is Encrypt for a short plaintext that the COSE_Encrypt carries itself.
-func (e Encryption) Seal(plaintext []byte) ([]byte, error) { return nil, errUnwritten }
-
-// Encrypted is a parsed COSE_Encrypt or COSE_Encrypt0.
-type Encrypted struct {
-	Content    Algorithm
-	Ciphertext []byte // nil where it is detached
-	Recipients []EncryptedRecipient
-	Direct     bool // COSE_Encrypt0
+func (e Encryption) Seal(plaintext []byte) ([]byte, error) {
+	pass, m, err := e.begin()
+	if err != nil {
+		return nil, err
+	}
+	ciphertext, err := pass.sealAll(plaintext)
+	if err != nil {
+		return nil, err
+	}
+	return m.encode(ciphertext), nil
 }
 
-// EncryptedRecipient describes one recipient for people.
-type EncryptedRecipient struct {
-	Algorithm Algorithm
-	KeyID     []byte
+// encryptMessage is a COSE_Encrypt without its ciphertext.
+type encryptMessage struct {
+	protected   []byte
+	unprotected map[int64]any
+	recipients  []any
 }
 
-// ParseEncrypted reads a COSE_Encrypt (tag 96 or none) or a COSE_Encrypt0 (tag 16 or
-// none), RFC 9052 section 5.
-func ParseEncrypted(data []byte) (*Encrypted, error) { return nil, errUnwritten }
-
-// Integrity reports whether decryption notices a changed ciphertext; under AES-CTR it
-// does not, and an image digest has to.
-func (e *Encrypted) Integrity() bool { return false }
-
-// Decrypt streams the plaintext of a detached ciphertext. What it gives out is not to
-// be used before it has returned io.EOF: with an AEAD, a changed ciphertext shows
-// only at the end, as ErrDecrypt. ErrNoDecryptionKey where no key fits.
-func (e *Encrypted) Decrypt(keys DecryptionKeys, context KDFContext, ciphertext io.Reader) (io.Reader, error) {
-	return nil, errUnwritten
+// encode takes a byte string, or nil for a detached ciphertext.
+func (m encryptMessage) encode(ciphertext any) []byte {
+	content := MustMarshal([]any{m.protected, m.unprotected, ciphertext, m.recipients})
+	return MustMarshal(Tag{Number: TagEncrypt, Content: content})
 }
 
-// Open decrypts the ciphertext that the message carries.
-func (e *Encrypted) Open(keys DecryptionKeys, context KDFContext) ([]byte, error) {
-	return nil, errUnwritten
+// begin draws the keys, and does everything that can be refused before anything is
+// written.
+func (e Encryption) begin() (*cipherPass, encryptMessage, error) {
+	var m encryptMessage
+	c, ok := contentCiphers[e.Content]
+	if !ok {
+		return nil, m, fmt.Errorf("%w: %s encrypts no content here", ErrAlgorithm, AlgorithmName(e.Content))
+	}
+	if n := len(e.Recipients); n == 0 || n > MaxRecipients {
+		return nil, m, fmt.Errorf("%w: %d recipients to encrypt to, want 1 to %d", ErrKey, n, MaxRecipients)
+	}
+	random := e.random
+	if random == nil {
+		random = rand.Reader
+	}
+	cek, iv := make([]byte, c.key), make([]byte, c.iv)
+	for _, secret := range [][]byte{cek, iv} {
+		if _, err := io.ReadFull(random, secret); err != nil {
+			return nil, m, err
+		}
+	}
+	m.unprotected = map[int64]any{headerIV: iv}
+	if authenticates(e.Content) {
+		m.protected = MustMarshal(map[int64]any{headerAlg: e.Content})
+	} else {
+		m.unprotected[headerAlg] = e.Content // nothing would protect it (section 6 of the draft)
+	}
+	for i, r := range e.Recipients {
+		if r == nil {
+			return nil, m, fmt.Errorf("%w: recipient %d is missing", ErrKey, i)
+		}
+		recipient, err := r.conveys(cek, e.Context, random)
+		if err != nil {
+			return nil, m, fmt.Errorf("recipient %d: %w", i, err)
+		}
+		m.recipients = append(m.recipients, recipient)
+	}
+	pass, err := newCipherPass(e.Content, cek, iv, encStructure("Encrypt", m.protected))
+	return pass, m, err
+}
+
+// conveys implements Recipient with AES Key Wrap (RFC 9053 section 6.2.1).
+func (k *SecretKey) conveys(cek []byte, _ KDFContext, _ io.Reader) (any, error) {
+	if k == nil {
+		return nil, fmt.Errorf("%w: no secret key", ErrKey)
+	}
+	alg, ok := k.keyWrap()
+	if !ok {
+		return nil, fmt.Errorf("%w: AES Key Wrap takes a key of 16, 24 or 32 bytes, this one has %d", ErrKey, len(k.k))
+	}
+	wrapped, err := wrapKey(k.k, cek)
+	if err != nil {
+		return nil, err
+	}
+	return []any{[]byte{}, map[int64]any{headerAlg: alg, headerKeyID: k.KeyID()}, wrapped}, nil
+}
+
+// keyWrap returns the AES Key Wrap that the key is long enough for.
+func (k *SecretKey) keyWrap() (Algorithm, bool) {
+	for alg, size := range keyWraps {
+		if len(k.k) == size {
+			return alg, true
+		}
+	}
+	return 0, false
+}
+
+// conveys implements Recipient with ECDH-ES+A128KW (RFC 9053 section 6.4.1).
+func (k *AgreementPublicKey) conveys(cek []byte, context KDFContext, random io.Reader) (any, error) {
+	if k == nil {
+		return nil, fmt.Errorf("%w: no public key to agree with", ErrKey)
+	}
+	if context == "" {
+		return nil, fmt.Errorf("%w: a key agreement without a context to say what it is for", ErrAlgorithm)
+	}
+	ephemeral, err := drawAgreementKey(random)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := ephemeral.SharedSecret(k)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	protected := MustMarshal(map[int64]any{headerAlg: ECDHESA128KW})
+	kek, err := deriveKey(secret, nil, A128KW, protected, context)
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := wrapKey(kek, cek)
+	if err != nil {
+		return nil, err
+	}
+	unprotected := map[int64]any{
+		headerEphemeral: RawMessage(ephemeral.public.encoded),
+		headerKeyID:     k.thumbprint[:],
+	}
+	return []any{protected, unprotected, wrapped}, nil
+}
+
+// encStructure is the additional data of an AEAD (RFC 9052 section 5.3), with an empty
+// external_aad.
+func encStructure(context string, protected []byte) []byte {
+	return MustMarshal([]any{context, protected, []byte{}})
 }
