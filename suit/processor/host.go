@@ -88,7 +88,7 @@ type Invocation struct {
 type Circumstances struct {
 	// Clock tells the time, for use-before.
 	Clock func() time.Time
-	// Battery returns the charge in percent.
+	// Battery returns the charge in mWh, the unit of minimum-battery.
 	Battery func(context.Context) (uint64, error)
 	// Authorize returns nil where the update may be made now. The priority is nil
 	// where the manifest gives none.

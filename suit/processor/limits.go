@@ -14,6 +14,7 @@ type Limits struct {
 	StoredBytes     uint64 // written to all components together: fetch, write, copy and swap
 	URILength       int    // bytes
 	ParameterBytes  int    // of one content or argument parameter
+	EnvelopeBytes   int    // of the envelope of a dependency, which is held in memory
 }
 
 // DefaultLimits suits a device with a file system: payloads up to 4 GiB, and parameters
@@ -29,5 +30,6 @@ func DefaultLimits() Limits {
 		StoredBytes:     8 << 30,
 		URILength:       suit.MaxURILength,
 		ParameterBytes:  suit.MaxParameterSize,
+		EnvelopeBytes:   16 << 20,
 	}
 }
