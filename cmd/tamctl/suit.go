@@ -153,14 +153,14 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if err := replaceable(c.out, c.file, c.key, d.Payload.File); err != nil {
 		return err
 	}
-	m, payloads, err := author.Create(d)
+	made, err := author.Create(d)
 	if errors.Is(err, author.ErrDescription) {
 		return usageError{err}
 	}
 	if err != nil {
 		return err
 	}
-	envelope, err := suit.NewEnvelope(m, payloads)
+	envelope, err := made.Envelope()
 	if err != nil {
 		return err
 	}
@@ -169,13 +169,17 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 		if envelope, err = signEnvelope(envelope, c.key); err != nil {
 			return err
 		}
-		next = publishStep(c.out, envelope, d.Payload.File)
+		payload := d.Payload.File
+		if len(made.Files) > 0 {
+			payload = made.Files[0].Path
+		}
+		next = publishStep(c.out, envelope, payload)
 	}
 	if err := writeEnvelope(c.out, envelope); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n  next: %s\n",
-		c.out, m.ComponentID, m.SequenceNumber, envelope.Digest(), next)
+		c.out, made.Manifest.ComponentID, made.Manifest.SequenceNumber, envelope.Digest(), next)
 	return err
 }
 

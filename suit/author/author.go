@@ -1,215 +1,135 @@
 package author
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
-	"os"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// MaxIntegrated is the largest payload, in bytes, that goes into an envelope. The
-// envelope has to fit into a TEEP Update, whose usual limit is 1 MiB.
+// MaxIntegrated bounds, in bytes, the payloads that go into an envelope, all together.
+// The envelope has to fit into a TEEP Update, whose usual limit is 1 MiB.
 const MaxIntegrated = 512 << 10
 
-// integratedName is the URI of an integrated payload, a fragment-only reference
-// (draft-ietf-suit-manifest-37 section 7.5).
-const integratedName = "#payload"
+// SelfTestCondition is a custom condition of this project: the component, a WebAssembly
+// module, is run with the argument --self-test and has to end with 0.
+const SelfTestCondition suit.CommandCode = -257
 
-// manifestSegment ends the default manifest-component-id. The examples of
-// draft-ietf-teep-protocol name a manifest so too, beside the component; here it
-// stands below, where the rights to the component cover it.
-const manifestSegment = "suit"
+// Result is what Create made.
+type Result struct {
+	Manifest *suit.Manifest
+	// Payloads go into the envelope, by name.
+	Payloads map[string][]byte
+	// Files have to be at their URIs when devices fetch them.
+	Files []File
+}
+
+// File is a payload, a ciphertext or the envelope of a dependency that devices fetch.
+type File struct {
+	Path string
+	URI  string
+	Image
+}
+
+// Envelope returns the envelope, which is not signed yet.
+func (r *Result) Envelope() (*suit.Envelope, error) { return suit.NewEnvelope(r.Manifest, r.Payloads) }
 
 // Sign creates the manifest and returns it in a signed envelope.
 func Sign(d *Description, signer cosekit.Signer) (*suit.Envelope, error) {
-	m, payloads, err := Create(d)
+	r, err := Create(d)
 	if err != nil {
 		return nil, err
 	}
-	return suit.Sign(m, payloads, signer)
+	return suit.Sign(r.Manifest, r.Payloads, signer)
 }
 
-// Create makes the manifest, and the integrated payloads by name, of a description
-// whose payload is a file.
-func Create(d *Description) (*suit.Manifest, map[string][]byte, error) {
-	if d.Payload.File == "" {
-		return nil, nil, refuse("payload.file is missing: the file that is to be installed")
+// Create makes the manifest of a description whose payloads are files. They are
+// streamed, except for what the envelope or the manifest takes in. What is to be
+// fetched in encrypted form is written to its ciphertext file, which gets its name when
+// the manifest is complete.
+func Create(d *Description) (*Result, error) {
+	if err := d.checkFiles(); err != nil {
+		return nil, err
 	}
-	f, err := os.Open(d.Payload.File)
-	if err != nil {
-		return nil, nil, fmt.Errorf("payload: %w", err)
-	}
-	defer f.Close() // it was only read
-	return CreateFrom(d, f)
+	return d.create(nil)
 }
 
-// CreateFrom is Create with a payload that is read from elsewhere. It is streamed,
-// unless it is to be integrated.
+// CreateFrom is Create for a description with one component whose payload is read from
+// elsewhere.
 func CreateFrom(d *Description, payload io.Reader) (*suit.Manifest, map[string][]byte, error) {
+	if d.Components != nil {
+		return nil, nil, refuse("a payload from elsewhere is that of a single component")
+	}
+	r, err := d.create(payload)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Manifest, r.Payloads, nil
+}
+
+// checkFiles wants a file for every payload that is neither text nor a copy.
+func (d *Description) checkFiles() error {
+	for i, c := range d.components() {
+		if p := c.Payload; p.File == "" && p.Content == "" && p.copied() == nil {
+			return d.refuse(d.componentPath(i, "payload"), "payload.file is missing: the file that is to be installed as %s", c.ID)
+		}
+	}
+	return nil
+}
+
+func (d *Description) create(payload io.Reader) (*Result, error) {
 	if err := d.check(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	img, err := measure(payload, d.Payload.Integrated)
+	dependencies, err := d.loadDependencies()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	uri, err := d.Payload.uri(img)
+	parts, err := d.layOut(dependencies)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m, err := d.manifest(img, uri)
+	inputs, _ := d.files()
+	files := &outputs{inputs: inputs}
+	defer files.discard()
+	if err := d.readPayloads(parts, payload, files); err != nil {
+		return nil, err
+	}
+	m, err := (&builder{Description: d, parts: parts, dependencies: dependencies}).manifest()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if !d.Payload.Integrated {
-		return m, nil, nil
-	}
-	return m, map[string][]byte{uri: img.content}, nil
-}
-
-// image is a measured payload.
-type image struct {
-	digest  suit.Digest
-	size    uint64
-	content []byte // only where it is to be integrated
-}
-
-func measure(payload io.Reader, keep bool) (image, error) {
-	var img image
-	hash := sha256.New()
-	if keep {
-		var err error
-		if img.content, err = io.ReadAll(io.LimitReader(payload, MaxIntegrated+1)); err != nil {
-			return img, fmt.Errorf("payload: %w", err)
-		}
-		if len(img.content) > MaxIntegrated {
-			return img, refuse("the payload is over %d bytes, too large to be integrated: give payload.uri or payload.uri-base", MaxIntegrated)
-		}
-		hash.Write(img.content)
-		img.size = uint64(len(img.content))
-	} else {
-		n, err := io.Copy(hash, payload)
-		if err != nil {
-			return img, fmt.Errorf("payload: %w", err)
-		}
-		img.size = uint64(n)
-	}
-	if img.size == 0 {
-		return img, refuse("the payload is empty")
-	}
-	img.digest = suit.Digest{Algorithm: suit.SHA256, Bytes: hash.Sum(nil)}
-	return img, nil
-}
-
-func (p *Payload) uri(img image) (string, error) {
-	text := p.URI
-	switch {
-	case p.Integrated:
-		return integratedName, nil
-	case p.URIBase != "":
-		joined, err := url.JoinPath(p.URIBase, hex.EncodeToString(img.digest.Bytes))
-		if err != nil {
-			return "", refuse("payload.uri-base %q is not a URI", p.URIBase)
-		}
-		text = joined
-	}
-	return text, checkURI(text)
-}
-
-// checkURI refuses what no agent would fetch: https everywhere, http on loopback.
-func checkURI(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
-		return refuse("payload URI %q: want https://host/path", text)
-	}
-	if len(text) > suit.MaxURILength {
-		return refuse("payload URI of %d bytes, at most %d", len(text), suit.MaxURILength)
-	}
-	switch u.Scheme {
-	case "https":
-		return nil
-	case "http":
-		if u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback() {
-			return nil
-		}
-		return refuse("payload URI %q: http is for loopback only, use https", text)
-	}
-	return refuse("payload URI %q: devices fetch https", text)
-}
-
-// manifest fills the templates of sections 7.1, 7.2, 7.3 and 7.5, and the uninstall
-// section of draft-ietf-suit-trust-domains: what can be installed can be unlinked.
-func (d *Description) manifest(img image, uri string) (*suit.Manifest, error) {
-	vendor, class := d.vendor(), d.class()
-	identity := suit.Parameters{VendorID: &vendor, ClassID: &class, ImageDigest: &img.digest, ImageSize: &img.size}
-	shared := []suit.Command{
-		{Code: suit.DirectiveOverrideParameters, Argument: &identity},
-		check(suit.ConditionVendorIdentifier),
-		check(suit.ConditionClassIdentifier),
-	}
-	if device := d.DeviceID; device != none {
-		identity.DeviceID = &device
-		shared = append(shared, check(suit.ConditionDeviceIdentifier))
-	}
-	m := &suit.Manifest{
-		Version:        suit.ManifestVersion,
-		SequenceNumber: d.SequenceNumber,
-		Common:         suit.Common{Components: []suit.ComponentID{d.Component}, Shared: &suit.Sequence{Commands: shared}},
-		ReferenceURI:   d.ReferenceURI,
-		ComponentID:    d.manifestComponent(),
-		Sections: map[suit.Section]suit.Severable{
-			suit.SectionValidate: section(check(suit.ConditionImageMatch)),
-			suit.SectionInstall: section(
-				suit.Command{Code: suit.DirectiveOverrideParameters, Argument: &suit.Parameters{URI: &uri}},
-				suit.Command{Code: suit.DirectiveFetch, Argument: suit.ReportAll},
-				check(suit.ConditionImageMatch),
-			),
-			suit.SectionUninstall: section(suit.Command{Code: suit.DirectiveUnlink, Argument: suit.ReportAll}),
-		},
-		Text: d.text(),
-	}
-	if d.Version != "" {
-		var err error
-		if m.SetVersion, err = suit.ParseVersion(d.Version); err != nil {
-			return nil, refuse("%v", err)
-		}
-	}
+	r := &Result{Manifest: m}
+	r.gather(parts, dependencies)
 	// What cannot be encoded is better refused here than at the signature.
-	if _, err := m.Encode(false); err != nil {
+	if _, err := r.Envelope(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDescription, err)
 	}
-	return m, nil
+	return r, files.keep()
 }
 
-func check(condition suit.CommandCode) suit.Command {
-	return suit.Command{Code: condition, Argument: suit.ReportAll}
-}
-
-func section(commands ...suit.Command) suit.Severable {
-	return suit.Severable{Sequence: &suit.Sequence{Commands: commands}}
-}
-
-func (d *Description) text() suit.Text {
-	if len(d.Text) == 0 {
-		return nil
+// gather lists what does not stand in the manifest.
+func (r *Result) gather(parts []*part, dependencies []*dependency) {
+	integrate := func(name string, content []byte) {
+		if r.Payloads == nil {
+			r.Payloads = map[string][]byte{}
+		}
+		r.Payloads[name] = content
 	}
-	out := suit.Text{}
-	for tag, t := range d.Text {
-		out[tag] = suit.LanguageText{
-			ManifestDescription: t.Manifest,
-			UpdateDescription:   t.Update,
-			Components: []suit.ComponentText{{
-				Component: d.Component, Description: t.Component, Version: d.Version,
-				VendorName: t.VendorName, ModelName: t.ModelName,
-				VendorDomain: d.VendorDomain, ModelInfo: d.ClassInfo,
-			}},
+	for _, p := range parts {
+		switch {
+		case p.Payload.Integrated:
+			integrate(p.uri, p.kept)
+		case p.Payload.fetched():
+			r.Files = append(r.Files, File{p.path, p.uri, p.transfer()})
 		}
 	}
-	return out
+	for _, dep := range dependencies {
+		if dep.Integrated {
+			integrate(dep.uri, dep.envelope)
+		} else {
+			r.Files = append(r.Files, File{dep.File, dep.uri, dep.transfer()})
+		}
+	}
 }

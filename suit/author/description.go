@@ -72,8 +72,8 @@ type Description struct {
 
 	// Conditions have to hold before anything is fetched, and Wait is for what has to
 	// happen before.
-	Conditions Conditions // conditions
-	Wait       *Wait      // wait
+	Conditions Conditions     // conditions
+	Wait       *suit.WaitInfo // wait
 	// Invoke transfers control to a component when the device invokes the manifest.
 	Invoke *Invoke // invoke
 	// NoUninstall leaves out the section that unlinks what was installed.
@@ -174,9 +174,6 @@ type Conditions struct {
 	Component suit.ComponentID // component
 }
 
-// Wait is a SUIT_Wait_Event.
-type Wait struct{ suit.WaitInfo }
-
 // Invoke says how control is transferred.
 type Invoke struct {
 	Component suit.ComponentID // component; the first where it is absent
@@ -228,13 +225,13 @@ func (d *Description) componentPath(i int, key string) string {
 	return key
 }
 
-// files returns the names of all files that the description names.
-func (d *Description) files() []*string {
-	names := []*string{&d.CoSWID}
+// files returns the names of all files that are read, and of those that are written.
+func (d *Description) files() (read, written []*string) {
+	read = []*string{&d.CoSWID}
 	payload := func(p *Payload) {
-		names = append(names, &p.File, &p.Ciphertext)
+		read, written = append(read, &p.File), append(written, &p.Ciphertext)
 		for i := range p.EncryptTo {
-			names = append(names, &p.EncryptTo[i])
+			read = append(read, &p.EncryptTo[i])
 		}
 	}
 	payload(&d.Payload)
@@ -242,12 +239,12 @@ func (d *Description) files() []*string {
 		payload(&d.Components[i].Payload)
 	}
 	for i := range d.Dependencies {
-		names = append(names, &d.Dependencies[i].File)
+		read = append(read, &d.Dependencies[i].File)
 	}
 	for i := range d.Conditions.ImageNotMatch {
-		names = append(names, &d.Conditions.ImageNotMatch[i])
+		read = append(read, &d.Conditions.ImageNotMatch[i])
 	}
-	return names
+	return read, written
 }
 
 // refuse names the key, and its line where the description is from YAML.
