@@ -6,10 +6,10 @@
 // fill a Manifest (package suit/author does so from a description) and call [Sign].
 // [OpenReport] and [SignReport] do the same for what a device reports back.
 //
-// The package reads all structures of the base specification and those numbers of
-// its sister drafts that share them: trust domains, update management, firmware
-// encryption. What it does not know it keeps as it came.
+// The package has the structures of the whole family: the base specification, trust
+// domains, update management, firmware encryption, reports and the algorithms of
+// draft-ietf-suit-mti. What it does not know it keeps as it came.
 //
 // Out of scope: running a manifest (suit/processor), what a signer may do
-// (devices/anchor), encryption of payloads, MACs. There is no I/O here.
+// (devices/anchor), encryption of payloads (suit/author). There is no I/O here.
 package suit

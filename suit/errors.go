@@ -24,8 +24,10 @@ var (
 	ErrDigest = errors.New("digest does not match")
 	// ErrDigestAlgorithm: a digest algorithm that is not supported.
 	ErrDigestAlgorithm = errors.New("digest algorithm not supported")
-	// ErrSigned: an envelope that is signed already.
+	// ErrSigned: an envelope that is signed already, or by this key.
 	ErrSigned = errors.New("the envelope is signed already")
+	// ErrSignatureRule: the signatures verify, and others are needed too.
+	ErrSignatureRule = errors.New("not enough signatures")
 	// ErrNotSeverable: an element that cannot be severed or restored.
 	ErrNotSeverable = errors.New("not severable")
 	// ErrNotWorthSevering: an element that is no larger than what stays of it.

@@ -2,6 +2,7 @@ package suit
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -61,24 +62,72 @@ func (e *Envelope) carrySevered(m *Manifest) error {
 	return nil
 }
 
-// Sign returns the envelope with a COSE_Sign1 by the signer. The digest is computed
-// again first, and the manifest read: nobody signs what was not looked at
-// (draft-ietf-suit-manifest-37 section 8.3).
+// Sign returns the envelope with a COSE_Sign1 by the signer, its first block.
 func (e *Envelope) Sign(signer cosekit.Signer) (*Envelope, error) {
 	if len(e.blocks) > 0 {
-		return nil, fmt.Errorf("sign: %w", ErrSigned)
+		return nil, fmt.Errorf("sign: %w; countersign it", ErrSigned)
 	}
-	if err := checkDigest(e.digest, e.manifest); err != nil {
-		return nil, at("envelope.manifest", err)
+	return e.addSignature(signer)
+}
+
+// Countersign returns the envelope with one more COSE_Sign1 over the same digest, by a
+// key that has not signed it yet. Nobody checks here whose the other signatures are.
+func (e *Envelope) Countersign(signer cosekit.Signer) (*Envelope, error) {
+	if len(e.blocks) == 0 {
+		return nil, fmt.Errorf("countersign: %w", ErrNoAuthentication)
 	}
-	if _, err := e.UnverifiedManifest(); err != nil {
+	for i, b := range e.UnverifiedBlocks() {
+		if b.signed != nil && b.signed.VerifyDetached(e.signed, signer.PublicKey(), cosekit.AllowLegacy) == nil {
+			return nil, fmt.Errorf("countersign: %w by this key (block %d)", ErrSigned, i+1)
+		}
+	}
+	return e.addSignature(signer)
+}
+
+func (e *Envelope) addSignature(signer cosekit.Signer) (*Envelope, error) {
+	if err := e.checkBeforeSigning(); err != nil {
 		return nil, err
 	}
 	block, err := cosekit.Sign1(signer, e.signed, cosekit.Form{Detached: true})
 	if err != nil {
 		return nil, err
 	}
+	return e.withBlock(block), nil
+}
+
+// Authenticate returns the envelope with a COSE_Mac0 over the same digest, as its first
+// block or one more, under a key that has not been used for it yet.
+func (e *Envelope) Authenticate(key *cosekit.SecretKey) (*Envelope, error) {
+	for i, b := range e.UnverifiedBlocks() {
+		if b.MAC != nil && b.MAC.VerifyDetached(e.signed, key) == nil {
+			return nil, fmt.Errorf("authenticate: %w by this key (block %d)", ErrSigned, i+1)
+		}
+	}
+	if err := e.checkBeforeSigning(); err != nil {
+		return nil, err
+	}
+	block, err := cosekit.Mac0(key, e.signed, cosekit.Form{Detached: true})
+	if err != nil {
+		return nil, err
+	}
+	return e.withBlock(block), nil
+}
+
+// checkBeforeSigning computes the digest again and reads the manifest: nobody signs
+// what was not looked at (draft-ietf-suit-manifest-37 section 8.3).
+func (e *Envelope) checkBeforeSigning() error {
+	if len(e.blocks) == MaxAuthBlocks {
+		return at("envelope.authentication-wrapper", overLimit("%d authentication blocks already", MaxAuthBlocks))
+	}
+	if err := checkDigest(e.digest, e.manifest); err != nil {
+		return at("envelope.manifest", err)
+	}
+	_, err := e.UnverifiedManifest()
+	return err
+}
+
+func (e *Envelope) withBlock(block []byte) *Envelope {
 	out := *e
-	out.blocks = [][]byte{block}
-	return &out, nil
+	out.blocks = append(slices.Clone(e.blocks), block)
+	return &out
 }

@@ -32,11 +32,21 @@ func (l KeyList) Lookup(t cosekit.Thumbprint) (*cosekit.PublicKey, bool) {
 // All implements Keys.
 func (l KeyList) All() []*cosekit.PublicKey { return l }
 
-// COSE tags of the authentication blocks that are told apart but not supported.
-const (
-	tagMAC0 = 17
-	tagMAC  = 97
-)
+// SecretKeys is implemented by Keys that also have keys for MACs. A MAC shows that its
+// maker knows the key, which whoever checks it does too: such a key is for one author
+// and one device.
+type SecretKeys interface {
+	Secrets() []*cosekit.SecretKey
+}
+
+// KeyRing is a few keys at hand, public and secret.
+type KeyRing struct {
+	KeyList
+	SecretList []*cosekit.SecretKey
+}
+
+// Secrets implements SecretKeys.
+func (r KeyRing) Secrets() []*cosekit.SecretKey { return r.SecretList }
 
 // errBlock: an authentication block that cannot be checked here.
 var errBlock = errors.New("authentication block not supported")
@@ -47,12 +57,15 @@ type Block struct {
 	Structure string
 	// Signatures says what each signature names: algorithm and key. Empty for a MAC.
 	Signatures []cosekit.Signature
+	// MAC says what a COSE_Mac0 or COSE_Mac names; nil for signatures.
+	MAC *cosekit.MACed
 	// Signers are the acceptable keys under which the block verifies.
 	Signers []cosekit.Thumbprint
 	// Err says why there are none.
 	Err error
 
 	signed *cosekit.Signed
+	keys   []*cosekit.PublicKey // those of Signers
 }
 
 // Verified is the content of an envelope whose authentication has been checked. Only
@@ -63,6 +76,7 @@ type Verified struct {
 	manifest *Manifest
 	blocks   []Block
 	signers  []cosekit.Thumbprint
+	keys     []*cosekit.PublicKey
 }
 
 // Manifest returns the manifest, with every severed section that the envelope
@@ -72,9 +86,12 @@ func (v *Verified) Manifest() *Manifest { return v.manifest }
 // Digest returns the digest of the manifest, which is its identity in a SUIT_Report.
 func (v *Verified) Digest() Digest { return v.envelope.digest }
 
-// Signers returns the keys whose signature over the manifest has been verified, one
-// at least.
+// Signers returns the thumbprints of the keys whose signature or MAC over the manifest
+// has been verified, one at least.
 func (v *Verified) Signers() []cosekit.Thumbprint { return slices.Clone(v.signers) }
+
+// Keys returns the public keys among the signers.
+func (v *Verified) Keys() []*cosekit.PublicKey { return slices.Clone(v.keys) }
 
 // Blocks returns what was found out about each authentication block.
 func (v *Verified) Blocks() []Block { return slices.Clone(v.blocks) }
@@ -100,10 +117,11 @@ func (e *Envelope) UnverifiedBlocks() []Block {
 	return blocks
 }
 
-// Verify checks the digest of the manifest and its signatures, and only then looks
-// into the manifest (section 6.2). One signature by an acceptable key is enough; the
-// result tells about all of them. A signature that names its key by thumbprint is
-// tried under that key only. The digests of severed elements are checked too.
+// Verify checks the digest of the manifest and its signatures and MACs, and only then
+// looks into the manifest (section 6.2). One by an acceptable key is enough; the
+// result tells about all of them, and [Verified.Satisfies] asks for more. A signature
+// that names its key by thumbprint is tried under that key only. MACs are checked where
+// keys is a [SecretKeys]. The digests of severed elements are checked too.
 func (e *Envelope) Verify(keys Keys, legacy cosekit.LegacyPolicy) (*Verified, error) {
 	if len(e.blocks) == 0 {
 		return nil, at("envelope.authentication-wrapper", ErrNoAuthentication)
@@ -121,6 +139,11 @@ func (e *Envelope) Verify(keys Keys, legacy cosekit.LegacyPolicy) (*Verified, er
 		for _, t := range v.blocks[i].Signers {
 			if !slices.Contains(v.signers, t) {
 				v.signers = append(v.signers, t)
+			}
+		}
+		for _, key := range v.blocks[i].keys {
+			if !slices.ContainsFunc(v.keys, key.Equal) {
+				v.keys = append(v.keys, key)
 			}
 		}
 	}
@@ -142,6 +165,9 @@ func unnamedSignatures(blocks []Block) (n int) {
 				n++
 			}
 		}
+		if b.MAC != nil && len(b.MAC.KeyIDs) == 0 {
+			n++
+		}
 	}
 	return n
 }
@@ -160,10 +186,18 @@ func refusal(blocks []Block) error {
 
 func parseBlock(raw []byte) Block {
 	b := Block{Structure: structure(raw)}
-	if b.Structure != "COSE_Sign1" && b.Structure != "COSE_Sign" {
+	switch b.Structure {
+	case "COSE_Sign1", "COSE_Sign":
+		b.parseSigned(raw)
+	case "COSE_Mac0", "COSE_Mac":
+		b.MAC, b.Err = cosekit.ParseMAC(raw)
+	default:
 		b.Err = fmt.Errorf("%w: %s", errBlock, b.Structure)
-		return b
 	}
+	return b
+}
+
+func (b *Block) parseSigned(raw []byte) {
 	signed, err := cosekit.Parse(raw)
 	switch {
 	case err != nil:
@@ -173,7 +207,6 @@ func parseBlock(raw []byte) Block {
 	default:
 		b.signed, b.Signatures = signed, signed.Signatures
 	}
-	return b
 }
 
 // structure names a block by its tag, which section 8.3 makes mandatory.
@@ -187,9 +220,9 @@ func structure(raw []byte) string {
 		return "COSE_Sign1"
 	case cosekit.TagSign:
 		return "COSE_Sign"
-	case tagMAC0:
+	case cosekit.TagMAC0:
 		return "COSE_Mac0"
-	case tagMAC:
+	case cosekit.TagMAC:
 		return "COSE_Mac"
 	}
 	return fmt.Sprintf("tag %d", tag.Number)
@@ -199,22 +232,48 @@ func (b *Block) verify(content []byte, keys Keys, legacy cosekit.LegacyPolicy) {
 	if b.Err != nil {
 		return
 	}
-	candidates := b.candidates(keys)
-	if len(candidates) == 0 {
-		b.Err = ErrUnknownSigner
-		return
+	if b.MAC != nil {
+		b.Err = b.verifyMAC(content, keys)
+	} else {
+		b.Err = b.verifySignatures(content, keys, legacy)
 	}
-	var fault error
-	for _, key := range candidates {
+}
+
+// verifySignatures returns an error where no signature is by an acceptable key.
+func (b *Block) verifySignatures(content []byte, keys Keys, legacy cosekit.LegacyPolicy) error {
+	fault := ErrUnknownSigner
+	for _, key := range b.candidates(keys) {
 		if err := b.signed.VerifyDetached(content, key, legacy); err != nil {
+			fault = err
+			continue
+		}
+		b.Signers = append(b.Signers, key.Thumbprint())
+		b.keys = append(b.keys, key)
+	}
+	if len(b.Signers) == 0 {
+		return fault
+	}
+	return nil
+}
+
+// verifyMAC tries every secret key: one that the MAC does not name costs nothing.
+func (b *Block) verifyMAC(content []byte, keys Keys) error {
+	fault := ErrUnknownSigner
+	with, ok := keys.(SecretKeys)
+	if !ok {
+		return fault
+	}
+	for _, key := range with.Secrets() {
+		if err := b.MAC.VerifyDetached(content, key); err != nil {
 			fault = err
 			continue
 		}
 		b.Signers = append(b.Signers, key.Thumbprint())
 	}
 	if len(b.Signers) == 0 {
-		b.Err = fault
+		return fault
 	}
+	return nil
 }
 
 // candidates returns the keys that the signatures of the block may be by, each once.
