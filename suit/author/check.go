@@ -12,7 +12,10 @@ import (
 
 // check refuses what a signer would come to regret, before any file is read.
 func (d *Description) check() error {
-	for _, step := range []func() error{d.checkComponents, d.checkIDs, d.checkSequenceNumber, d.checkIdentity, d.checkConditions, d.checkInvoke, d.checkText} {
+	for _, step := range []func() error{
+		d.checkComponents, d.checkIDs, d.checkSequenceNumber, d.checkIdentity,
+		d.checkPayloads, d.checkConditions, d.checkInvoke, d.checkText,
+	} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -31,10 +34,14 @@ func (d *Description) checkComponents() error {
 			}
 		}
 	}
-	list := d.components()
-	if len(list) == 0 && len(d.Dependencies) == 0 {
+	if len(d.components()) == 0 && len(d.Dependencies) == 0 {
 		return d.refuse("component", "component is missing: for example app/hello")
 	}
+	return nil
+}
+
+func (d *Description) checkPayloads() error {
+	list := d.components()
 	for i := range list {
 		if err := d.checkPayload(i, list); err != nil {
 			return err
