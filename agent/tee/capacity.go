@@ -50,7 +50,9 @@ func (x *index) checkReadable() error {
 	later.LastPoll = &pollEntry{At: math.MaxInt64, Outcome: strings.Repeat(".", maxOutcome), Failed: true}
 	later.Unneeded = nil
 	for _, m := range x.Manifests {
-		later.Unneeded = append(later.Unneeded, m.ID)
+		if m.Root {
+			later.Unneeded = append(later.Unneeded, m.ID)
+		}
 	}
 	data := later.encode()
 	if len(data) > maxIndexSize {

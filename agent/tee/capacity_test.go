@@ -120,13 +120,13 @@ func preinstall(t *testing.T, s *Store, n int, next func(i int) *suit.Verified) 
 			id, own := m.Common.Components[0], m.ComponentID
 			image, envelope := fileName(imagePrefix, id, 0, -i), fileName(envelopePrefix, own, 0, -i)
 			data, err := list[i].Envelope().Encode(true)
-			err = errors.Join(err, writeFile(s.files, image, nil), writeFile(s.files, envelope, data),
-				x.putImage(id, image), x.putManifest(manifestEntry{ID: own, Sequence: 1, File: envelope}))
-			if err != nil {
+			if err := errors.Join(err, writeFile(s.files, image, nil), writeFile(s.files, envelope, data)); err != nil {
 				return err
 			}
-			x.reference(own, []suit.ComponentID{id})
+			x.putImage(id, image)
+			x.putManifest(installation(t, list[i]), envelope)
 		}
+		x.raiseFloors()
 		return nil
 	})
 	if err != nil {
@@ -149,9 +149,9 @@ func makeNotes(t *testing.T, s *Store) {
 			id := suit.ComponentID{append([]byte{byte(i)}, make([]byte, suit.MaxComponentSize-5)...)}
 			next.Requests = append(next.Requests, requestEntry{Component: id})
 		}
-		for i := range maxFloors {
+		for i := range maxFloors - len(next.Floors) {
 			id := suit.ComponentID{append([]byte{byte(i), byte(i >> 8), 1}, make([]byte, suit.MaxComponentSize-7)...)}
-			next.raiseFloor(id, math.MaxUint64)
+			next.Floors = append([]floorEntry{{id, math.MaxUint64}}, next.Floors...)
 		}
 		return nil
 	})

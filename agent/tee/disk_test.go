@@ -76,6 +76,22 @@ func (d *disk) Create(name string) (file, error) {
 	return &diskFile{d, node}, nil
 }
 
+func (d *disk) Append(name string, size uint64) (file, error) {
+	if err := d.step(); err != nil {
+		return nil, err
+	}
+	node := d.names[name]
+	if node == nil {
+		return nil, fs.ErrNotExist
+	}
+	if uint64(len(node.data)) < size {
+		return nil, io.ErrUnexpectedEOF
+	}
+	node.data = bytes.Clone(node.data[:size])
+	d.open++
+	return &diskFile{d, node}, nil
+}
+
 func (d *disk) Open(name string) (io.ReadCloser, uint64, error) {
 	if d.crashed {
 		return nil, 0, errCrash

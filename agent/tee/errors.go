@@ -15,6 +15,8 @@ var (
 	ErrBroken = errors.New("store must be opened again")
 	// ErrFinished: the transaction was committed or rolled back before.
 	ErrFinished = errors.New("transaction is finished")
+	// ErrAmbiguous: an id would name an image and a manifest.
+	ErrAmbiguous = errors.New("id has two meanings")
 	// ErrFull: a bounded list has no room left.
 	ErrFull = errors.New("limit reached")
 )

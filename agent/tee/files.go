@@ -2,6 +2,7 @@ package tee
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,9 @@ import (
 type files interface {
 	// Create makes a new empty file; it fails where the name is taken.
 	Create(name string) (file, error)
+	// Append opens a regular file for writing behind its first size bytes, and cuts off
+	// what follows them; it fails where there are fewer.
+	Append(name string, size uint64) (file, error)
 	// Open opens a regular file for reading, and tells its size.
 	Open(name string) (io.ReadCloser, uint64, error)
 	// Rename replaces newName in one step.
@@ -38,19 +42,55 @@ func (d dirFiles) Create(name string) (file, error) {
 	return d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func (d dirFiles) Open(name string) (io.ReadCloser, uint64, error) {
+func (d dirFiles) Append(name string, size uint64) (file, error) {
+	f, has, err := d.open(name, os.O_WRONLY)
+	if err != nil {
+		return nil, err
+	}
+	if has < size {
+		err = &fs.PathError{Op: "append", Path: name, Err: fmt.Errorf("%d bytes, should be %d", has, size)}
+	} else if err = f.Truncate(int64(size)); err == nil {
+		_, err = f.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (d dirFiles) Open(name string) (io.ReadCloser, uint64, error) { return d.open(name, os.O_RDONLY) }
+
+// open opens what is a regular file by that name, not one that the name leads to.
+func (d dirFiles) open(name string, flag int) (*os.File, uint64, error) {
 	info, err := d.root.Lstat(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
-	}
-	f, err := d.root.Open(name)
+	f, err := d.openRegular(name, flag, info)
 	if err != nil {
 		return nil, 0, err
 	}
 	return f, uint64(info.Size()), nil
+}
+
+func (d dirFiles) openRegular(name string, flag int, info fs.FileInfo) (*os.File, error) {
+	refused := &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	if !info.Mode().IsRegular() {
+		return nil, refused
+	}
+	f, err := d.root.OpenFile(name, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	// Somebody may have put a link there in the meantime.
+	opened, err := f.Stat()
+	if err == nil && !os.SameFile(info, opened) {
+		err = refused
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (d dirFiles) Rename(oldName, newName string) error { return d.root.Rename(oldName, newName) }

@@ -92,13 +92,11 @@ func TestOpenSweepsLeftoversOnly(t *testing.T) {
 func TestComponentIDsNeverNameFiles(t *testing.T) {
 	outer := t.TempDir()
 	s := openStore(t, filepath.Join(outer, "store"))
-	envelope, err := manifest(t, component(t, "app"), 1, []byte("x")).Envelope().Encode(true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := installation(t, manifest(t, component(t, "app"), 1, []byte("x")))
 	for _, id := range []suit.ComponentID{
 		{[]byte(".."), []byte(".."), []byte("etc"), []byte("passwd")},
 		{[]byte("/etc/passwd")}, {[]byte("a\x00b")}, {[]byte("index")}, {{}}, {[]byte(strings.Repeat("x", 500))},
+		{[]byte("."), {}, []byte("/")}, {[]byte("\u202eknil\u2215")}, {{0xff, 0xfe}}, {[]byte("payload-00-00-1-1-1")},
 	} {
 		tx, err := s.Begin(t.Context())
 		if err != nil {
@@ -108,8 +106,22 @@ func TestComponentIDsNeverNameFiles(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", id, err)
 		}
-		in := processor.Installation{Manifest: id, Components: []suit.ComponentID{id}, Envelope: envelope}
-		if err := errors.Join(w.Close(), tx.Commit(t.Context(), in)); err != nil {
+		in.Manifest, in.Components = id, []suit.ComponentID{id}
+		if err := errors.Join(w.Close(), tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{in}})); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+		// A payload that is kept is a file too.
+		if tx, err = s.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := tx.(processor.Resumable).Resume(t.Context(), id, suit.SumSHA256(id[0]))
+		if err != nil {
+			t.Fatalf("%q: %v", id, err)
+		}
+		if _, err := p.Write([]byte("beginning")); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(p.Suspend(), tx.Rollback()); err != nil {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

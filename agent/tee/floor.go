@@ -29,35 +29,28 @@ func (x *index) floor(component suit.ComponentID) uint64 {
 	return 0
 }
 
-// raiseFloor makes the floor of a component no lower than sequence, and the last to be
-// forgotten. Where there are too many, the oldest one goes whose component is not
-// installed: of these there is one, since fewer components can be installed.
-func (x *index) raiseFloor(component suit.ComponentID, sequence uint64) {
-	f := floorEntry{component, max(sequence, x.floor(component))}
-	x.Floors = slices.DeleteFunc(x.Floors, func(f floorEntry) bool { return f.Component.Equal(component) })
-	x.Floors = append(x.Floors, f)
-	if len(x.Floors) <= maxFloors {
-		return
-	}
-	oldest := slices.IndexFunc(x.Floors, func(f floorEntry) bool { return x.component(f.Component) == nil })
-	x.Floors = slices.Delete(x.Floors, oldest, oldest+1)
-}
-
-// raiseFloors gives the components of an index that kept no floors those that follow
-// from the installed manifests.
+// raiseFloors lets no component stand below a manifest that lists it. The floors of what
+// is installed come last: those before them are in the order in which their components
+// went, and the oldest of these is forgotten where there are too many.
 func (x *index) raiseFloors() {
-	for _, c := range x.Components {
-		for _, id := range c.Manifests {
-			x.raiseFloor(c.ID, x.manifest(id).Sequence)
+	highest := map[string]uint64{}
+	for _, f := range x.Floors {
+		highest[f.Component.Key()] = f.Sequence
+	}
+	for _, m := range x.Manifests {
+		for _, id := range m.Components {
+			highest[id.Key()] = max(m.Sequence, highest[id.Key()])
 		}
 	}
+	x.Floors = slices.DeleteFunc(x.Floors, func(f floorEntry) bool { return x.component(f.Component) != nil })
+	for _, c := range x.Components {
+		x.Floors = append(x.Floors, floorEntry{c.ID, highest[c.ID.Key()]})
+	}
+	x.Floors = x.Floors[max(0, len(x.Floors)-maxFloors):]
 }
 
 // checkFloors refuses an index with a component that stands above its floor.
 func (x *index) checkFloors() error {
-	if len(x.Floors) > maxFloors {
-		return fmt.Errorf("%w: the index lists more than it may", ErrDamaged)
-	}
 	floors := map[string]uint64{}
 	for _, f := range x.Floors {
 		key := f.Component.Key()
@@ -66,15 +59,15 @@ func (x *index) checkFloors() error {
 		}
 		floors[key] = f.Sequence
 	}
-	sequences := map[string]uint64{}
-	for _, m := range x.Manifests {
-		sequences[m.ID.Key()] = m.Sequence
-	}
+	installed := map[string]bool{}
 	for _, c := range x.Components {
-		floor, ok := floors[c.ID.Key()]
-		above := func(id suit.ComponentID) bool { return sequences[id.Key()] > floor }
-		if !ok || slices.ContainsFunc(c.Manifests, above) {
-			return fmt.Errorf("%w: floor of component %s in the index", ErrDamaged, c.ID)
+		installed[c.ID.Key()] = true
+	}
+	for _, m := range x.Manifests {
+		for _, id := range m.Components {
+			if floor, ok := floors[id.Key()]; installed[id.Key()] && (!ok || m.Sequence > floor) {
+				return fmt.Errorf("%w: floor of component %s in the index", ErrDamaged, id)
+			}
 		}
 	}
 	return nil

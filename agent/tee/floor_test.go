@@ -1,13 +1,10 @@
 package tee
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"slices"
 	"testing"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
@@ -67,44 +64,43 @@ func numberedFloors(n int) []floorEntry {
 // TestFloorsAreBounded: the oldest goes, but not that of an installed component.
 func TestFloorsAreBounded(t *testing.T) {
 	x := sampleIndex()
-	installed, unlinked := x.Components[0].ID, x.Floors[0].Component
-	x.raiseFloor(installed, 3)
+	installed, gone := x.Components[0].ID, x.Floors[0].Component
+	own := &x.Manifests[1]
+	own.Sequence = 3
+	x.raiseFloors()
 	if got := x.floor(installed); got != 8 {
 		t.Errorf("a lower number took the floor down to %d", got)
 	}
-	x.Floors = append(slices.Clone(x.Floors[1:]), x.Floors[0]) // the installed one is the oldest
+	// The components of others come and go, one after the other.
 	for i := range maxFloors {
-		x.raiseFloor(numberedComponent(i), 2)
+		id := numberedComponent(i)
+		own.Components = []suit.ComponentID{installed, id}
+		x.putImage(id, fileName(imagePrefix, id, 1, i))
+		x.prune()
+		x.raiseFloors()
 	}
-	if err := x.checkFloors(); err != nil || len(x.Floors) != maxFloors {
+	if err := errors.Join(x.checkBounds(), x.checkFloors()); err != nil || len(x.Floors) != maxFloors {
 		t.Fatalf("%d floors, %v", len(x.Floors), err)
 	}
 	for name, tt := range map[string]struct {
 		id   suit.ComponentID
 		want uint64
 	}{
-		"installed": {installed, 8}, "the oldest": {unlinked, 0}, "the oldest after it": {numberedComponent(0), 0},
-		"the next": {numberedComponent(1), 2}, "the newest": {numberedComponent(maxFloors - 1), 2},
+		"installed": {installed, 8}, "the oldest": {gone, 0}, "the oldest after it": {numberedComponent(0), 0},
+		"the next": {numberedComponent(1), 3}, "the newest": {numberedComponent(maxFloors - 1), 3},
 	} {
 		if got := x.floor(tt.id); got != tt.want {
 			t.Errorf("%s: floor %d, want %d", name, got, tt.want)
 		}
 	}
-	x.raiseFloor(numberedComponent(1), 2) // is the newest again
-	x.raiseFloor(component(t, "one/more"), 1)
-	if x.floor(numberedComponent(1)) != 2 || x.floor(numberedComponent(2)) != 0 {
-		t.Error("a floor that was confirmed is still the oldest")
-	}
 }
 
-// TestIndexWithoutFloors: an index of the version before gets the floors that follow
-// from what is installed, and is written as one of this version.
+// TestIndexWithoutFloors: an index of that version gets the floors that follow from what
+// is installed, and is written as one of this version.
 func TestIndexWithoutFloors(t *testing.T) {
-	old := sampleIndex()
+	old := oldIndex()
 	old.Floors = nil
-	body := cosekit.MustMarshal(old)
-	sum := sha256.Sum256(body)
-	x, err := decodeIndex(cosekit.MustMarshal([]any{withoutFloors, sum[:], body}))
+	x, err := decodeIndex(encodeAs(withoutFloors, old))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,19 +110,24 @@ func TestIndexWithoutFloors(t *testing.T) {
 	if _, err := decodeIndex(x.encode()); err != nil {
 		t.Error(err)
 	}
-	if _, err := decodeIndex(cosekit.MustMarshal([]any{withoutFloors - 1, sum[:], body})); !errors.Is(err, ErrDamaged) {
+	if _, err := decodeIndex(encodeAs(withoutFloors-1, old)); !errors.Is(err, ErrDamaged) {
 		t.Errorf("the version before that: %v", err)
 	}
 }
 
 // TestFloorNeedsAnImage: what a manifest only lists was never installed, and takes no
-// room from what was.
+// room from what was. Once there is an image its number counts.
 func TestFloorNeedsAnImage(t *testing.T) {
 	x := sampleIndex()
-	own, installed := x.Manifests[0].ID, x.Components[0].ID
-	x.Manifests[0].Sequence = 12
-	x.reference(own, []suit.ComponentID{installed, numberedComponent(1)})
+	own, installed := &x.Manifests[1], x.Components[0].ID
+	own.Sequence, own.Components = 12, []suit.ComponentID{installed, numberedComponent(1)}
+	x.raiseFloors()
 	if x.floor(installed) != 12 || len(x.Floors) != 2 {
+		t.Errorf("floors %+v", x.Floors)
+	}
+	x.putImage(numberedComponent(1), fileName(imagePrefix, installed, 1, 1))
+	x.raiseFloors()
+	if x.floor(numberedComponent(1)) != 12 || x.checkFloors() != nil {
 		t.Errorf("floors %+v", x.Floors)
 	}
 }

@@ -13,12 +13,14 @@ import (
 
 // The index is the one file that says what the store holds. Every change is a new
 // index that replaces the old one by a rename: a file that no index names does not
-// count and is removed.
+// count and is removed, unless it is a payload that has begun to arrive.
 const (
 	indexName    = "index"
 	indexTemp    = "index.tmp"
-	indexVersion = 3
-	// withoutFloors is the last version that kept no floors; it is still read.
+	indexVersion = 4
+	// withoutLists is the last version in which components named their manifests, and all
+	// manifests were roots; withoutFloors the last that kept no floors. Both are still read.
+	withoutLists  = 3
 	withoutFloors = 2
 	maxIndexSize  = 4 << 20
 )
@@ -42,25 +44,33 @@ type index struct {
 	Updates    [][]byte         `cbor:"5,keyasint,omitempty"`
 	LastPoll   *pollEntry       `cbor:"6,keyasint,omitempty"`
 	Retired    []retiredEntry   `cbor:"7,keyasint,omitempty"`
-	// Unneeded are the installed manifests that nobody on the device needs any more.
+	// Unneeded are the roots that nobody on the device needs any more.
 	Unneeded []suit.ComponentID `cbor:"8,keyasint,omitempty"`
 	Floors   []floorEntry       `cbor:"9,keyasint,omitempty"`
 }
 
-// componentEntry says which file holds a component. There is no digest in it: what
-// the store reports is measured from the file.
+// componentEntry says which file holds the image of a component. There is no digest in
+// it: what the store reports is measured from the file.
 type componentEntry struct {
 	ID   suit.ComponentID `cbor:"1,keyasint"`
 	File string           `cbor:"2,keyasint"`
-	// Manifests are those that reference it, one at least, the longest there first.
-	Manifests []suit.ComponentID `cbor:"4,keyasint"`
+	// Manifests are those that list it, in an index up to withoutLists only.
+	Manifests []suit.ComponentID `cbor:"4,keyasint,omitempty"`
+	Metadata  *metadataEntry     `cbor:"5,keyasint,omitempty"`
 }
 
-// manifestEntry says which file holds the envelope of an installed manifest.
+// manifestEntry says which file holds the envelope of an installed manifest, and what
+// the manifest needs. The longest there comes first.
 type manifestEntry struct {
-	ID       suit.ComponentID `cbor:"1,keyasint"` // manifest-component-id
+	ID       suit.ComponentID `cbor:"1,keyasint"`
 	Sequence uint64           `cbor:"2,keyasint"`
 	File     string           `cbor:"3,keyasint"`
+	// Root: it is there for itself; others stay as long as a root depends on them.
+	Root    bool    `cbor:"4,keyasint,omitempty"`
+	Version []int64 `cbor:"5,keyasint,omitempty"` // set-version
+	// Components may name some that have no image; Dependencies, some that are not there.
+	Components   []suit.ComponentID `cbor:"6,keyasint,omitempty"`
+	Dependencies []suit.ComponentID `cbor:"7,keyasint,omitempty"`
 }
 
 // retiredEntry remembers how far a manifest had come that is not installed any more.
@@ -81,7 +91,8 @@ type pollEntry struct {
 	Failed  bool   `cbor:"3,keyasint,omitempty"`
 }
 
-// clone copies the lists, so that a change to the copy leaves the original whole.
+// clone copies the lists, so that a change to the copy leaves the original whole. What
+// an entry points to is replaced, never changed.
 func (x *index) clone() *index {
 	c := *x
 	c.Components = slices.Clone(x.Components)
@@ -112,40 +123,6 @@ func (x *index) manifest(id suit.ComponentID) *manifestEntry {
 	return nil
 }
 
-// putImage makes the file the image of the component.
-func (x *index) putImage(id suit.ComponentID, file string) error {
-	if old := x.component(id); old != nil {
-		old.File = file
-		return nil
-	}
-	if len(x.Components) == maxComponents {
-		return fmt.Errorf("%w: %d components", ErrFull, maxComponents)
-	}
-	x.Components = append(x.Components, componentEntry{ID: id, File: file})
-	return nil
-}
-
-// reference makes the manifest reference these components and no others. What no
-// manifest references any more is not in the store any more, but its floor stays.
-func (x *index) reference(manifest suit.ComponentID, components []suit.ComponentID) {
-	for i := range x.Components {
-		c := &x.Components[i]
-		had, has := contains(c.Manifests, manifest), contains(components, c.ID)
-		switch {
-		case has && !had:
-			c.Manifests = append(slices.Clone(c.Manifests), manifest)
-		case had && !has:
-			c.Manifests = remove(slices.Clone(c.Manifests), manifest)
-		}
-	}
-	x.Components = slices.DeleteFunc(x.Components, func(c componentEntry) bool { return len(c.Manifests) == 0 })
-	for _, id := range components {
-		if x.component(id) != nil {
-			x.raiseFloor(id, x.manifest(manifest).Sequence)
-		}
-	}
-}
-
 func contains(list []suit.ComponentID, id suit.ComponentID) bool {
 	return slices.ContainsFunc(list, id.Equal)
 }
@@ -154,32 +131,17 @@ func remove(list []suit.ComponentID, id suit.ComponentID) []suit.ComponentID {
 	return slices.DeleteFunc(list, id.Equal)
 }
 
-func (x *index) putManifest(e manifestEntry) error {
-	if old := x.manifest(e.ID); old != nil {
-		*old = e
-		return nil
+// image returns the file of what the id names: the image of a component, or else the
+// envelope of a manifest. A root that has no name of its own goes by that of its first
+// component, which is what is meant then.
+func (x *index) image(id suit.ComponentID) (file string, ok bool) {
+	if c := x.component(id); c != nil {
+		return c.File, true
 	}
-	if len(x.Manifests) == maxComponents {
-		return fmt.Errorf("%w: %d manifests", ErrFull, maxComponents)
+	if m := x.manifest(id); m != nil {
+		return m.File, true
 	}
-	x.Manifests = append(x.Manifests, e)
-	x.Retired = slices.DeleteFunc(x.Retired, func(r retiredEntry) bool { return r.ID.Equal(e.ID) })
-	return nil
-}
-
-// dropManifest takes a manifest out with its references, and remembers how far it had
-// come. It reports false where there is none.
-func (x *index) dropManifest(id suit.ComponentID) bool {
-	m := x.manifest(id)
-	if m == nil {
-		return false
-	}
-	x.Retired = append(x.Retired, retiredEntry{m.ID, m.Sequence})
-	x.Retired = x.Retired[max(0, len(x.Retired)-maxRetired):]
-	x.Manifests = slices.DeleteFunc(x.Manifests, func(e manifestEntry) bool { return e.ID.Equal(id) })
-	x.Unneeded = remove(x.Unneeded, id)
-	x.reference(id, nil)
-	return true
+	return "", false
 }
 
 // sequence returns how far the manifest of that id has come, or had when it was
@@ -194,26 +156,6 @@ func (x *index) sequence(id suit.ComponentID) (number uint64, known bool) {
 		}
 	}
 	return 0, false
-}
-
-// providers returns the manifests that stand for what somebody asks for, be it by the
-// name of a component or by that of its manifest.
-func (x *index) providers(name suit.ComponentID) []manifestEntry {
-	c := x.component(name)
-	var out []manifestEntry
-	for _, m := range x.Manifests {
-		if m.ID.Equal(name) || c != nil && contains(c.Manifests, m.ID) {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// satisfied reports whether a wish is fulfilled by what is installed, and new enough.
-func (x *index) satisfied(r requestEntry) bool {
-	return slices.ContainsFunc(x.providers(r.Component), func(m manifestEntry) bool {
-		return r.MinSequence == nil || m.Sequence >= *r.MinSequence
-	})
 }
 
 // files returns the names that the index refers to.
@@ -263,64 +205,42 @@ func decodeIndex(data []byte) (*index, error) {
 	if err := cosekit.Unmarshal(body, x); err != nil {
 		return nil, fmt.Errorf("%w: index: %w", ErrDamaged, err)
 	}
-	if err := x.check(); err != nil {
-		return nil, err
+	return x, x.admit(version)
+}
+
+// admit brings an index of an earlier version up to this one, and refuses one that this
+// package would not have written.
+func (x *index) admit(version uint64) error {
+	if err := x.checkBounds(); err != nil {
+		return err
 	}
-	if version == withoutFloors {
+	if version <= withoutLists {
+		x.moveLists()
+	}
+	if err := x.check(); err != nil {
+		return err
+	}
+	if version <= withoutFloors {
 		x.raiseFloors()
 	}
-	return x, x.checkFloors()
+	return x.checkFloors()
 }
 
-// check refuses an index that this package would not have written.
-func (x *index) check() error {
-	if len(x.Components) > maxComponents || len(x.Manifests) > maxComponents ||
-		len(x.Requests) > maxRequests || len(x.Updates) > maxUpdates || len(x.Retired) > maxRetired {
-		return fmt.Errorf("%w: the index lists more than it may", ErrDamaged)
-	}
-	manifests := map[string]bool{}
-	for _, m := range x.Manifests {
-		key := m.ID.Key()
-		if manifests[key] || !validFile(m.File) {
-			return fmt.Errorf("%w: manifest %s in the index", ErrDamaged, m.ID)
-		}
-		manifests[key] = true
-	}
-	components := map[string]bool{}
-	for _, c := range x.Components {
-		key := c.ID.Key()
-		if components[key] || !validFile(c.File) || len(c.Manifests) == 0 || !distinct(c.Manifests, manifests) {
-			return fmt.Errorf("%w: component %s in the index", ErrDamaged, c.ID)
-		}
-		components[key] = true
-	}
-	if !distinct(x.Unneeded, manifests) {
-		return fmt.Errorf("%w: unneeded manifests in the index", ErrDamaged)
-	}
-	for _, r := range x.Retired {
-		if manifests[r.ID.Key()] {
-			return fmt.Errorf("%w: manifest %s in the index is installed and retired", ErrDamaged, r.ID)
+// moveLists lets manifests name their components, where components named their
+// manifests. All that was installed then was installed for itself.
+func (x *index) moveLists() {
+	for i := range x.Manifests {
+		m := &x.Manifests[i]
+		*m = manifestEntry{ID: m.ID, Sequence: m.Sequence, File: m.File, Root: true}
+		for _, c := range x.Components {
+			if contains(c.Manifests, m.ID) {
+				m.Components = append(m.Components, c.ID)
+			}
 		}
 	}
-	for _, u := range x.Updates {
-		if len(u) != sha256.Size {
-			return fmt.Errorf("%w: update digest of %d bytes in the index", ErrDamaged, len(u))
-		}
+	for i := range x.Components {
+		x.Components[i].Manifests = nil
 	}
-	return nil
-}
-
-// distinct reports whether the list names known manifests, none of them twice.
-func distinct(list []suit.ComponentID, known map[string]bool) bool {
-	seen := map[string]bool{}
-	for _, id := range list {
-		key := id.Key()
-		if seen[key] || !known[key] {
-			return false
-		}
-		seen[key] = true
-	}
-	return true
 }
 
 // readAll reads a small file whole, and refuses one that has grown too big.

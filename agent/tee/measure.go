@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
@@ -17,9 +18,12 @@ type Installed struct {
 	ID     suit.ComponentID
 	Digest suit.Digest // SHA-256 of the file at that moment
 	Size   uint64
-	// Manifests are those that reference it, one at least, the longest there first.
+	// Manifests are those that list it, one at least, the longest there first.
 	Manifests []suit.ComponentID
-	Sequence  uint64 // of the first
+	Sequence  uint64  // of the first
+	Version   []int64 // set-version of the first that has one
+	// Metadata is what its manifests say of how it is to be stored; nil for nothing.
+	Metadata *suit.ComponentMetadata
 }
 
 // measurement is the whole store at one moment.
@@ -46,9 +50,9 @@ func (i Installed) claims() suit.PropertyClaims {
 }
 
 // Measure returns the claims of a tc-list: every component with the digest and size
-// of its file, and every manifest with the digest of the manifest, as an image-match
-// on a dependency component would take it (draft-ietf-suit-trust-domains). Both are
-// computed from the files now.
+// of its file, and every manifest, be it a root or a dependency, with the digest of the
+// manifest, as an image-match on a dependency component would take it
+// (draft-ietf-suit-trust-domains). Both are computed from the files now.
 func (s *Store) Measure(ctx context.Context) ([]suit.PropertyClaims, error) {
 	m, err := s.measure(ctx)
 	if err != nil {
@@ -81,12 +85,17 @@ type hash func(ctx context.Context, file string) (suit.Digest, uint64, error)
 
 func (s *Store) measureIndex(ctx context.Context, x *index, hash hash) (measurement, error) {
 	var m measurement
+	listers := x.listers()
 	for _, c := range x.Components {
 		digest, size, err := hash(ctx, c.File)
 		if err != nil {
 			return measurement{}, fmt.Errorf("component %s: %w", c.ID, err)
 		}
-		m.components = append(m.components, Installed{c.ID, digest, size, c.Manifests, x.manifest(c.Manifests[0]).Sequence})
+		by := listers[c.ID.Key()]
+		m.components = append(m.components, Installed{
+			ID: c.ID, Digest: digest, Size: size, Manifests: by, Sequence: x.manifest(by[0]).Sequence,
+			Version: slices.Clone(x.version(c.ID)), Metadata: c.Metadata.metadata(),
+		})
 	}
 	for _, e := range x.Manifests {
 		one, err := s.measureManifest(e)
@@ -128,11 +137,23 @@ func (u untilDone) Read(p []byte) (int, error) {
 // maxEnvelope bounds a stored envelope, whose payloads are kept apart.
 const maxEnvelope = 16 << 20
 
-// Manifests returns the ids of the installed manifests.
+// Manifests returns the ids of the installed manifests, dependencies included.
 func (s *Store) Manifests() []suit.ComponentID {
+	return s.manifests(func(manifestEntry) bool { return true })
+}
+
+// Roots returns the ids of the manifests that are installed for themselves. These can be
+// uninstalled; a dependency goes with the last root that needs it.
+func (s *Store) Roots() []suit.ComponentID {
+	return s.manifests(func(m manifestEntry) bool { return m.Root })
+}
+
+func (s *Store) manifests(is func(manifestEntry) bool) []suit.ComponentID {
 	var ids []suit.ComponentID
 	for _, m := range s.view().Manifests {
-		ids = append(ids, m.ID)
+		if is(m) {
+			ids = append(ids, m.ID)
+		}
 	}
 	return ids
 }

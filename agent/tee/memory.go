@@ -25,7 +25,7 @@ func (s *Store) Requests() []teep.RequestedTC {
 	return out
 }
 
-// Unneeded returns the installed manifests whose components nobody needs any more.
+// Unneeded returns the roots whose components nobody needs any more.
 func (s *Store) Unneeded() []suit.ComponentID { return slices.Clone(s.view().Unneeded) }
 
 // Request remembers a wish until it is installed, in place of an earlier one for the
@@ -42,11 +42,11 @@ func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
 		return false, fmt.Errorf("%w: %s", processor.ErrNoImage, tc.Component)
 	}
 	added = !x.satisfied(wish)
-	if !added && !slices.ContainsFunc(x.providers(tc.Component), x.unneeded) {
+	if !added && !slices.ContainsFunc(x.holders(tc.Component), x.unneeded) {
 		return false, nil
 	}
 	return added, s.change(func(next *index) error {
-		for _, m := range next.providers(tc.Component) {
+		for _, m := range next.holders(tc.Component) {
 			next.Unneeded = remove(next.Unneeded, m.ID)
 		}
 		if !added {
@@ -61,19 +61,20 @@ func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
 	})
 }
 
-// Withdraw forgets a wish, and remembers of what is installed for the component that
-// it is not needed any more. It reports false where neither changes anything.
+// Withdraw forgets a wish, and remembers of the roots that are installed for the component
+// that they are not needed any more. One that only depends on what has the component is
+// there for something else. It reports false where neither changes anything.
 func (s *Store) Withdraw(component suit.ComponentID) (changed bool, err error) {
 	x := s.view()
 	wished := func(r requestEntry) bool { return r.Component.Equal(component) }
-	needed := func(m manifestEntry) bool { return !x.unneeded(m) }
+	needed := func(m manifestEntry) bool { return m.Root && !x.unneeded(m) }
 	if !slices.ContainsFunc(x.Requests, wished) && !slices.ContainsFunc(x.providers(component), needed) {
 		return false, nil
 	}
 	return true, s.change(func(next *index) error {
 		next.Requests = without(next.Requests, component)
 		for _, m := range next.providers(component) {
-			if !next.unneeded(m) {
+			if m.Root && !next.unneeded(m) {
 				next.Unneeded = append(next.Unneeded, m.ID)
 			}
 		}

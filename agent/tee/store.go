@@ -16,12 +16,13 @@ import (
 type Store struct {
 	identity processor.Identity
 	files    files
-	release  func() error
+	unlock   func() error
 
-	mu     sync.Mutex
-	index  *index
-	broken error // of a commit whose outcome is not known
-	temps  int   // candidates begun since Open, for their names
+	mu       sync.Mutex
+	index    *index
+	broken   error                   // of a commit whose outcome is not known
+	temps    int                     // files begun since Open, for their names
+	payloads map[string]*keptPayload // by the hash of their component
 }
 
 // Open takes the directory for this process, and makes it where it does not exist.
@@ -36,10 +37,10 @@ func Open(dir string, identity processor.Identity) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	release := func() error { return errors.Join(held.Close(), root.Close()) }
-	s, err := open(dirFiles{root}, identity, release)
+	unlock := func() error { return errors.Join(held.Close(), root.Close()) }
+	s, err := open(dirFiles{root}, identity, unlock)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("component store %s: %w", dir, err), release())
+		return nil, errors.Join(fmt.Errorf("component store %s: %w", dir, err), unlock())
 	}
 	return s, nil
 }
@@ -51,7 +52,7 @@ func Read(dir string, identity processor.Identity) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{identity: identity, files: dirFiles{root}, release: root.Close, broken: errReadOnly}
+	s := &Store{identity: identity, files: dirFiles{root}, unlock: root.Close, broken: errReadOnly}
 	if s.index, err = readIndex(s.files); err != nil {
 		return nil, errors.Join(fmt.Errorf("component store %s: %w", dir, err), root.Close())
 	}
@@ -60,20 +61,17 @@ func Read(dir string, identity processor.Identity) (*Store, error) {
 
 var errReadOnly = errors.New("store is open for reading only")
 
-func open(f files, identity processor.Identity, release func() error) (*Store, error) {
+func open(f files, identity processor.Identity, unlock func() error) (*Store, error) {
 	x, err := readIndex(f)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{identity: identity, files: f, release: release, index: x}
-	if err := s.sweep(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s := &Store{identity: identity, files: f, unlock: unlock, index: x, payloads: map[string]*keptPayload{}}
+	return s, s.sweep()
 }
 
 // Close ends the use of the directory.
-func (s *Store) Close() error { return s.release() }
+func (s *Store) Close() error { return s.unlock() }
 
 func readIndex(f files) (*index, error) {
 	r, _, err := f.Open(indexName)
@@ -90,8 +88,8 @@ func readIndex(f files) (*index, error) {
 	return decodeIndex(data)
 }
 
-// sweep removes the files that the index does not name, and checks that those it
-// names are there.
+// sweep removes the files that the index does not name, unless they can be resumed, and
+// checks that those it names are there.
 func (s *Store) sweep() error {
 	names, err := s.files.Names()
 	if err != nil {
@@ -101,7 +99,7 @@ func (s *Store) sweep() error {
 	for _, name := range names {
 		if missing[name] {
 			delete(missing, name)
-		} else if ownFile(name) {
+		} else if ownFile(name) && !s.adopt(name) {
 			if err := s.files.Remove(name); err != nil {
 				return err
 			}
@@ -110,7 +108,7 @@ func (s *Store) sweep() error {
 	for name := range missing {
 		return fmt.Errorf("%w: file %s is gone", ErrDamaged, name)
 	}
-	return nil
+	return s.release(nil)
 }
 
 // change makes next the state of the store: with a new index, or not at all.
@@ -225,7 +223,8 @@ func (s *Store) Supports(component suit.ComponentID) error {
 		return fmt.Errorf("component id of %d segments in %d bytes, at most %d in %d",
 			len(component), size, suit.MaxComponentSegments, suit.MaxComponentSize)
 	}
-	if x := s.view(); x.component(component) == nil && len(x.Components) == maxComponents {
+	x := s.view()
+	if _, known := x.image(component); !known && len(x.Components) == maxComponents {
 		return fmt.Errorf("%w: the store holds %d components", ErrFull, maxComponents)
 	}
 	return nil

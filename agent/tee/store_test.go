@@ -62,15 +62,19 @@ func manifest(t testing.TB, id suit.ComponentID, sequence uint64, image []byte) 
 	return verified
 }
 
+func all(processor.Access) bool { return true }
+
+func device(s *Store) *processor.Processor {
+	return processor.New(processor.Config{Host: s, Limits: processor.DefaultLimits()})
+}
+
 func install(ctx context.Context, s *Store, m *suit.Verified) error {
-	all := func(suit.ComponentID) bool { return true }
-	_, err := processor.New(s, nil, processor.DefaultLimits()).Update(ctx, m, all)
+	_, err := device(s).Update(ctx, m, all)
 	return err
 }
 
 func uninstall(ctx context.Context, s *Store, m *suit.Verified) error {
-	all := func(suit.ComponentID) bool { return true }
-	_, err := processor.New(s, nil, processor.DefaultLimits()).Uninstall(ctx, m, all)
+	_, err := device(s).Uninstall(ctx, m, all)
 	return err
 }
 
@@ -266,12 +270,26 @@ func TestCommitRefusesAStrayCandidate(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	in := processor.Installation{Manifest: component(t, "m"), Components: []suit.ComponentID{component(t, "a")}}
-	if err := tx.Commit(t.Context(), in); err == nil {
-		t.Error("a candidate of a foreign component was committed")
+	in := installation(t, manifest(t, component(t, "a"), 1, []byte("x")))
+	if err := tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{in}}); err == nil || !strings.Contains(err.Error(), "candidate") {
+		t.Errorf("a candidate of a foreign component was committed: %v", err)
 	}
-	if len(s.view().Components) != 0 {
+	if len(s.view().Manifests) != 0 {
 		t.Error("something is installed")
+	}
+}
+
+// installation is what a processor commits of a root.
+func installation(t testing.TB, v *suit.Verified) processor.Installation {
+	t.Helper()
+	envelope, err := v.Envelope().Encode(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := v.Manifest()
+	return processor.Installation{
+		Manifest: m.ComponentID, Digest: v.Digest(), Sequence: m.SequenceNumber, Version: m.SetVersion,
+		Root: true, Components: m.Common.Components, Envelope: envelope,
 	}
 }
 

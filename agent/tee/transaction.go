@@ -3,15 +3,14 @@ package tee
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
 
-// transaction collects candidates in files that no index names yet.
+// transaction collects candidates in files that no index names yet, or names for
+// another component.
 type transaction struct {
 	store      *Store
 	candidates map[string]string // component key → file
@@ -28,12 +27,17 @@ func (s *Store) Begin(ctx context.Context) (processor.Transaction, error) {
 	return &transaction{store: s, candidates: map[string]string{}}, nil
 }
 
-// nextName returns a file name that was never used, and will not be.
-func (s *Store) nextName(prefix string, id suit.ComponentID) string {
+// nextNumber returns the numbers of a file name that was never used, and will not be.
+func (s *Store) nextNumber() (serial uint64, temp int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.temps++
-	return fileName(prefix, id, s.index.Serial, s.temps)
+	return s.index.Serial, s.temps
+}
+
+func (s *Store) nextName(prefix string, id suit.ComponentID) string {
+	serial, temp := s.nextNumber()
+	return fileName(prefix, id, serial, temp)
 }
 
 // Sequence implements processor.Transaction.
@@ -49,16 +53,12 @@ func (t *transaction) Installed(_ context.Context, manifest suit.ComponentID) (p
 		return processor.InstalledManifest{}, false, nil
 	}
 	m, err := t.store.measureManifest(*e)
-	return processor.InstalledManifest{Digest: m.digest, Sequence: e.Sequence, Root: true}, err == nil, err
+	return processor.InstalledManifest{Digest: m.digest, Sequence: e.Sequence, Root: e.Root}, err == nil, err
 }
 
 // References implements processor.Transaction.
 func (t *transaction) References(_ context.Context, component suit.ComponentID) ([]suit.ComponentID, error) {
-	c := t.store.view().component(component)
-	if c == nil {
-		return nil, nil
-	}
-	return slices.Clone(c.Manifests), nil
+	return t.store.view().references(component), nil
 }
 
 // Floor implements processor.Transaction.
@@ -66,44 +66,84 @@ func (t *transaction) Floor(_ context.Context, component suit.ComponentID) (uint
 	return t.store.view().floor(component), nil
 }
 
+// Version implements processor.Transaction.
+func (t *transaction) Version(_ context.Context, component suit.ComponentID) ([]int64, error) {
+	x := t.store.view()
+	if _, ok := x.image(component); !ok {
+		return nil, processor.ErrNoImage
+	}
+	return x.version(component), nil
+}
+
+// file returns where the component's image is in this transaction.
+func (t *transaction) file(component suit.ComponentID) (string, error) {
+	if name, ok := t.candidates[component.Key()]; ok {
+		return name, nil
+	}
+	if name, ok := t.store.view().image(component); ok {
+		return name, nil
+	}
+	return "", processor.ErrNoImage
+}
+
 // Open implements processor.Transaction.
 func (t *transaction) Open(_ context.Context, component suit.ComponentID) (io.ReadCloser, uint64, error) {
 	if t.done {
 		return nil, 0, ErrFinished
 	}
-	name, ok := t.candidates[component.Key()]
-	if !ok {
-		c := t.store.view().component(component)
-		if c == nil {
-			return nil, 0, processor.ErrNoImage
-		}
-		name = c.File
+	name, err := t.file(component)
+	if err != nil {
+		return nil, 0, err
 	}
 	return t.store.files.Open(name)
 }
 
-// Create implements processor.Transaction.
+// Create implements processor.Transaction. A payload that this transaction received for
+// the component was of no use then.
 func (t *transaction) Create(ctx context.Context, component suit.ComponentID) (io.WriteCloser, error) {
-	if t.done {
-		return nil, ErrFinished
-	}
-	if err := errors.Join(ctx.Err(), t.store.Supports(component)); err != nil {
+	if err := t.ready(ctx, component); err != nil {
 		return nil, err
 	}
-	key := component.Key()
-	if earlier, ok := t.candidates[key]; ok {
-		if err := t.store.files.Remove(earlier); err != nil {
+	if p := t.store.keptPayload(hashed(component.Key())); p != nil && p.by == t {
+		if err := t.drop(p); err != nil {
 			return nil, err
 		}
-		delete(t.candidates, key)
 	}
 	name := t.store.nextName(imagePrefix, component)
 	f, err := t.store.files.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	t.candidates[key] = name
+	t.candidates[component.Key()] = name
 	return &candidate{f}, nil
+}
+
+// ready makes room for a new candidate of the component.
+func (t *transaction) ready(ctx context.Context, component suit.ComponentID) error {
+	if t.done {
+		return ErrFinished
+	}
+	if err := errors.Join(ctx.Err(), t.store.Supports(component)); err != nil {
+		return err
+	}
+	earlier, ok := t.candidates[component.Key()]
+	if !ok {
+		return nil
+	}
+	if err := t.remove(earlier); err != nil {
+		return err
+	}
+	delete(t.candidates, component.Key())
+	return nil
+}
+
+// remove removes the file of a candidate, unless it is the image of something that is
+// installed, or can be resumed.
+func (t *transaction) remove(name string) error {
+	if t.store.resumable(name) || t.store.view().files()[name] {
+		return nil
+	}
+	return t.store.removeIfThere(name)
 }
 
 // candidate syncs on Close: an image counts only once it is on the disk.
@@ -111,105 +151,21 @@ type candidate struct{ file }
 
 func (c *candidate) Close() error { return errors.Join(c.Sync(), c.file.Close()) }
 
-// Commit implements processor.Transaction. The index is the one switch: it names the
-// new images, the new manifest and its sequence number together.
-func (t *transaction) Commit(ctx context.Context, change processor.Change) error {
-	for _, id := range change.Uninstall {
-		if err := t.uninstall(ctx, id); err != nil {
-			return err
-		}
-	}
-	for _, in := range change.Install {
-		if err := t.install(ctx, in); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Version implements processor.Transaction.
-func (t *transaction) Version(context.Context, suit.ComponentID) ([]int64, error) {
-	return nil, errors.ErrUnsupported
-}
-
 // Swap implements processor.Transaction.
-func (t *transaction) Swap(context.Context, suit.ComponentID, suit.ComponentID) error {
-	return errors.ErrUnsupported
-}
-
-func (t *transaction) install(ctx context.Context, in processor.Installation) error {
+func (t *transaction) Swap(ctx context.Context, a, b suit.ComponentID) error {
 	if t.done {
 		return ErrFinished
 	}
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), t.store.Supports(a), t.store.Supports(b)); err != nil {
 		return err
 	}
-	envelope := t.store.nextName(envelopePrefix, in.Manifest)
-	if err := writeFile(t.store.files, envelope, in.Envelope); err != nil {
-		return errors.Join(err, t.store.removeIfThere(envelope))
-	}
-	err := t.store.change(func(next *index) error {
-		if err := next.putManifest(manifestEntry{ID: in.Manifest, Sequence: in.Sequence, File: envelope}); err != nil {
-			return err
-		}
-		if err := t.record(next, in); err != nil {
-			return err
-		}
-		return t.store.checkEvidence(ctx, next)
-	})
-	switch {
-	case err == nil:
-		t.done = true
-		return nil
-	case errors.Is(err, ErrBroken):
-		// The disk may hold the new index already: leave every file to the next Open.
-		t.done = true
+	ofA, errA := t.file(a)
+	ofB, errB := t.file(b)
+	if err := errors.Join(errA, errB); err != nil {
 		return err
 	}
-	return errors.Join(err, t.store.removeIfThere(envelope))
-}
-
-// record enters the new images, and makes the manifest reference the components that
-// it lists: those, and others whose installed image was found to be right.
-func (t *transaction) record(next *index, in processor.Installation) error {
-	written := 0
-	for _, id := range in.Components {
-		name, ok := t.candidates[id.Key()]
-		if !ok {
-			continue
-		}
-		if err := next.putImage(id, name); err != nil {
-			return err
-		}
-		written++
-	}
-	if written != len(t.candidates) {
-		return fmt.Errorf("a candidate is of no component of manifest %s", in.Manifest)
-	}
-	next.reference(in.Manifest, in.Components)
-	next.Requests = slices.DeleteFunc(next.Requests, next.satisfied)
+	t.candidates[a.Key()], t.candidates[b.Key()] = ofB, ofA
 	return nil
-}
-
-// uninstall: as with Commit the index is the switch;
-// the files go after it.
-func (t *transaction) uninstall(ctx context.Context, manifest suit.ComponentID) error {
-	if t.done {
-		return ErrFinished
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := t.store.change(func(next *index) error {
-		if !next.dropManifest(manifest) {
-			return processor.ErrNotInstalled
-		}
-		return nil
-	})
-	if err == nil || errors.Is(err, ErrBroken) {
-		t.done = true
-	}
-	return err
 }
 
 // Rollback implements processor.Transaction.
@@ -220,7 +176,7 @@ func (t *transaction) Rollback() error {
 	t.done = true
 	var errs []error
 	for _, name := range t.candidates {
-		errs = append(errs, t.store.removeIfThere(name))
+		errs = append(errs, t.remove(name))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, t.store.release(t))...)
 }

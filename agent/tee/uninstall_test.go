@@ -94,11 +94,9 @@ func TestSequenceOutlivesTheManifest(t *testing.T) {
 	}
 	x := new(index)
 	for i := range maxRetired + 1 {
-		if err := x.putManifest(manifestEntry{ID: numbered(i), Sequence: 1, File: fileName(envelopePrefix, id, 1, 1)}); err != nil {
+		x.putManifest(processor.Installation{Manifest: numbered(i), Sequence: 1, Root: true}, fileName(envelopePrefix, id, 1, 1))
+		if err := x.apply(processor.Change{Uninstall: []suit.ComponentID{numbered(i)}}, nil, nil); err != nil {
 			t.Fatal(err)
-		}
-		if !x.dropManifest(numbered(i)) {
-			t.Fatal("not dropped")
 		}
 	}
 	if _, known := x.sequence(numbered(0)); known || len(x.Retired) != maxRetired {
