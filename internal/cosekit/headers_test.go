@@ -25,7 +25,7 @@ func (r *recorder) Verify(content, signature []byte) error {
 // agree holds a message that Parse took against what go-cose makes of it.
 func agree(t *testing.T, data []byte, m *Signed) {
 	t.Helper()
-	_, untagged, err := untag(data)
+	_, untagged, err := untag(data, TagSign1, TagSign)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,9 @@ const (
 	// MaxHeader bounds a header in bytes: go-cose builds a value for each item in
 	// it, which takes many times the room of the item.
 	MaxHeader = 8 << 10
+	// MaxSignature bounds a signature in bytes. Those of ML-DSA-87 have 4627; those of
+	// HSS-LMS grow with their levels, and hardly anybody has more than three.
+	MaxSignature = 32 << 10
 )
 
 // Signature describes one signature of a parsed message. Nothing in it is verified.
@@ -52,7 +55,7 @@ func Parse(data []byte) (*Signed, error) {
 	if err := Validate(data); err != nil {
 		return nil, err
 	}
-	tag, content, err := untag(data)
+	tag, content, err := untag(data, TagSign1, TagSign)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +84,8 @@ func Parse(data []byte) (*Signed, error) {
 	return s, nil
 }
 
-func untag(data []byte) (tag uint64, content []byte, err error) {
+// untag takes off one of two tags; 0 is none.
+func untag(data []byte, single, multi uint64) (tag uint64, content []byte, err error) {
 	h, err := readHead(data)
 	if err != nil {
 		return 0, nil, err
@@ -89,10 +93,16 @@ func untag(data []byte) (tag uint64, content []byte, err error) {
 	if h.major != MajorTag {
 		return 0, data, nil
 	}
-	if h.arg != TagSign1 && h.arg != TagSign {
-		return 0, nil, fmt.Errorf("%w: tag %d, want COSE_Sign1 (18) or COSE_Sign (98)", ErrMalformed, h.arg)
+	if h.arg != single && h.arg != multi {
+		return 0, nil, fmt.Errorf("%w: tag %d, want %s (%d) or %s (%d)", ErrMalformed, h.arg, tagNames[single], single, tagNames[multi], multi)
 	}
 	return h.arg, data[h.size:], nil
+}
+
+// tagNames are those of RFC 9052 table 1.
+var tagNames = map[uint64]string{
+	TagSign: "COSE_Sign", TagSign1: "COSE_Sign1", TagMAC: "COSE_Mac", TagMAC0: "COSE_Mac0",
+	TagEncrypt: "COSE_Encrypt", TagEncrypt0: "COSE_Encrypt0",
 }
 
 // checkFrame looks where Validate and go-cose do not: into the protected headers,
@@ -229,6 +239,9 @@ func (s *Signed) add(sig Signature, protected, signature RawMessage) error {
 	if sig.signature, err = content(signature, MajorBytes); err != nil || len(sig.signature) == 0 {
 		return fmt.Errorf("%w: no signature in the COSE structure", ErrMalformed)
 	}
+	if len(sig.signature) > MaxSignature {
+		return fmt.Errorf("%w: signature of %d bytes, at most %d are read", ErrMalformed, len(sig.signature), MaxSignature)
+	}
 	sig.protected = stringContent(protected)
 	s.Signatures = append(s.Signatures, sig)
 	return nil
@@ -263,15 +276,9 @@ func (s *Signed) verify(payload []byte, key *PublicKey, legacy LegacyPolicy) err
 		if len(sig.KeyID) == len(Thumbprint{}) && !bytes.Equal(sig.KeyID, key.thumbprint[:]) {
 			continue
 		}
-		v, err := key.verifier(sig.Algorithm, legacy)
-		if err != nil {
-			fault = err
-			continue
-		}
-		if err = v.Verify(s.toBeSigned(sig, payload), sig.signature); err == nil {
+		if fault = key.verify(sig.Algorithm, legacy, s.toBeSigned(sig, payload), sig.signature); fault == nil {
 			return nil
 		}
-		fault = fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return fault
 }

@@ -19,7 +19,7 @@ func Sign1(s Signer, payload []byte, form Form) ([]byte, error) {
 	if payload == nil {
 		return nil, errNoPayload
 	}
-	protected, err := protectedHeader(s, form)
+	protected, err := signerHeader(s, form)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func Sign1(s Signer, payload []byte, form Form) ([]byte, error) {
 	if !form.Untagged {
 		out = appendHead(out, MajorTag, TagSign1)
 	}
-	out = appendHeaders(appendHead(out, MajorArray, 4), s, protected)
+	out = appendHeaders(appendHead(out, MajorArray, 4), keyIDOf(s), protected)
 	return appendBytes(appendPayload(out, payload, form), signature), nil
 }
 
@@ -52,7 +52,7 @@ func Sign(signers []Signer, payload []byte, form Form) ([]byte, error) {
 	out = appendPayload(appendHead(out, MajorMap, 0), payload, form)
 	out = appendHead(out, MajorArray, uint64(len(signers)))
 	for _, s := range signers {
-		protected, err := protectedHeader(s, form)
+		protected, err := signerHeader(s, form)
 		if err != nil {
 			return nil, err
 		}
@@ -60,19 +60,24 @@ func Sign(signers []Signer, payload []byte, form Form) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sign: %w", err)
 		}
-		out = appendBytes(appendHeaders(appendHead(out, MajorArray, 3), s, protected), signature)
+		out = appendBytes(appendHeaders(appendHead(out, MajorArray, 3), keyIDOf(s), protected), signature)
 	}
 	return out, nil
 }
 
 var errNoPayload = errors.New("sign: no payload")
 
-// protectedHeader is {alg, ? CWT Claims}.
-func protectedHeader(s Signer, form Form) ([]byte, error) {
+// signerHeader is the protected header of a signature.
+func signerHeader(s Signer, form Form) ([]byte, error) {
 	alg := s.Algorithm()
 	if alg >= 0 {
 		return nil, fmt.Errorf("%w: %s does not sign", ErrAlgorithm, AlgorithmName(alg))
 	}
+	return protectedHeader(alg, form)
+}
+
+// protectedHeader is {alg, ? CWT Claims}.
+func protectedHeader(alg Algorithm, form Form) ([]byte, error) {
 	members := uint64(1)
 	if form.CWTClaims != nil {
 		members = 2
@@ -82,18 +87,22 @@ func protectedHeader(s Signer, form Form) ([]byte, error) {
 	}
 	b := appendHead(make([]byte, 0, len(form.CWTClaims)+8), MajorMap, members)
 	b = appendHead(b, MajorUint, uint64(headerAlg))
-	b = appendHead(b, MajorNegative, uint64(-1-alg))
+	b = appendInt(b, int64(alg))
 	if form.CWTClaims != nil {
 		b = append(appendHead(b, MajorUint, uint64(headerCWTClaims)), form.CWTClaims...)
 	}
 	return b, nil
 }
 
-// appendHeaders appends the protected header and {kid}.
-func appendHeaders(b []byte, s Signer, protected []byte) []byte {
+func keyIDOf(s Signer) []byte {
 	kid := s.PublicKey().Thumbprint()
+	return kid[:]
+}
+
+// appendHeaders appends the protected header and {kid}.
+func appendHeaders(b, kid, protected []byte) []byte {
 	b = appendHead(appendBytes(b, protected), MajorMap, 1)
-	return appendBytes(appendHead(b, MajorUint, uint64(headerKeyID)), kid[:])
+	return appendBytes(appendHead(b, MajorUint, uint64(headerKeyID)), kid)
 }
 
 func appendPayload(b, payload []byte, form Form) []byte {
@@ -104,7 +113,8 @@ func appendPayload(b, payload []byte, form Form) []byte {
 }
 
 // sigStructure encodes the Sig_structure of RFC 9052 section 4.4 around one
-// protected header or two, with an empty external_aad.
+// protected header or two, or the MAC_structure of section 6.3 around one, with an
+// empty external_aad.
 func sigStructure(context string, payload []byte, protected ...[]byte) []byte {
 	size := len(context) + len(payload) + 32
 	for _, header := range protected {
@@ -135,6 +145,13 @@ func appendHead(b []byte, major MajorType, n uint64) []byte {
 		return binary.BigEndian.AppendUint32(append(b, first|26), uint32(n))
 	}
 	return binary.BigEndian.AppendUint64(append(b, first|27), n)
+}
+
+func appendInt(b []byte, n int64) []byte {
+	if n < 0 {
+		return appendHead(b, MajorNegative, uint64(-1-n))
+	}
+	return appendHead(b, MajorUint, uint64(n))
 }
 
 func appendBytes(b, content []byte) []byte {
