@@ -30,7 +30,7 @@ func TestNames(t *testing.T) {
 		FreshnessTimestamp.String():       "timestamp",
 		FreshnessMechanism(2).String():    "freshness mechanism 2",
 		SuiteESP256.String():              "Sign1 ESP256",
-		CipherSuite{{COSEType: 98, Algorithm: -19}, {COSEType: 96, Algorithm: 1}}.String(): "COSE type 98 Ed25519, COSE type 96 1",
+		CipherSuite{{COSEType: 98, Algorithm: -19}, {COSEType: 96, Algorithm: 1}}.String(): "COSE type 98 Ed25519, COSE type 96 A128GCM",
 		labelToken.String():                                      "token",
 		labelDataItems.String():                                  "data-item-requested",
 		(&ProtocolError{Code: TemporaryError}).Error():           "ERR_TEMPORARY_ERROR",

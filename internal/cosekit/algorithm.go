@@ -15,7 +15,8 @@ const (
 	ESP256  Algorithm = -9
 	Ed25519 Algorithm = -19
 
-	// HSSLMS is verified only (RFC 8778); the ML-DSA ones are of draft-ietf-cose-dilithium.
+	// For manifests only: HSS-LMS (RFC 8778), which is verified and not made here, and
+	// ML-DSA (RFC 9964).
 	HSSLMS  Algorithm = -46
 	MLDSA44 Algorithm = -48
 	MLDSA65 Algorithm = -49
@@ -25,19 +26,33 @@ const (
 	LegacyEdDSA Algorithm = -8
 )
 
-// AlgorithmName returns the registered name, or the number for an unknown one.
+var algorithmNames = map[Algorithm]string{
+	ESP256: "ESP256", Ed25519: "Ed25519", LegacyES256: "ES256", LegacyEdDSA: "EdDSA",
+	HSSLMS: "HSS-LMS", MLDSA44: "ML-DSA-44", MLDSA65: "ML-DSA-65", MLDSA87: "ML-DSA-87",
+	HMAC256: "HMAC 256/256",
+	A128GCM: "A128GCM", A192GCM: "A192GCM", A256GCM: "A256GCM", ChaCha20Poly1305: "ChaCha20/Poly1305",
+	A128CTR: "A128CTR", A192CTR: "A192CTR", A256CTR: "A256CTR",
+	direct: "direct", A128KW: "A128KW", A192KW: "A192KW", A256KW: "A256KW",
+	ECDHESA128KW: "ECDH-ES+A128KW", ECDHESA192KW: "ECDH-ES+A192KW", ECDHESA256KW: "ECDH-ES+A256KW",
+}
+
+// AlgorithmName returns the registered name, or the number for an algorithm that this
+// package does not speak.
 func AlgorithmName(a Algorithm) string {
-	switch a {
-	case ESP256:
-		return "ESP256"
-	case Ed25519:
-		return "Ed25519"
-	case LegacyES256:
-		return "ES256"
-	case LegacyEdDSA:
-		return "EdDSA"
+	if name, ok := algorithmNames[a]; ok {
+		return name
 	}
 	return fmt.Sprintf("%d", int64(a))
+}
+
+// IsPostQuantum reports whether signatures of a withstand a quantum computer, as far
+// as anybody knows: HSS-LMS and ML-DSA.
+func IsPostQuantum(a Algorithm) bool {
+	switch a {
+	case HSSLMS, MLDSA44, MLDSA65, MLDSA87:
+		return true
+	}
+	return false
 }
 
 // LegacyPolicy says whether ES256 (-7) and EdDSA (-8) may stand for ESP256 and
@@ -51,7 +66,7 @@ const AllowLegacy LegacyPolicy = true
 // algorithm key.
 func (p LegacyPolicy) fits(alg, key Algorithm) bool {
 	switch alg {
-	case ESP256, Ed25519:
+	case ESP256, Ed25519, HSSLMS, MLDSA44, MLDSA65, MLDSA87:
 		return alg == key
 	case LegacyES256:
 		return bool(p) && key == ESP256

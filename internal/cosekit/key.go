@@ -12,6 +12,8 @@ import (
 	"encoding/pem"
 	"fmt"
 
+	"filippo.io/mldsa"
+	mldsax509 "filippo.io/mldsa/x509"
 	"github.com/veraison/go-cose"
 )
 
@@ -43,34 +45,53 @@ func ParseThumbprint(s string) (Thumbprint, error) {
 	return Thumbprint(b), nil
 }
 
-// PublicKey is a P-256 or Ed25519 public key. Make one with [NewPublicKey],
-// [ParsePublicKey] or [ParsePublicKeyPEM]; it does not change afterwards.
+// PublicKey is a public key that verifies signatures of one algorithm. It does not
+// change.
+//
+// Two doors lead to one. [ParsePublicKey] and [ReadPublicKey] admit the keys of TEEP,
+// ESP256 and Ed25519, and are for everything that comes with a message and for the
+// keys of TAMs, agents and attesters. [ParseManifestKey] and [ReadManifestKey] admit
+// HSS-LMS and ML-DSA too and are for those who sign manifests.
 type PublicKey struct {
 	alg        Algorithm
-	key        crypto.PublicKey
-	verify     cose.Verifier
+	key        crypto.PublicKey // *ecdsa.PublicKey, ed25519.PublicKey, *mldsa.PublicKey or hssEncoded
+	check      verifier
 	encoded    []byte
 	thumbprint Thumbprint
 }
 
-// COSE_Key labels and values (RFC 9052 section 7.1, RFC 9053 section 7).
+// verifier checks signatures of one key.
+type verifier interface {
+	Verify(message, signature []byte) error
+}
+
+// COSE_Key labels and values (RFC 9052 section 7.1, RFC 9053 section 7, RFC 8778
+// section 4, RFC 9964 section 3).
 const (
 	labelKty = 1
+	labelKid = 2
 	labelAlg = 3
 	labelOps = 4
 	labelCrv = -1
 	labelX   = -2
 	labelY   = -3
 	labelD   = -4
+	labelPub = -1 // of HSS-LMS and AKP
+	labelK   = -1 // of a symmetric key
+	labelPri = -2 // of AKP
 
 	ktyOKP     = 1
 	ktyEC2     = 2
+	ktySym     = 4
+	ktyHSS     = 5
+	ktyAKP     = 7
 	crvP256    = 1
 	crvEd25519 = 6
 	opVerify   = 2
 )
 
-// NewPublicKey takes an *ecdsa.PublicKey on P-256 or an ed25519.PublicKey.
+// NewPublicKey takes an *ecdsa.PublicKey on P-256, an ed25519.PublicKey or a
+// *mldsa.PublicKey.
 func NewPublicKey(key crypto.PublicKey) (*PublicKey, error) {
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
@@ -84,8 +105,10 @@ func NewPublicKey(key crypto.PublicKey) (*PublicKey, error) {
 		return newP256(point)
 	case ed25519.PublicKey:
 		return newEd25519(key)
+	case *mldsa.PublicKey:
+		return fromMLDSA(key)
 	}
-	return nil, fmt.Errorf("%w: %T, want P-256 or Ed25519", ErrKey, key)
+	return nil, fmt.Errorf("%w: %T, want P-256, Ed25519 or ML-DSA", ErrKey, key)
 }
 
 // newP256 takes an uncompressed point.
@@ -94,49 +117,79 @@ func newP256(point []byte) (*PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	return newPublicKey(ESP256, key, map[int]any{
+	v, err := cose.NewVerifier(cose.AlgorithmES256, key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return newPublicKey(ESP256, key, v, map[int]any{
 		labelKty: ktyEC2, labelCrv: crvP256, labelX: point[1:33], labelY: point[33:],
-	})
+	}), nil
 }
 
 func newEd25519(x []byte) (*PublicKey, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: Ed25519 key of %d bytes", ErrKey, len(x))
 	}
-	return newPublicKey(Ed25519, ed25519.PublicKey(bytes.Clone(x)), map[int]any{
-		labelKty: ktyOKP, labelCrv: crvEd25519, labelX: x,
-	})
-}
-
-// newPublicKey takes exactly the members that RFC 9679 section 4 hashes.
-func newPublicKey(alg Algorithm, key crypto.PublicKey, members map[int]any) (*PublicKey, error) {
-	verify, err := cose.NewVerifier(polymorphic(alg), key)
+	key := ed25519.PublicKey(bytes.Clone(x))
+	v, err := cose.NewVerifier(cose.AlgorithmEdDSA, key)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	encoded := MustMarshal(members)
-	return &PublicKey{alg: alg, key: key, verify: verify, encoded: encoded, thumbprint: sha256.Sum256(encoded)}, nil
+	return newPublicKey(Ed25519, key, v, map[int]any{
+		labelKty: ktyOKP, labelCrv: crvEd25519, labelX: x,
+	}), nil
 }
 
-// ParsePublicKey decodes a COSE_Key (RFC 9052 section 7). Members that it does not
-// know are ignored, a private member is refused, and so are an alg that does not
-// fit the curve and key_ops without verify.
-func ParsePublicKey(coseKey []byte) (*PublicKey, error) {
+// newPublicKey takes exactly the members that are hashed for the thumbprint (RFC 9679
+// section 4, RFC 9964 section 5).
+func newPublicKey(alg Algorithm, key crypto.PublicKey, check verifier, members map[int]any) *PublicKey {
+	encoded := MustMarshal(members)
+	return &PublicKey{alg: alg, key: key, check: check, encoded: encoded, thumbprint: sha256.Sum256(encoded)}
+}
+
+// ParsePublicKey decodes the COSE_Key (RFC 9052 section 7) of a key that signs TEEP
+// messages, evidence or reports. Members that it does not know are ignored, a private
+// member is refused, and so are an alg that does not fit the key and key_ops without
+// verify.
+func ParsePublicKey(coseKey []byte) (*PublicKey, error) { return teepOnly(ParseManifestKey(coseKey)) }
+
+// ParseManifestKey is ParsePublicKey for a key that signs manifests: one that the
+// operator of a device or of a TAM chose to trust for that.
+func ParseManifestKey(coseKey []byte) (*PublicKey, error) {
 	m, err := keyMembers(coseKey)
 	if err != nil {
 		return nil, err
-	}
-	if _, private := m[labelD]; private {
-		return nil, fmt.Errorf("%w: COSE_Key carries a private key", ErrKey)
 	}
 	k, err := m.publicKey()
 	if err != nil {
 		return nil, err
 	}
+	if _, private := m[privateLabel(k.alg)]; private {
+		return nil, fmt.Errorf("%w: COSE_Key carries a private key", ErrKey)
+	}
 	if err := m.checkUse(k.alg); err != nil {
 		return nil, err
 	}
 	return k, nil
+}
+
+// teepOnly keeps the algorithms that are for manifests away from everything else.
+func teepOnly(k *PublicKey, err error) (*PublicKey, error) {
+	if err != nil {
+		return nil, err
+	}
+	if !k.SignsTEEP() {
+		return nil, fmt.Errorf("%w: a key for %s signs manifests and nothing else; want ESP256 or Ed25519", ErrKey, AlgorithmName(k.alg))
+	}
+	return k, nil
+}
+
+// privateLabel is that of the private member.
+func privateLabel(alg Algorithm) int64 {
+	if _, ok := mldsaParameters(alg); ok {
+		return labelPri
+	}
+	return labelD
 }
 
 // coseKey holds the members of a COSE_Key that have an integer label.
@@ -164,6 +217,9 @@ func (m coseKey) publicKey() (*PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	if kty == ktyHSS || kty == ktyAKP {
+		return m.quantumSafe(kty)
+	}
 	crv, err := keyMember(m, labelCrv, Int)
 	if err != nil {
 		return nil, err
@@ -183,6 +239,22 @@ func (m coseKey) publicKey() (*PublicKey, error) {
 		return newP256(point)
 	}
 	return nil, fmt.Errorf("%w: COSE_Key kty %d crv %d, want P-256 or Ed25519", ErrKey, kty, crv)
+}
+
+// quantumSafe reads the key types that have no curve.
+func (m coseKey) quantumSafe(kty int64) (*PublicKey, error) {
+	pub, err := keyMember(m, labelPub, Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if kty == ktyHSS {
+		return newHSS(pub)
+	}
+	alg, err := keyMember(m, labelAlg, Int) // the key type alone does not say it
+	if err != nil {
+		return nil, err
+	}
+	return newMLDSA(Algorithm(alg), pub)
 }
 
 // point returns the uncompressed point of a P-256 key, whose y is the coordinate
@@ -258,40 +330,55 @@ func keyMember[T any](m coseKey, label int64, read func([]byte) (T, error)) (T, 
 	return v, nil
 }
 
-// ParsePublicKeyPEM reads the first PEM block: PUBLIC KEY (PKIX) or CERTIFICATE.
-func ParsePublicKeyPEM(data []byte) (*PublicKey, error) {
+// ReadPublicKey reads the key of a TAM, an agent or an attester in either of the forms
+// that people hand around: PEM (PUBLIC KEY or CERTIFICATE, the first block), or a bare
+// COSE_Key.
+func ReadPublicKey(data []byte) (*PublicKey, error) { return teepOnly(ReadManifestKey(data)) }
+
+// ReadManifestKey is ReadPublicKey for a key that signs manifests.
+func ReadManifestKey(data []byte) (*PublicKey, error) {
+	if bytes.Contains(data, []byte("-----BEGIN")) {
+		return parsePEM(data)
+	}
+	return ParseManifestKey(data)
+}
+
+func parsePEM(data []byte) (*PublicKey, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
 		return nil, fmt.Errorf("%w: no PEM block", ErrKey)
 	}
 	switch block.Type {
 	case "PUBLIC KEY":
-		pub, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrKey, err)
-		}
-		return NewPublicKey(pub)
+		return parsePKIX(block.Bytes)
 	case "CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrKey, err)
 		}
-		return NewPublicKey(cert.PublicKey)
+		return parsePKIX(cert.RawSubjectPublicKeyInfo)
 	}
 	return nil, fmt.Errorf("%w: PEM block %q, want PUBLIC KEY or CERTIFICATE", ErrKey, block.Type)
 }
 
-// ReadPublicKey reads a public key in either of the forms that people hand
-// around: PEM, or a bare COSE_Key.
-func ReadPublicKey(data []byte) (*PublicKey, error) {
-	if bytes.Contains(data, []byte("-----BEGIN")) {
-		return ParsePublicKeyPEM(data)
+// parsePKIX reads a SubjectPublicKeyInfo.
+func parsePKIX(der []byte) (*PublicKey, error) {
+	if pub, ok := hssOfPKIX(der); ok {
+		return newHSS(pub)
 	}
-	return ParsePublicKey(data)
+	pub, err := mldsax509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return NewPublicKey(pub)
 }
 
-// Algorithm returns ESP256 or Ed25519.
+// Algorithm returns the algorithm of the key's signatures.
 func (k *PublicKey) Algorithm() Algorithm { return k.alg }
+
+// SignsTEEP reports whether the key is of an algorithm for TEEP messages, evidence and
+// reports: ESP256 or Ed25519 (draft-ietf-teep-protocol-26 section 8.1).
+func (k *PublicKey) SignsTEEP() bool { return k.alg == ESP256 || k.alg == Ed25519 }
 
 // Thumbprint returns the key's RFC 9679 thumbprint.
 func (k *PublicKey) Thumbprint() Thumbprint { return k.thumbprint }
@@ -301,9 +388,13 @@ func (k *PublicKey) COSEKey() []byte { return bytes.Clone(k.encoded) }
 
 // PEM returns the key as a PUBLIC KEY block.
 func (k *PublicKey) PEM() []byte {
-	der, err := x509.MarshalPKIXPublicKey(k.key)
+	marshal := mldsax509.MarshalPKIXPublicKey
+	if k.alg == HSSLMS {
+		marshal = marshalHSS
+	}
+	der, err := marshal(k.key)
 	if err != nil {
-		panic(err) // NewPublicKey admits only key types that x509 can encode
+		panic(err) // there are only keys of types that can be encoded
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
@@ -325,28 +416,16 @@ func (k *PublicKey) UnmarshalCBOR(data []byte) error {
 	return err
 }
 
-// verifier returns the go-cose verifier for a message that names alg.
-func (k *PublicKey) verifier(alg Algorithm, legacy LegacyPolicy) (cose.Verifier, error) {
+// verify checks a signature of a message that names alg. RFC 9864 changed the numbers
+// of the algorithms, not the mathematics, so one check serves both names.
+func (k *PublicKey) verify(alg Algorithm, legacy LegacyPolicy, message, signature []byte) error {
 	if !legacy.fits(alg, k.alg) {
-		return nil, fmt.Errorf("%w: message names %s, the key is for %s", ErrAlgorithm, AlgorithmName(alg), AlgorithmName(k.alg))
+		return fmt.Errorf("%w: message names %s, the key is for %s", ErrAlgorithm, AlgorithmName(alg), AlgorithmName(k.alg))
 	}
-	return named{k.verify, alg}, nil
-}
-
-// named lets go-cose's ES256 and EdDSA verify under another algorithm's name:
-// RFC 9864 changed the numbers, not the mathematics.
-type named struct {
-	cose.Verifier
-	alg Algorithm
-}
-
-func (n named) Algorithm() Algorithm { return n.alg }
-
-func polymorphic(alg Algorithm) Algorithm {
-	if alg == Ed25519 {
-		return cose.AlgorithmEdDSA
+	if err := k.check.Verify(message, signature); err != nil {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
-	return cose.AlgorithmES256
+	return nil
 }
 
 // privateKeyFromCOSE builds a key from the private COSE_Keys that published test
@@ -360,7 +439,7 @@ func privateKeyFromCOSE(data []byte) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := keyMember(m, labelD, Bytes)
+	d, err := keyMember(m, privateLabel(public.alg), Bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -382,6 +461,9 @@ func privateKey(alg Algorithm, d []byte) (crypto.Signer, error) {
 		if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d); err == nil {
 			return key, nil
 		}
+	}
+	if _, ok := mldsaParameters(alg); ok {
+		return mldsaPrivateKey(alg, d)
 	}
 	return nil, fmt.Errorf("%w: private COSE_Key for %s with %d bytes", ErrKey, AlgorithmName(alg), len(d))
 }
