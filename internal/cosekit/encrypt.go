@@ -171,11 +171,12 @@ func (k *SecretKey) conveys(cek []byte, _ KDFContext, _ io.Reader) (any, error) 
 	if k == nil {
 		return nil, fmt.Errorf("%w: no secret key", ErrKey)
 	}
-	alg, ok := k.keyWrap()
-	if !ok {
-		return nil, fmt.Errorf("%w: AES Key Wrap takes a key of 16, 24 or 32 bytes, this one has %d", ErrKey, len(k.k))
+	alg := k.keyWrap()
+	kek, err := k.forUse(alg, opWrapKey)
+	if err != nil {
+		return nil, err
 	}
-	wrapped, err := wrapKey(k.k, cek)
+	wrapped, err := wrapKey(kek, cek)
 	if err != nil {
 		return nil, err
 	}
@@ -183,13 +184,14 @@ func (k *SecretKey) conveys(cek []byte, _ KDFContext, _ io.Reader) (any, error) 
 }
 
 // keyWrap returns the AES Key Wrap that the key is long enough for.
-func (k *SecretKey) keyWrap() (Algorithm, bool) {
-	for alg, size := range keyWraps {
-		if len(k.k) == size {
-			return alg, true
-		}
+func (k *SecretKey) keyWrap() Algorithm {
+	switch {
+	case len(k.k) < keyWraps[A192KW]:
+		return A128KW
+	case len(k.k) < keyWraps[A256KW]:
+		return A192KW
 	}
-	return 0, false
+	return A256KW
 }
 
 // conveys implements Recipient with ECDH-ES+A128KW (RFC 9053 section 6.4.1).

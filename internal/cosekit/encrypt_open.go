@@ -65,11 +65,11 @@ func (e *Encrypted) pass(keys DecryptionKeys, context KDFContext) (*cipherPass, 
 // direct returns the key of a COSE_Encrypt0. Whether it is the right one shows only
 // when the whole ciphertext has been read, so there is no trying.
 func (e *Encrypted) direct(keys DecryptionKeys, _ KDFContext) ([]byte, error) {
-	fit, _ := keys.secrets(e.KeyID, contentCiphers[e.Content].key)
-	if len(fit) != 1 {
-		return nil, fmt.Errorf("%w: %d secret keys could be that of the COSE_Encrypt0, want the one that it names", ErrNoDecryptionKey, len(fit))
+	fit := keys.secrets(e.KeyID, e.Content, opDecrypt)
+	if len(fit.keys) != 1 {
+		return nil, fmt.Errorf("%w: %d secret keys could be that of the COSE_Encrypt0, want the one that it names", ErrNoDecryptionKey, len(fit.keys))
 	}
-	return fit[0].k, nil
+	return fit.keys[0], nil
 }
 
 // unwrap returns the content encryption key of the first recipient that it gets it
@@ -123,19 +123,18 @@ func (r *EncryptedRecipient) ways(keys DecryptionKeys, context KDFContext) (ways
 	if r.fault != nil {
 		return nil, false
 	}
-	wrap, agrees := agreements[r.Algorithm]
-	if !agrees {
-		fit, named := keys.secrets(r.KeyID, keyWraps[r.Algorithm])
-		for _, k := range fit {
-			ways = append(ways, func() ([]byte, error) { return k.k, nil })
+	if wrap, agrees := agreements[r.Algorithm]; agrees {
+		fit := keys.agreements(r.KeyID)
+		for _, k := range fit.keys {
+			ways = append(ways, func() ([]byte, error) { return r.derive(k, wrap, context) })
 		}
-		return ways, named
+		return ways, fit.named
 	}
-	fit, named := keys.agreements(r.KeyID)
-	for _, k := range fit {
-		ways = append(ways, func() ([]byte, error) { return r.derive(k, wrap, context) })
+	fit := keys.secrets(r.KeyID, r.Algorithm, opUnwrapKey)
+	for _, kek := range fit.keys {
+		ways = append(ways, func() ([]byte, error) { return kek, nil })
 	}
-	return ways, named
+	return ways, fit.named
 }
 
 func (r *EncryptedRecipient) derive(key AgreementKey, wrap Algorithm, context KDFContext) ([]byte, error) {
@@ -150,39 +149,40 @@ func (r *EncryptedRecipient) derive(key AgreementKey, wrap Algorithm, context KD
 	return deriveKey(secret, r.salt, wrap, r.protected, context)
 }
 
-// secrets returns the keys of so many bytes that kid may mean.
-func (k DecryptionKeys) secrets(kid []byte, size int) (fit []*SecretKey, named bool) {
+// choice is what a kid may mean: the keys that it names and no others, if there are.
+type choice[K any] struct {
+	keys  []K
+	named bool
+}
+
+func (c *choice[K]) add(key K, named bool) {
+	if named && !c.named {
+		c.keys, c.named = nil, true
+	}
+	if named == c.named {
+		c.keys = append(c.keys, key)
+	}
+}
+
+// secrets returns those for an operation with an algorithm that kid may mean.
+func (k DecryptionKeys) secrets(kid []byte, alg Algorithm, op int64) (fit choice[[]byte]) {
 	for _, key := range k.Secrets {
-		if len(key.k) == size {
-			fit = append(fit, key)
+		if secret, err := key.forUse(alg, op); err == nil && key.mayBe(kid) {
+			thumbprint := key.Thumbprint()
+			fit.add(secret, bytes.Equal(kid, key.KeyID()) || bytes.Equal(kid, thumbprint[:]))
 		}
 	}
-	return meant(fit, kid, func(key *SecretKey) bool {
-		thumbprint := key.Thumbprint()
-		return bytes.Equal(kid, key.KeyID()) || bytes.Equal(kid, thumbprint[:])
-	})
+	return fit
 }
 
-func (k DecryptionKeys) agreements(kid []byte) (fit []AgreementKey, named bool) {
-	return meant(k.Agreements, kid, func(key AgreementKey) bool {
+// agreements returns those that kid may mean. They have no kid of their own, so one that
+// is no thumbprint tells nothing.
+func (k DecryptionKeys) agreements(kid []byte) (fit choice[AgreementKey]) {
+	for _, key := range k.Agreements {
 		thumbprint := key.PublicKey().Thumbprint()
-		return bytes.Equal(kid, thumbprint[:])
-	})
-}
-
-// meant returns the keys that kid names. A thumbprint of none of them is the name of
-// somebody else; another kid that is not known here tells nothing, as none does.
-func meant[K any](keys []K, kid []byte, is func(K) bool) (fit []K, named bool) {
-	if kid == nil {
-		return keys, false
-	}
-	for _, key := range keys {
-		if is(key) {
-			fit = append(fit, key)
+		if named := bytes.Equal(kid, thumbprint[:]); named || len(kid) != len(thumbprint) {
+			fit.add(key, named)
 		}
 	}
-	if len(fit) > 0 || len(kid) == len(Thumbprint{}) {
-		return fit, true
-	}
-	return keys, false
+	return fit
 }

@@ -47,28 +47,17 @@ func ParseEncrypted(data []byte) (*Encrypted, error) {
 	if err := Validate(data); err != nil {
 		return nil, err
 	}
-	data = bytes.Clone(data)
-	h, err := readHead(data)
+	tag, content, err := untag(data, TagEncrypt0, TagEncrypt)
 	if err != nil {
 		return nil, err
 	}
-	content := data
-	if h.major == MajorTag {
-		content = data[h.size:]
-	}
-	parts, err := Elements(content)
+	parts, err := Elements(bytes.Clone(content))
 	if err != nil || len(parts) != 3 && len(parts) != 4 {
 		return nil, fmt.Errorf("%w: not a COSE_Encrypt0 or COSE_Encrypt: want an array of 3 or 4 elements", ErrMalformed)
 	}
 	e := &Encrypted{Direct: len(parts) == 3}
-	if h.major == MajorTag {
-		want := uint64(TagEncrypt)
-		if e.Direct {
-			want = TagEncrypt0
-		}
-		if h.arg != want {
-			return nil, fmt.Errorf("%w: COSE structure of %d elements under tag %d, want %d", ErrMalformed, len(parts), h.arg, want)
-		}
+	if tag != 0 && e.Direct != (tag == TagEncrypt0) {
+		return nil, fmt.Errorf("%w: COSE structure does not fit its tag %d", ErrMalformed, tag)
 	}
 	if err := e.readContent(parts); err != nil {
 		return nil, err
@@ -76,7 +65,10 @@ func ParseEncrypted(data []byte) (*Encrypted, error) {
 	if e.Direct {
 		return e, nil
 	}
-	return e, e.readRecipients(parts[3])
+	if err := e.readRecipients(parts[3]); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // readContent reads what stands in front of the recipients.
