@@ -198,6 +198,13 @@ func (e *Envelope) IntegratedNames() []string {
 	return slices.Sorted(maps.Keys(e.integrated))
 }
 
+// UnverifiedIntegrated returns the integrated payload of that name for people to look
+// at; to act on it take it from a [Verified]. It must not be changed.
+func (e *Envelope) UnverifiedIntegrated(name string) ([]byte, bool) {
+	payload, ok := e.integrated[name]
+	return payload, ok
+}
+
 // UnverifiedManifest decodes the manifest for people to look at, and for a signer to
 // check. Nobody has authenticated it; to act on a manifest take it from a [Verified].
 func (e *Envelope) UnverifiedManifest() (*Manifest, error) {

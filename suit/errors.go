@@ -34,6 +34,8 @@ var (
 	ErrNotWorthSevering = errors.New("severing would save nothing")
 	// ErrUnprotected: a bare SUIT_Report where a signed one is needed.
 	ErrUnprotected = errors.New("the report is not signed")
+	// ErrEncrypted: a report that can be read with a key only.
+	ErrEncrypted = errors.New("the report is encrypted, and there is no key to decrypt it with")
 )
 
 // PathError says in which element of an envelope, manifest or report a fault was

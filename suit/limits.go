@@ -19,7 +19,12 @@ const (
 	MaxAuthBlocks      = 8        // authentication blocks of one envelope
 	MaxBlockSignatures = 8        // signatures of one COSE_Sign
 
-	// Signatures of one envelope that name no key by its thumbprint: each of them is
+	MaxReportSize       = 1 << 20 // bytes of an encoded report, after decryption too
+	MaxReportEntries    = 2048    // records and property claims of one report
+	MaxRecordExtensions = 16      // elements of one record that are not known here
+	MaxManifestDepth    = 16      // dependencies on the way from the root to a manifest
+
+	// Signatures and MACs of one envelope that name no key by its thumbprint: each of them is
 	// tried under every key that is acceptable.
 	MaxUnnamedSignatures = 4
 

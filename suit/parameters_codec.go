@@ -115,19 +115,22 @@ func decodeParameters(raw []byte, ordered bool) (Parameters, error) {
 	var p Parameters
 	name := func(key int64) string { return ParameterCode(key).String() }
 	err := decodeIntMap(raw, ordered, name, func(key int64, value []byte) error {
-		if len(value) > MaxParameterSize {
-			return overLimit("%d bytes, at most %d", len(value), MaxParameterSize)
-		}
-		if f, known := parameterFields[ParameterCode(key)]; known {
-			return f.decode(&p, value)
-		}
-		if key == 0 {
-			return malformed("parameter 0 is reserved")
-		}
-		keep(&p.Other, ParameterCode(key), value)
-		return nil
+		return p.decode(ParameterCode(key), value)
 	})
 	return p, err
+}
+
+func (p *Parameters) decode(code ParameterCode, value []byte) error {
+	switch f, known := parameterFields[code]; {
+	case len(value) > MaxParameterSize:
+		return overLimit("%d bytes, at most %d", len(value), MaxParameterSize)
+	case known:
+		return f.decode(p, value)
+	case code == 0:
+		return malformed("parameter 0 is reserved")
+	}
+	keep(&p.Other, code, value)
+	return nil
 }
 
 func encodeParameters(p *Parameters) (map[int64]any, error) {

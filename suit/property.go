@@ -1,8 +1,6 @@
 package suit
 
 import (
-	"fmt"
-
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -11,108 +9,75 @@ import (
 // SUIT_Report are made of them. At least one property is present.
 type PropertyClaims struct {
 	Component   ComponentID
-	ImageDigest *Digest // parameter 3
-	ImageSize   *uint64 // parameter 14
-	// Other holds every further parameter, encoded as it came.
-	Other map[int64]cosekit.RawMessage
+	ImageDigest *Digest
+	ImageSize   *uint64
+	// Other holds every further parameter; image digest and size are unset in it.
+	Other Parameters
 }
 
-// Labels of system-property-claims: the component, and the SUIT parameters
-// (draft-ietf-suit-manifest-37 section 11.4) that have a field of their own.
-const (
-	propertyComponent   int64 = 0
-	propertyImageDigest int64 = 3
-	propertyImageSize   int64 = 14
-)
+// propertyComponent is the label of the component; the others are those of parameters
+// (draft-ietf-suit-manifest-37 section 11.4).
+const propertyComponent = 0
+
+// Parameters returns all properties.
+func (p PropertyClaims) Parameters() Parameters {
+	all := p.Other
+	all.ImageDigest, all.ImageSize = p.ImageDigest, p.ImageSize
+	return all
+}
 
 // MarshalCBOR encodes the map of component id and parameters.
 func (p PropertyClaims) MarshalCBOR() ([]byte, error) {
-	m := map[int64]any{propertyComponent: p.Component}
-	if p.ImageDigest != nil {
-		digest, err := p.ImageDigest.MarshalCBOR()
-		if err != nil {
-			return nil, err
-		}
-		m[propertyImageDigest] = digest // as a byte string
+	if p.Other.ImageDigest != nil || p.Other.ImageSize != nil {
+		return nil, malformed("property claims of %s: image digest or size among the other parameters", p.Component)
 	}
-	if p.ImageSize != nil {
-		m[propertyImageSize] = *p.ImageSize
+	all := p.Parameters()
+	out, err := encodeParameters(&all)
+	if err != nil {
+		return nil, at("property claims of "+p.Component.String(), err)
 	}
-	for label, value := range p.Other {
-		switch label {
-		case propertyComponent, propertyImageDigest, propertyImageSize:
-			return nil, fmt.Errorf("property claims of %s: label %d among the other parameters", p.Component, label)
-		}
-		if len(value) == 0 {
-			return nil, fmt.Errorf("property claims of %s: parameter %d without a value", p.Component, label)
-		}
-		m[label] = value
+	if len(out) == 0 {
+		return nil, malformed("property claims of %s: no property", p.Component)
 	}
-	if len(m) < 2 {
-		return nil, fmt.Errorf("property claims of %s: no property", p.Component)
+	if _, taken := out[propertyComponent]; taken {
+		return nil, malformed("property claims of %s: label 0 among the other parameters", p.Component)
 	}
-	return cosekit.Marshal(m)
+	out[propertyComponent] = p.Component
+	return cosekit.Marshal(out)
 }
 
-// UnmarshalCBOR decodes the map. A parameter other than image digest and size is
-// kept as it came.
+// UnmarshalCBOR decodes the map. A parameter that this package does not know is kept
+// as it came.
 func (p *PropertyClaims) UnmarshalCBOR(data []byte) error {
-	pairs, err := cosekit.Pairs(data)
-	if err != nil {
-		return fmt.Errorf("property claims: %w", err)
-	}
+	return at("property claims", p.decode(data))
+}
+
+func (p *PropertyClaims) decode(data []byte) error {
 	var out PropertyClaims
-	for _, pair := range pairs {
-		label, err := cosekit.Int(pair.Key)
-		if err != nil {
-			return fmt.Errorf("property claims: label: %w", err)
+	var all Parameters
+	name := func(key int64) string {
+		if key == propertyComponent {
+			return "component-id"
 		}
-		if err := out.set(label, pair.Value); err != nil {
-			return fmt.Errorf("property claims: parameter %d: %w", label, err)
+		return ParameterCode(key).String()
+	}
+	err := decodeIntMap(data, false, name, func(key int64, value []byte) error {
+		if key == propertyComponent {
+			return out.Component.UnmarshalCBOR(value)
 		}
+		return all.decode(ParameterCode(key), value)
+	})
+	switch {
+	case err != nil:
+		return err
+	case out.Component == nil:
+		return malformed("property claims without a component id")
+	case all.empty():
+		return malformed("property claims without a property")
 	}
-	if out.Component == nil {
-		return fmt.Errorf("%w: property claims without a component id", cosekit.ErrMalformed)
-	}
-	if len(pairs) < 2 {
-		return fmt.Errorf("%w: property claims without a property", cosekit.ErrMalformed)
-	}
+	out.ImageDigest, out.ImageSize = all.ImageDigest, all.ImageSize
+	all.ImageDigest, all.ImageSize = nil, nil
+	out.Other = all
 	*p = out
 	return nil
-}
-
-func (p *PropertyClaims) set(label int64, value cosekit.RawMessage) error {
-	switch label {
-	case propertyComponent:
-		return p.Component.UnmarshalCBOR(value)
-	case propertyImageDigest:
-		digest, err := unwrapDigest(value)
-		p.ImageDigest = digest
-		return err
-	case propertyImageSize:
-		size, err := cosekit.Uint(value)
-		p.ImageSize = &size
-		return err
-	}
-	if p.Other == nil {
-		p.Other = make(map[int64]cosekit.RawMessage)
-	}
-	p.Other[label] = append(cosekit.RawMessage{}, value...)
-	return nil
-}
-
-// unwrapDigest decodes a SUIT_Digest inside a byte string.
-func unwrapDigest(value cosekit.RawMessage) (*Digest, error) {
-	encoded, err := cosekit.Bytes(value)
-	if err != nil {
-		return nil, err
-	}
-	if err := cosekit.Validate(encoded); err != nil {
-		return nil, err
-	}
-	var d Digest
-	if err := d.UnmarshalCBOR(encoded); err != nil {
-		return nil, err
-	}
-	return &d, nil
 }

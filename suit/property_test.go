@@ -21,8 +21,12 @@ func TestPropertyClaimsCBOR(t *testing.T) {
 		{"digest", PropertyClaims{Component: component, ImageDigest: &digest}, "a2 00 8143617070" + digestItem},
 		{"digest and size", PropertyClaims{Component: component, ImageDigest: &digest, ImageSize: &size}, "a3 00 8143617070" + digestItem + "0e 14"},
 		{"size of nothing", PropertyClaims{Component: ComponentID{}, ImageSize: &none}, "a2 00 80 0e 00"},
-		{"others", PropertyClaims{Component: component, Other: map[int64]cosekit.RawMessage{1: {0x41, 9}, -5: {0xf6}, 300: {0xa0}}},
-			"a4 00 8143617070 01 4109 19012c a0 24 f6"},
+		{"others", PropertyClaims{Component: component, Other: Parameters{
+			VendorPEN: []byte{9}, Version: &VersionMatch{Equal, []int64{1}},
+			Other: map[ParameterCode]cosekit.RawMessage{-5: {0xf6}, 300: {0xa0}},
+		}}, "a5 00 8143617070 01 d870 4109 181c 44 82038101 19012c a0 24 f6"},
+		{"every parameter", PropertyClaims{Component: component, Other: Parameters{UpdatePriority: ptr(int64(-2)), URI: ptr("u")}},
+			"a3 00 8143617070 15 6175 181b 21"},
 	} {
 		got, err := cosekit.Marshal(tt.claims)
 		if err != nil || !bytes.Equal(got, fromHex(t, tt.item)) {
@@ -59,6 +63,7 @@ func TestPropertyClaimsRefuses(t *testing.T) {
 		"size null":                  "a200800ef6",
 		"negative size":              "a200800e20",
 		"size text":                  "a200800e6131",
+		"version of another form":    "a20080181c820101",
 	} {
 		var c PropertyClaims
 		if err := cosekit.Unmarshal(fromHex(t, item), &c); !errors.Is(err, cosekit.ErrMalformed) || c.Component != nil {
@@ -66,13 +71,16 @@ func TestPropertyClaimsRefuses(t *testing.T) {
 		}
 	}
 	size := uint64(1)
+	unknown := func(code ParameterCode, raw ...byte) Parameters {
+		return Parameters{Other: map[ParameterCode]cosekit.RawMessage{code: raw}}
+	}
 	for name, c := range map[string]PropertyClaims{
 		"no property":         {Component: ComponentID{}},
 		"digest unset":        {ImageDigest: &Digest{}},
-		"size among others":   {Other: map[int64]cosekit.RawMessage{14: {1}}},
-		"label 0 twice":       {ImageSize: &size, Other: map[int64]cosekit.RawMessage{0: {0x80}}},
-		"parameter unset":     {Other: map[int64]cosekit.RawMessage{28: nil}},
-		"parameter malformed": {Other: map[int64]cosekit.RawMessage{28: {0xff}}},
+		"size among others":   {ImageSize: &size, Other: Parameters{ImageSize: &size}},
+		"label 0 twice":       {ImageSize: &size, Other: unknown(0, 0x80)},
+		"parameter unset":     {Other: unknown(99)},
+		"parameter malformed": {Other: unknown(99, 0xff)},
 	} {
 		if b, err := cosekit.Marshal(c); err == nil {
 			t.Errorf("%s: encodes as %x", name, b)
@@ -86,7 +94,8 @@ func FuzzPropertyClaims(f *testing.F) {
 	digest, size := SumSHA256([]byte("abc")), uint64(20)
 	for _, c := range []PropertyClaims{
 		{Component: ComponentID{[]byte("app")}, ImageDigest: &digest, ImageSize: &size},
-		{Component: ComponentID{}, Other: map[int64]cosekit.RawMessage{28: {0x82, 1, 2}}},
+		{Component: ComponentID{}, Other: Parameters{Other: map[ParameterCode]cosekit.RawMessage{99: {0x82, 1, 2}}}},
+		{Component: ComponentID{}, Other: Parameters{WaitInfo: fullWaitInfo(), Metadata: fullMetadata()}},
 	} {
 		f.Add([]byte(cosekit.MustMarshal(c)))
 	}

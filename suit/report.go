@@ -16,8 +16,8 @@ type Report struct {
 	Entries []ReportEntry
 	// Failure is nil where the procedure has completed.
 	Failure *ReportFailure
-	// Capabilities is an encoded SUIT_Capability_Report; nil for none.
-	Capabilities cosekit.RawMessage
+	// Capabilities tells what the processor can do; nil for not told.
+	Capabilities *Capabilities
 	Extensions   map[int64]cosekit.RawMessage
 }
 
@@ -114,83 +114,3 @@ func (r *Report) Properties() []PropertyClaims {
 	}
 	return claims
 }
-
-// SignReport returns the report in a COSE_Sign1 whose protected CWT Claims header
-// confirms the signer's public key, so that a reader can pin it.
-func SignReport(r *Report, signer cosekit.Signer) ([]byte, error) {
-	payload, err := r.Encode()
-	if err != nil {
-		return nil, err
-	}
-	return cosekit.Sign1(signer, payload, cosekit.Form{CWTClaims: cosekit.ConfirmationHeader(signer.PublicKey())})
-}
-
-// SignedReport is a report as it came: in a COSE_Sign1, or bare. What it says is
-// reached through Verify.
-type SignedReport struct {
-	signed  *cosekit.Signed // nil for a bare report
-	payload []byte
-}
-
-// OpenReport reads a SUIT_Report in a COSE_Sign1, tagged or not, or a bare one.
-// MACed and encrypted reports are not supported.
-func OpenReport(data []byte) (*SignedReport, error) {
-	if cosekit.Major(data) == cosekit.MajorMap {
-		return &SignedReport{payload: data}, nil
-	}
-	signed, err := cosekit.Parse(data)
-	switch {
-	case err != nil:
-		return nil, at("report", err)
-	case signed.Multi:
-		return nil, at("report", malformed("COSE_Sign, want COSE_Sign1"))
-	case signed.Payload == nil:
-		return nil, at("report", malformed("the payload is detached"))
-	}
-	return &SignedReport{signed, signed.Payload}, nil
-}
-
-// Protected reports whether the report is signed.
-func (s *SignedReport) Protected() bool { return s.signed != nil }
-
-// Key returns the public key that the signer put into the header, or nil for none.
-// It is a claim: a signature under it shows no more than that the sender had the
-// private key. Whose key it is has to be known from elsewhere.
-func (s *SignedReport) Key() (*cosekit.PublicKey, error) {
-	if s.signed == nil || s.signed.Signatures[0].CWTClaims == nil {
-		return nil, nil
-	}
-	key, err := s.signed.Signatures[0].ConfirmationKey()
-	return key, at("report.header", err)
-}
-
-// KeyID returns the thumbprint of the key that the signature names, if it does.
-func (s *SignedReport) KeyID() (cosekit.Thumbprint, bool) {
-	if s.signed == nil {
-		return cosekit.Thumbprint{}, false
-	}
-	return s.signed.Thumbprint()
-}
-
-// Verify checks the signature and decodes the report. A key in the header must be
-// the one that is verified with. For a bare report it returns [ErrUnprotected].
-func (s *SignedReport) Verify(key *cosekit.PublicKey, legacy cosekit.LegacyPolicy) (*Report, error) {
-	if s.signed == nil {
-		return nil, at("report", ErrUnprotected)
-	}
-	if err := s.signed.Verify(key, legacy); err != nil {
-		return nil, at("report", err)
-	}
-	named, err := s.Key()
-	if err != nil {
-		return nil, err
-	}
-	if named != nil && !named.Equal(key) {
-		return nil, at("report.header", fmt.Errorf("%w: it confirms another key than the one that signed", cosekit.ErrKey))
-	}
-	return DecodeReport(s.payload)
-}
-
-// Unverified decodes the report without looking at a signature: for people to look
-// at, or for a bare report inside a container that protects it.
-func (s *SignedReport) Unverified() (*Report, error) { return DecodeReport(s.payload) }

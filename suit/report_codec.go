@@ -38,6 +38,9 @@ func DecodeReport(data []byte) (*Report, error) {
 }
 
 func (r *Report) decode(data []byte) error {
+	if len(data) > MaxReportSize {
+		return overLimit("%d bytes, at most %d", len(data), MaxReportSize)
+	}
 	if err := cosekit.Validate(data); err != nil {
 		return err
 	}
@@ -80,11 +83,8 @@ func (r *Report) decodeElement(key int64, value []byte) error {
 		failure, err := decodeResult(value)
 		return put(&r.Failure, failure, err)
 	case keyReportCapabilities:
-		if cosekit.Major(value) != cosekit.MajorMap {
-			return malformed("not a map")
-		}
-		r.Capabilities = bytes.Clone(value)
-		return nil
+		c, err := decodeCapabilities(value)
+		return put(&r.Capabilities, c, err)
 	}
 	keep(&r.Extensions, key, value)
 	return nil
@@ -123,12 +123,15 @@ func decodeEntries(raw []byte) ([]ReportEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(items) > MaxReportEntries {
+		return nil, overLimit("%d entries, at most %d", len(items), MaxReportEntries)
+	}
 	entries := make([]ReportEntry, len(items))
 	for i, item := range items {
 		var err error
 		if cosekit.Major(item) == cosekit.MajorMap {
 			var c PropertyClaims
-			err = c.UnmarshalCBOR(item)
+			err = c.decode(item)
 			entries[i] = c
 		} else {
 			entries[i], err = decodeRecord(item)
@@ -151,6 +154,9 @@ func decodeRecord(raw []byte) (Record, error) {
 	}
 	if len(parts) < recordSize {
 		return rec, malformed("record of %d elements, want %d", len(parts), recordSize)
+	}
+	if len(parts) > recordSize+MaxRecordExtensions {
+		return rec, overLimit("record of %d elements, at most %d", len(parts), recordSize+MaxRecordExtensions)
 	}
 	if rec.ManifestID, err = decodeManifestID(parts[0]); err != nil {
 		return rec, at("manifest-id", err)
@@ -179,6 +185,9 @@ func decodeManifestID(raw []byte) ([]uint64, error) {
 	items, err := cosekit.Elements(raw)
 	if err != nil {
 		return nil, err
+	}
+	if len(items) > MaxManifestDepth {
+		return nil, overLimit("path of %d dependencies, at most %d", len(items), MaxManifestDepth)
 	}
 	var id []uint64
 	for _, item := range items {
@@ -248,7 +257,11 @@ func (r *Report) encode() ([]byte, error) {
 		out[keyReportNonce] = r.Nonce
 	}
 	if r.Capabilities != nil {
-		out[keyReportCapabilities] = r.Capabilities
+		c, err := r.Capabilities.MarshalCBOR()
+		if err != nil {
+			return nil, at("capability-report", err)
+		}
+		out[keyReportCapabilities] = cosekit.RawMessage(c)
 	}
 	if f := r.Failure; f != nil {
 		record, err := f.Record.encode()

@@ -190,7 +190,8 @@ func drawClaims(t *rapid.T) suit.PropertyClaims {
 		c.ImageSize = &size
 	}
 	if rapid.Bool().Draw(t, "other") {
-		c.Other = map[int64]cosekit.RawMessage{rapid.Int64Range(15, 100).Draw(t, "label"): drawItem(t)}
+		label := suit.ParameterCode(rapid.Int64Range(50, 100).Draw(t, "label"))
+		c.Other.Other = map[suit.ParameterCode]cosekit.RawMessage{label: drawItem(t)}
 	}
 	return c
 }

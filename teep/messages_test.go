@@ -45,7 +45,10 @@ func fullMessages() []Message {
 		&QueryResponse{
 			Token: token, SelectedVersion: 3, Attestation: attestation, SUITReports: [][]byte{report, report},
 			TCList: []suit.PropertyClaims{
-				{Component: component, ImageDigest: &digest, ImageSize: ptr(uint64(5)), Other: map[int64]cosekit.RawMessage{28: {0x81, 1}, -1: {0xf6}}},
+				{Component: component, ImageDigest: &digest, ImageSize: ptr(uint64(5)), Other: suit.Parameters{
+					Version: &suit.VersionMatch{Comparison: suit.Equal, Version: []int64{1}},
+					Other:   map[suit.ParameterCode]cosekit.RawMessage{-1: {0xf6}},
+				}},
 				{Component: suit.ComponentID{}, ImageSize: ptr(uint64(0))},
 			},
 			RequestedTCs: []RequestedTC{

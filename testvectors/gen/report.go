@@ -45,7 +45,14 @@ func reportVector(name, covers string, k key) testvectors.Vector {
 func (s *set) reports() {
 	full := done(token)
 	full.Reference.URI = "https://example.com/hello.suit"
-	full.Capabilities = cosekit.MustMarshal(map[int][]int{1: {1, 2, 3}})
+	full.Capabilities = &suit.Capabilities{
+		Components: []suit.ComponentCapability{{ID: suit.ComponentID{[]byte("app")}, Wildcard: true}},
+		Commands:   []suit.CommandCode{suit.ConditionVersion, suit.DirectiveUnlink},
+		Parameters: []suit.ParameterCode{suit.ParameterVersion},
+		Algorithms: []cosekit.Algorithm{cosekit.Algorithm(suit.SHA256), cosekit.ESP256},
+		Manifest:   []int64{int64(suit.SectionUninstall)},
+		Paths:      []suit.PathCapability{{Path: []int64{3, 3, 1}, Keys: []int64{1}}},
+	}
 	full.Extensions = map[int64]cosekit.RawMessage{4711: cosekit.MustMarshal("unknown")}
 	for _, r := range []struct {
 		name, covers string

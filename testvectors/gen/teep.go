@@ -93,7 +93,9 @@ func responses() []row {
 		SUITReports:     [][]byte{report(token, reportKey)},
 		TCList: []suit.PropertyClaims{
 			{Component: hello, ImageDigest: &digest, ImageSize: &size},
-			{Component: tool, Other: map[int64]cosekit.RawMessage{28: cosekit.MustMarshal(cosekit.MustMarshal([]int64{1, 2, -1, 3}))}},
+			{Component: tool, Other: suit.Parameters{
+				Version: &suit.VersionMatch{Comparison: suit.Equal, Version: []int64{1, 2, -1, 3}},
+			}},
 		},
 		RequestedTCs: []teep.RequestedTC{
 			{Component: hello},
