@@ -12,7 +12,7 @@ import (
 )
 
 // confirm holds the attester's measurements against what was offered: a component
-// is confirmed when every target of its manifest was measured with the digest that
+// is confirmed when every target of its manifest was measured with a digest that
 // the manifest gives it, whether or not the agent has claimed so. A claim that
 // the measurements do not bear out stays a claim, and says why; one that they
 // contradict has failed, as has what was confirmed and is not measured any longer.
@@ -40,7 +40,7 @@ func (s *session) confirm(measured []suit.PropertyClaims, issued time.Time) erro
 			return err
 		}
 		if status.State.Removal() {
-			err = s.confirmRemoval(status, manifest, s.remains(manifest))
+			err = s.confirmRemoval(status, manifest)
 		} else {
 			err = s.confirmStatus(status, manifest, issued)
 		}
@@ -127,23 +127,38 @@ type doubt struct {
 	contrary  bool // it was measured, as something else
 }
 
-// unproven returns nil where the measurements show that the manifest is installed.
+// unproven returns nil where the measurements show that the manifest is installed. The
+// manifests that it depends on need not be measured, but not be others either.
 func (s *session) unproven(m Manifest) *doubt {
 	if len(m.Targets) == 0 {
 		return &doubt{words: "the manifest has no target that could be measured"}
 	}
 	var missing *doubt
-	for _, target := range m.Targets {
-		digest, ok := s.measured[target.Component.Key()]
+	for c, wanted := range m.outcomes() {
+		digest, ok := s.measured[c.Key()]
 		switch {
 		case !ok && missing == nil:
-			missing = &doubt{target.Component, fmt.Sprintf("%s was not measured", target.Component), false}
-		case ok && !digest.Equal(target.ImageDigest):
-			words := fmt.Sprintf("%s was measured as %s, the manifest has %s", target.Component, digest, target.ImageDigest)
-			return &doubt{target.Component, words, true}
+			missing = &doubt{c, fmt.Sprintf("%s was not measured", c), false}
+		case ok && !slices.ContainsFunc(wanted, digest.Equal):
+			return contrary(c, digest, wanted)
+		}
+	}
+	for _, d := range m.Dependencies {
+		same := func(other Dependency) bool { return other.Component.Equal(d.Component) }
+		digest, ok := s.measured[d.Component.Key()]
+		if ok && !slices.ContainsFunc(m.Dependencies, func(other Dependency) bool { return same(other) && other.Digest.Equal(digest) }) {
+			return contrary(d.Component, digest, []suit.Digest{d.Digest})
 		}
 	}
 	return missing
+}
+
+func contrary(c suit.ComponentID, measured suit.Digest, wanted []suit.Digest) *doubt {
+	words := fmt.Sprintf("%s was measured as %s, the manifest has %s", c, measured, wanted[0])
+	if more := len(wanted) - 1; more > 0 {
+		words += fmt.Sprintf(" or %d others", more)
+	}
+	return &doubt{c, words, true}
 }
 
 // holdings are the inventory as far as the attester's word, where this session has

@@ -37,8 +37,9 @@ type FleetConfig struct {
 	// listener, needs its payload uploaded.
 	// Empty: unknown.
 	PayloadURL  string
-	MaxEnvelope int64 // bytes; 0 for DefaultMaxEnvelope
-	MaxPayload  int64 // bytes; 0 for DefaultMaxPayload
+	Signatures  suit.SignatureRule // of those who may sign for all components of a manifest
+	MaxEnvelope int64              // bytes; 0 for DefaultMaxEnvelope
+	MaxPayload  int64              // bytes; 0 for DefaultMaxPayload
 }
 
 // Fleet is what operators can ask of a TAM. Every change is one transaction with

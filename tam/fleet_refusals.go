@@ -22,6 +22,8 @@ var (
 	ErrBadSignature        = &Refusal{"bad-signature", "no valid signature"}
 	ErrUnknownSigner       = &Refusal{"unknown-signer", "signer is not a publisher"}
 	ErrSignerNotAllowed    = &Refusal{"signer-not-allowed", "publisher has no right to this component"}
+	ErrSignatureMissing    = &Refusal{"signature-missing", "a signature is missing"}
+	ErrDependencyMissing   = &Refusal{"dependency-missing", "dependency is not known here"}
 	ErrNoManifestComponent = &Refusal{"no-manifest-component", "manifest without a manifest component id"}
 	ErrSequenceNotAbove    = &Refusal{"sequence-not-above", "sequence number is not above the last one"}
 	ErrAlreadyPublished    = &Refusal{"already-published", "manifest is published already"}

@@ -223,22 +223,21 @@ func (l *lookout) candidates(component suit.ComponentID) iter.Seq2[Manifest, err
 
 // signerFault says why the manifest is not acceptable; empty where it is.
 func (l *lookout) signerFault(m Manifest) (string, error) {
-	signer, err := l.anchor(m.Signer)
-	if errors.Is(err, ErrNotFound) {
-		return "its signer is no publisher any more", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := signer.Allows(anchor.TCSigner, l.in.Now); err != nil {
-		return err.Error(), nil
-	}
-	if !signer.MayPublish(m.Component) {
-		return "its signer may not publish " + m.Component.String(), nil
-	}
-	for _, target := range m.Targets {
-		if !signer.MayPublish(target.Component) {
-			return "its signer may not publish " + target.Component.String(), nil
+	for _, signature := range m.signatures() {
+		signer, err := l.anchor(signature.Signer)
+		if errors.Is(err, ErrNotFound) {
+			return "its signer is no publisher any more", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := signer.Allows(anchor.TCSigner, l.in.Now); err != nil {
+			return err.Error(), nil
+		}
+		for _, c := range signature.Components {
+			if !signer.MayPublish(c) {
+				return "its signer may not publish " + c.String(), nil
+			}
 		}
 	}
 	return "", nil
@@ -288,10 +287,10 @@ func (l *lookout) installed(m Manifest) bool {
 	}
 	claimed := status.Manifest.Equal(m.Digest) && (status.State == devices.Claimed || status.State == devices.Confirmed)
 	shown := len(m.Targets) > 0
-	for _, target := range m.Targets {
-		d, listed := l.inventory[target.Component.Key()]
+	for c, wanted := range m.outcomes() {
+		d, listed := l.inventory[c.Key()]
 		switch {
-		case listed && !d.IsZero() && !d.Equal(target.ImageDigest):
+		case listed && !d.IsZero() && !slices.ContainsFunc(wanted, d.Equal):
 			return false
 		case !listed || d.IsZero() && !claimed:
 			shown = false

@@ -95,6 +95,8 @@ type StatusReader interface {
 	ComponentStatuses(id devices.ID) ([]devices.ComponentStatus, error)
 	Requirements(id devices.ID) ([]devices.Requirement, error)
 	Removals(id devices.ID) ([]devices.Removal, error)
+	// Reports returns the last report about each manifest component id.
+	Reports(id devices.ID) ([]Report, error)
 	// Appraisals returns the newest first.
 	Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error)
 }
@@ -107,20 +109,36 @@ type StatusWriter interface {
 	DeleteRequirement(id devices.ID, component suit.ComponentID) error
 	PutRemoval(r devices.Removal) error
 	DeleteRemoval(id devices.ID, component suit.ComponentID) error
+	PutReport(r Report) error // keyed by device and component
 	AddAppraisal(a devices.Appraisal) error
+}
+
+// Report is a SUIT_Report of a device, without what protected it on its way.
+type Report struct {
+	Device    devices.ID
+	Component suit.ComponentID // manifest component id
+	Manifest  suit.Digest
+	At        time.Time // of its arrival
+	Encoded   []byte
 }
 
 // Manifest is an envelope that the TAM accepted for its devices, as far as plans
 // and people need it; Envelope returns the bytes.
 type Manifest struct {
-	Digest      suit.Digest      // of the manifest, as its authentication wrapper has it
-	Component   suit.ComponentID // manifest-component-id
-	Sequence    uint64
-	Signer      cosekit.Thumbprint
-	Targets     []Target // what it installs
-	Size        int64    // of the envelope, in bytes
-	PublishedAt time.Time
-	PublishedBy string
+	Digest    suit.Digest      // of the manifest, as its authentication wrapper has it
+	Component suit.ComponentID // manifest-component-id
+	Sequence  uint64
+	Signer    cosekit.Thumbprint
+	// Signatures say who vouches for which components, the dependencies' included; nil
+	// where it is Signer, for the manifest component id and all targets.
+	Signatures []Signature
+	// Targets are what it installs with its dependencies. Where there are several of one
+	// component, the device chooses between their images.
+	Targets      []Target
+	Dependencies []Dependency // the manifests that it depends on, and those these do
+	Size         int64        // of the envelope, in bytes
+	PublishedAt  time.Time
+	PublishedBy  string
 }
 
 // Target is a component that a manifest installs, and the image it must have then.
@@ -129,6 +147,12 @@ type Target struct {
 	ImageDigest suit.Digest
 	ImageSize   uint64
 	URI         string // empty for an integrated payload
+}
+
+// Dependency is a manifest that is installed with the one that needs it.
+type Dependency struct {
+	Component suit.ComponentID // where it is stored
+	Digest    suit.Digest      // of the manifest
 }
 
 // ManifestReader finds manifests.

@@ -8,38 +8,47 @@ import (
 	"math"
 	"path"
 	"strings"
-	"time"
 
-	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
 
 // PublishManifest takes a signed SUIT envelope for the devices that should have
-// what it installs. What every device would refuse is refused here, with its reason.
-func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []byte) (Manifest, error) {
+// what it installs. What every device would refuse is refused here, with its reason;
+// the warnings say what some devices may refuse.
+func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []byte) (_ Manifest, warnings []string, err error) {
 	event := audit.Event{
 		Actor: actor, Action: audit.ManifestPublished,
 		Subject: "envelope:" + suit.SumSHA256(envelope).String(),
 	}
-	verified, err := f.authenticate(ctx, envelope)
+	keys, err := f.publisherKeys(ctx)
 	if err != nil {
-		return Manifest{}, f.deny(ctx, event, err)
+		return Manifest{}, nil, err
+	}
+	verified, err := f.verify(envelope, keys)
+	if err != nil {
+		return Manifest{}, nil, f.deny(ctx, event, err)
 	}
 	event.Subject = "manifest:" + verified.Digest().String()
-	m, err := f.describe(ctx, verified)
+	m, installs, err := f.describe(ctx, verified, keys)
 	if err != nil {
-		return Manifest{}, f.deny(ctx, event, err)
+		return Manifest{}, nil, f.deny(ctx, event, err)
 	}
 	m.Size, m.PublishedBy, m.PublishedAt = int64(len(envelope)), actor, f.config.Clock()
 	event.Details = map[string]string{"component": m.Component.String(), "sequence": fmt.Sprint(m.Sequence)}
 	err = f.change(ctx, event, func(tx Tx) error {
-		if m.Signer, err = signerOf(tx, verified, m, f.config.Clock()); err != nil {
+		if err := f.sign(tx, &m, installs); err != nil {
 			return err
 		}
 		if err := checkSequence(tx, m); err != nil {
 			return err
+		}
+		if warnings, err = belowOthers(tx, m); err != nil {
+			return err
+		}
+		if len(warnings) > 0 {
+			event.Details["warnings"] = strings.Join(warnings, "; ")
 		}
 		err := tx.AddManifest(m, envelope)
 		if errors.Is(err, ErrExists) {
@@ -47,25 +56,27 @@ func (f *Fleet) PublishManifest(ctx context.Context, actor string, envelope []by
 		}
 		return err
 	})
-	return m, err
+	return m, warnings, err
 }
 
-// authenticate decodes the envelope and checks its signature under the publishers' keys.
-func (f *Fleet) authenticate(ctx context.Context, envelope []byte) (*suit.Verified, error) {
+// publisherKeys are those that may have signed; what for is decided later.
+func (f *Fleet) publisherKeys(ctx context.Context) (suit.KeyList, error) {
+	publishers, err := f.Publishers(ctx)
+	var keys suit.KeyList
+	for _, p := range publishers {
+		keys = append(keys, p.Key)
+	}
+	return keys, err
+}
+
+// verify decodes an envelope and checks its signatures.
+func (f *Fleet) verify(envelope []byte, keys suit.Keys) (*suit.Verified, error) {
 	if size := int64(len(envelope)); size > f.config.MaxEnvelope {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrEnvelopeTooLarge, f.config.MaxEnvelope)
 	}
 	e, err := suit.Decode(envelope)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEnvelopeMalformed, err)
-	}
-	publishers, err := f.Publishers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var keys suit.KeyList
-	for _, p := range publishers {
-		keys = append(keys, p.Key)
 	}
 	verified, err := e.Verify(keys, cosekit.LegacyPolicy(false))
 	if err != nil {
@@ -110,42 +121,48 @@ func unknownSigner(e *suit.Envelope, keys suit.Keys) (signer cosekit.Thumbprint,
 	return signer, named
 }
 
-// describe reads from an authenticated manifest what plans and people need, and
-// checks the payloads that can be seen from here.
-func (f *Fleet) describe(ctx context.Context, v *suit.Verified) (Manifest, error) {
+// describe reads from an authenticated manifest, and those that it depends on, what
+// plans and people need, and checks the payloads that can be seen from here.
+func (f *Fleet) describe(ctx context.Context, v *suit.Verified, keys suit.Keys) (Manifest, *tree, error) {
 	manifest := v.Manifest()
 	if len(manifest.ComponentID) == 0 {
-		return Manifest{}, ErrNoManifestComponent
+		return Manifest{}, nil, ErrNoManifestComponent
 	}
 	if manifest.SequenceNumber > math.MaxInt64 {
 		// There would be no number for the next one, and many a program that reads them has signed integers.
-		return Manifest{}, fmt.Errorf("%w: sequence number %d; at most %d", ErrUnsupportedManifest, manifest.SequenceNumber, int64(math.MaxInt64))
+		return Manifest{}, nil, fmt.Errorf("%w: sequence number %d; at most %d", ErrUnsupportedManifest, manifest.SequenceNumber, int64(math.MaxInt64))
 	}
 	m := Manifest{Digest: v.Digest(), Component: manifest.ComponentID, Sequence: manifest.SequenceNumber}
-	images, err := imagesOf(manifest)
+	installs, err := evaluate(v, manifest, m.Digest, f.dependency(ctx, keys))
 	if err != nil {
-		return Manifest{}, err
+		return Manifest{}, nil, err
 	}
-	for _, img := range images {
-		if payload, ok := v.Integrated(img.URI); ok && img.content == nil {
-			img.content, img.URI = payload, ""
+	m.Dependencies = installs.dependencies
+	for _, img := range installs.images {
+		if img.from != nil && img.content == nil {
+			if payload, ok := img.from.verified.Integrated(img.URI); ok {
+				img.content, img.URI = payload, ""
+			}
 		}
 		if err := f.checkPayload(ctx, img); err != nil {
-			return Manifest{}, fmt.Errorf("component %s: %w", img.Component, err)
+			return Manifest{}, nil, fmt.Errorf("component %s: %w", img.Component, err)
 		}
-		if img.content != nil && img.ImageSize == 0 {
+		if img.content != nil && img.ImageSize == 0 && !img.sealed {
 			img.ImageSize = uint64(len(img.content))
 		}
 		m.Targets = append(m.Targets, img.Target)
 	}
-	return m, nil
+	return m, installs, nil
 }
 
 // checkPayload compares the payload with the digest and the size that the manifest
 // gives: one that the envelope carries, or one of our own payload store. A payload
-// that is hosted elsewhere is for the device to check.
+// that is hosted elsewhere is for the device to check, and so is what it decrypts.
 func (f *Fleet) checkPayload(ctx context.Context, img image) error {
-	if img.content != nil {
+	switch {
+	case img.known, img.content != nil && img.sealed:
+		return nil
+	case img.content != nil:
 		h, ok := img.ImageDigest.Algorithm.New()
 		if !ok {
 			return fmt.Errorf("%w: %s", ErrUnsupportedManifest, img.ImageDigest.Algorithm)
@@ -179,6 +196,9 @@ func (f *Fleet) checkPayload(ctx context.Context, img image) error {
 	if err := payload.Close(); err != nil {
 		return err
 	}
+	if img.sealed {
+		return nil
+	}
 	return compare(img, digest, size)
 }
 
@@ -189,38 +209,6 @@ func compare(img image, got suit.Digest, size int64) error {
 	}
 	if img.ImageSize != 0 && img.ImageSize != uint64(size) {
 		return fmt.Errorf("%w: it has %d bytes, the manifest says %d", ErrPayloadMismatch, size, img.ImageSize)
-	}
-	return nil
-}
-
-// signerOf returns the first signer that is a publisher now and may sign for the
-// manifest component id and every target.
-func signerOf(r AnchorReader, v *suit.Verified, m Manifest, now time.Time) (cosekit.Thumbprint, error) {
-	refusal := fmt.Errorf("%w", ErrUnknownSigner)
-	for _, signer := range v.Signers() {
-		a, err := r.Anchor(signer)
-		if err != nil {
-			return signer, err
-		}
-		if refusal = mayPublish(a, m, now); refusal == nil {
-			return signer, nil
-		}
-	}
-	return cosekit.Thumbprint{}, refusal
-}
-
-func mayPublish(a anchor.Anchor, m Manifest, now time.Time) error {
-	if err := a.Allows(anchor.TCSigner, now); err != nil {
-		return fmt.Errorf("%w: %w", ErrSignerNotAllowed, err)
-	}
-	components := []suit.ComponentID{m.Component}
-	for _, t := range m.Targets {
-		components = append(components, t.Component)
-	}
-	for _, c := range components {
-		if !a.MayPublish(c) {
-			return fmt.Errorf("%w: publisher %q (%s) may not sign for %s", ErrSignerNotAllowed, a.Title, a.Key.Thumbprint(), c)
-		}
 	}
 	return nil
 }

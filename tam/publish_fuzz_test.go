@@ -9,9 +9,9 @@ import (
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// FuzzImagesOf reads manifests that nobody signed: whatever comes, each image is of
+// FuzzEvaluate reads manifests that nobody signed: whatever comes, each image is of
 // a component that the manifest names, and has a digest and an origin.
-func FuzzImagesOf(f *testing.F) {
+func FuzzEvaluate(f *testing.F) {
 	uri := "https://example.com/a"
 	own := manifestOf(nil, nil, sequence(override(suit.Parameters{ImageDigest: &imageA, URI: &uri}), command(suit.DirectiveFetch)))
 	e, err := suit.NewEnvelope(own, nil)
@@ -47,7 +47,7 @@ func FuzzImagesOf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		images, err := imagesOf(m)
+		images, err := evaluateAlone(m)
 		if err != nil {
 			if _, refused := RefusalCode(err); !refused {
 				t.Errorf("no reason that an operator can read: %v", err)
@@ -55,7 +55,9 @@ func FuzzImagesOf(f *testing.F) {
 			return
 		}
 		for _, img := range images {
-			if !slices.ContainsFunc(m.Common.Components, img.Component.Equal) || img.ImageDigest.IsZero() {
+			table, _ := m.Common.Table()
+			named := func(e suit.TableEntry) bool { return e.ID.Equal(img.Component) && !e.Dependency }
+			if !slices.ContainsFunc(table, named) || img.ImageDigest.IsZero() || img.URI == "" && img.content == nil && !img.known {
 				t.Errorf("image %+v", img)
 			}
 		}

@@ -2,182 +2,122 @@ package tam
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// image is a target with what the manifest says of its origin.
+// image is a target with where its payload comes from.
 type image struct {
 	Target
-	// content is what the manifest itself carries and writes, nil for a fetch.
-	content []byte
+	content []byte  // what a manifest itself carries and writes, nil for a fetch
+	from    *member // the manifest that says so
+	sealed  bool    // the digest is of what decryption makes of the payload
+	known   bool    // the device may have it already, and then gets no payload
 }
 
-// installing are the sections that put images into components, in their order
-// (draft-ietf-suit-manifest-37 section 6.6).
-var installing = []suit.Section{suit.SectionPayloadFetch, suit.SectionInstall}
+// tree is a manifest with all that it depends on, and what it installs.
+type tree struct {
+	members      []*member // the root first
+	dependencies []Dependency
+	images       []image
+	ids          []suit.ComponentID
+}
 
-// imagesOf finds what a manifest installs. It follows the commands as a processor
-// does, the shared sequence before each section, and notes the parameters in force
-// at each fetch and write. Conditions decide on the device and are passed over;
-// what would make the outcome depend on the device is refused.
-func imagesOf(m *suit.Manifest) ([]image, error) {
-	switch {
-	case m.Version != suit.ManifestVersion:
-		return nil, fmt.Errorf("%w: manifest version %d, want %d", ErrUnsupportedManifest, m.Version, suit.ManifestVersion)
-	case m.Common.Dependencies != nil:
-		return nil, fmt.Errorf("%w: dependencies", ErrUnsupportedManifest)
-	case len(m.Common.Components) == 0:
+// find gets a dependency of a manifest: by the digest of its manifest, and the URI
+// that it is fetched from, nil for none.
+type findDependency func(parent *member, digest suit.Digest, uri *string) (*suit.Verified, error)
+
+// evaluate finds what a manifest with its dependencies installs. v may be nil for one
+// that is not verified.
+func evaluate(v *suit.Verified, manifest *suit.Manifest, digest suit.Digest, find findDependency) (*tree, error) {
+	w := &walk{find: find, numbers: map[string]int{}, dependency: map[int]bool{}}
+	root, err := w.add(v, manifest, digest)
+	if err != nil {
+		return nil, err
+	}
+	if len(root.table) == 0 {
 		return nil, fmt.Errorf("%w: it names no component", ErrNoTarget)
 	}
-	w := newWalk(m.Common.Components)
-	for _, section := range installing {
-		element, present := m.Sections[section]
-		if !present {
-			continue
-		}
-		if element.Sequence == nil {
-			return nil, fmt.Errorf("%w: %s is not in the envelope", ErrSeveredMismatch, section)
-		}
-		for _, part := range []struct {
-			section  suit.Section
-			sequence *suit.Sequence
-		}{{suit.SectionShared, m.Common.Shared}, {section, element.Sequence}} {
-			if err := w.run(part.section, part.sequence); err != nil {
-				return nil, err
-			}
+	states, err := w.update(root)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{members: w.members, dependencies: w.dependencies, ids: w.ids}
+	for number := range w.ids {
+		if err := t.add(w, number, states); err != nil {
+			return nil, err
 		}
 	}
-	return w.outcome()
+	if len(t.images) == 0 {
+		return nil, fmt.Errorf("%w: nothing is fetched, written or copied in an Update", ErrNoTarget)
+	}
+	return t, nil
 }
 
-// walk is the state of the evaluation: one set of parameters and at most one image
-// for each component.
-type walk struct {
-	components []suit.ComponentID
-	parameters []suit.Parameters
-	images     []*image
-	selected   []int // component indices that commands apply to
-}
-
-func newWalk(components []suit.ComponentID) *walk {
-	return &walk{
-		components: components,
-		parameters: make([]suit.Parameters, len(components)),
-		images:     make([]*image, len(components)),
-	}
-}
-
-func (w *walk) run(section suit.Section, sequence *suit.Sequence) error {
-	if sequence == nil {
-		return nil
-	}
-	w.selected = []int{0}
-	for i, c := range sequence.Commands {
-		if err := w.command(c); err != nil {
-			return fmt.Errorf("%s[%d].%s: %w", section, i, c.Code, err)
+// add lists the images that a component can end with. One that is written on one way
+// and left on another, as whatever it was, could never be confirmed.
+func (t *tree) add(w *walk, number int, states []state) error {
+	var written *held
+	for _, st := range states {
+		if c := w.whole(st)[number]; c.image.written {
+			written = &c.image
+			break
 		}
 	}
-	return nil
-}
-
-func (w *walk) command(c suit.Command) error {
-	if c.Code.IsCondition() {
-		return nil
-	}
-	switch c.Code {
-	case suit.DirectiveSetComponentIndex:
-		return w.selectComponents(c.Argument)
-	case suit.DirectiveOverrideParameters, suit.DirectiveSetParameters:
-		given, ok := c.Argument.(*suit.Parameters)
-		if !ok {
-			return fmt.Errorf("%w: no parameters", ErrEnvelopeMalformed)
-		}
-		for _, i := range w.selected {
-			if c.Code == suit.DirectiveOverrideParameters {
-				w.parameters[i].Override(given)
-			} else {
-				w.parameters[i].SetUnset(given)
-			}
-		}
-		return nil
-	case suit.DirectiveFetch, suit.DirectiveWrite:
-		for _, i := range w.selected {
-			if err := w.install(i, c.Code); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return ErrUnsupportedManifest
-}
-
-func (w *walk) selectComponents(argument suit.Argument) error {
-	w.selected = w.selected[:0]
-	switch a := argument.(type) {
-	case suit.Index:
-		return w.selectOne(uint64(a))
-	case suit.IndexList:
-		for _, i := range a {
-			if err := w.selectOne(i); err != nil {
-				return err
-			}
-		}
-		return nil
-	case suit.AllComponents:
-		for i := range w.components {
-			w.selected = append(w.selected, i)
-		}
-		return nil
-	}
-	return ErrUnsupportedManifest
-}
-
-func (w *walk) selectOne(i uint64) error {
-	if i >= uint64(len(w.components)) {
-		return fmt.Errorf("%w: component index %d of %d components", ErrEnvelopeMalformed, i, len(w.components))
-	}
-	w.selected = append(w.selected, int(i))
-	return nil
-}
-
-// install notes that component i gets an image under its parameters of now.
-func (w *walk) install(i int, code suit.CommandCode) error {
-	p := &w.parameters[i]
-	id := w.components[i]
+	id := w.ids[number]
 	switch {
-	case p.Has(suit.ParameterEncryptionInfo):
-		return fmt.Errorf("%w: encrypted payload of component %s", ErrUnsupportedManifest, id)
-	case p.ImageDigest == nil:
-		return fmt.Errorf("%w: component %s is installed without an image digest", ErrNoTarget, id)
+	case written == nil:
+		return nil
+	case w.dependency[number]:
+		if !slices.ContainsFunc(t.dependencies, func(d Dependency) bool { return d.Component.Equal(id) }) {
+			return unsupported("%s: dependency %s is never processed", written.place, id)
+		}
+		return nil
 	}
-	img := &image{Target: Target{Component: id, ImageDigest: *p.ImageDigest}}
-	if p.ImageSize != nil {
-		img.ImageSize = *p.ImageSize
+	for _, st := range states {
+		h := w.whole(st)[number].image
+		switch {
+		case !h.written && !h.matched:
+			return unsupported("%s: component %s is installed there, and on another way left as it was", written.place, id)
+		case h.digest == nil:
+			return fmt.Errorf("%w: %s: component %s is installed without an image digest", ErrNoTarget, h.place, id)
+		}
+		t.images = appendImage(t.images, newImage(id, h))
+		if len(t.images) > maxImages {
+			return unsupported("more than %d images to choose from", maxImages)
+		}
 	}
-	switch {
-	case code == suit.DirectiveWrite && p.Content == nil:
-		return fmt.Errorf("%w: component %s is written without content", ErrUnsupportedManifest, id)
-	case code == suit.DirectiveWrite:
-		img.content = p.Content
-	case p.URI == nil:
-		return fmt.Errorf("%w: component %s is fetched without a URI", ErrUnsupportedManifest, id)
-	default:
-		img.URI = *p.URI
-	}
-	w.images[i] = img
 	return nil
 }
 
-func (w *walk) outcome() ([]image, error) {
-	var out []image
-	for _, img := range w.images {
-		if img != nil {
-			out = append(out, *img)
+func newImage(id suit.ComponentID, h held) image {
+	img := image{Target: Target{Component: id, ImageDigest: *h.digest}, from: h.from, sealed: h.sealed}
+	img.known = !h.written || h.uri == nil && h.content == nil
+	if h.size != nil {
+		img.ImageSize = *h.size
+	}
+	if h.uri != nil {
+		img.URI = *h.uri
+	}
+	if h.content != nil {
+		img.content = h.content.Content
+	}
+	return img
+}
+
+// appendImage adds an image that is not in the list. One that the device has
+// already needs no entry where it may also be fetched.
+func appendImage(list []image, img image) []image {
+	for i, other := range list {
+		switch {
+		case !other.Component.Equal(img.Component) || !other.ImageDigest.Equal(img.ImageDigest):
+		case other.known:
+			list[i] = img
+			return list
+		case img.known, other.URI == img.URI && other.ImageSize == img.ImageSize && other.from == img.from:
+			return list
 		}
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no fetch and no write in %s or %s", ErrNoTarget, installing[0], installing[1])
-	}
-	return out, nil
+	return append(list, img)
 }

@@ -1,6 +1,7 @@
 package tam
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -99,7 +100,11 @@ func (s *session) settleRemoval(status devices.ComponentStatus, r result) (faile
 
 // confirmRemoval believes a removal where neither the attester measures nor the
 // agent lists anything of the manifest. Until then it stays what it is, and says why.
-func (s *session) confirmRemoval(status *devices.ComponentStatus, m Manifest, remains string) error {
+func (s *session) confirmRemoval(status *devices.ComponentStatus, m Manifest) error {
+	remains, err := s.remains(m)
+	if err != nil {
+		return err
+	}
 	if remains != "" {
 		if status.State != devices.Unlinked || status.Reason == remains {
 			return nil
@@ -112,15 +117,45 @@ func (s *session) confirmRemoval(status *devices.ComponentStatus, m Manifest, re
 	return s.putRemoval(*status, audit.RemovalConfirmed)
 }
 
-// remains says what of a manifest the device still has; empty for nothing.
-func (s *session) remains(m Manifest) string {
+// remains says what of a manifest the device still has, and no other manifest has to
+// answer for; empty for nothing.
+func (s *session) remains(m Manifest) (string, error) {
 	for _, c := range m.touches() {
-		if _, ok := s.measured[c.Key()]; ok {
-			return c.String() + " is still measured"
+		_, measured := s.measured[c.Key()]
+		listed := slices.ContainsFunc(s.inventory, func(i devices.InventoryItem) bool { return i.Component.Equal(c) })
+		if !measured && !listed {
+			continue
 		}
-		if slices.ContainsFunc(s.inventory, func(i devices.InventoryItem) bool { return i.Component.Equal(c) }) {
-			return c.String() + " is still listed"
+		shared, err := s.shared(c, m)
+		switch {
+		case err != nil:
+			return "", err
+		case shared:
+		case measured:
+			return c.String() + " is still measured", nil
+		default:
+			return c.String() + " is still listed", nil
 		}
 	}
-	return ""
+	return "", nil
+}
+
+// shared reports whether another manifest that the device should have is about the
+// component too: what two manifests share, or what is a dependency of another as well,
+// stays when one of them goes.
+func (s *session) shared(c suit.ComponentID, m Manifest) (bool, error) {
+	for _, status := range s.statuses {
+		held := status.State == devices.Claimed || status.State == devices.Confirmed
+		if !held || status.Component.Equal(m.Component) {
+			continue
+		}
+		other, err := s.tx.Manifest(status.Manifest)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil || slices.ContainsFunc(other.touches(), c.Equal) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }

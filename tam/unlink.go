@@ -2,6 +2,7 @@ package tam
 
 import (
 	"errors"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -249,17 +250,44 @@ func (l *lookout) unwanted(m Manifest) string {
 	return ""
 }
 
-// touches lists what a manifest is about: its own id and what it installs.
+// touches lists what a manifest is about: its own id, what it installs, and where the
+// manifests are that it depends on.
 func (m Manifest) touches() []suit.ComponentID {
 	list := []suit.ComponentID{m.Component}
-	for _, t := range m.Targets {
-		list = append(list, t.Component)
+	for c := range m.outcomes() {
+		list = append(list, c)
+	}
+	for _, d := range m.Dependencies {
+		list = append(list, d.Component)
 	}
 	return list
 }
 
+// outcomes goes through the components that the manifest installs, with the digests
+// that each may have then.
+func (m Manifest) outcomes() iter.Seq2[suit.ComponentID, []suit.Digest] {
+	return func(yield func(suit.ComponentID, []suit.Digest) bool) {
+		for i, t := range m.Targets {
+			same := func(other Target) bool { return other.Component.Equal(t.Component) }
+			if slices.ContainsFunc(m.Targets[:i], same) {
+				continue
+			}
+			digests := []suit.Digest{t.ImageDigest}
+			for _, other := range m.Targets[i+1:] {
+				if same(other) {
+					digests = append(digests, other.ImageDigest)
+				}
+			}
+			if !yield(t.Component, digests) {
+				return
+			}
+		}
+	}
+}
+
 // withoutPayload reports whether the agent has what the envelope carries, or says
-// why it can be sent neither with its payloads nor without: the agent has a part.
+// why it can be sent neither with its payloads nor without: the agent has a part. One
+// with dependencies is sent whole.
 func (l *lookout) withoutPayload(m Manifest) (bool, string) {
 	has := func(c suit.ComponentID) bool {
 		for _, q := range l.in.Requested {
@@ -268,6 +296,9 @@ func (l *lookout) withoutPayload(m Manifest) (bool, string) {
 			}
 		}
 		return false
+	}
+	if len(m.Dependencies) > 0 {
+		return false, "" // their envelopes may be among the payloads
 	}
 	var had, lacking bool
 	var lacks suit.ComponentID

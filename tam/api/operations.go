@@ -47,11 +47,13 @@ func (s *server) PublishManifest(ctx context.Context, r PublishManifestRequestOb
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
-	m, err := s.fleet.PublishManifest(ctx, s.actor, envelope)
+	m, warnings, err := s.fleet.PublishManifest(ctx, s.actor, envelope)
 	if err != nil {
 		return nil, err
 	}
-	return PublishManifest201JSONResponse(showManifest(m)), nil
+	out := showManifest(m)
+	out.Warnings = warnings
+	return PublishManifest201JSONResponse(out), nil
 }
 
 func (s *server) ListManifests(ctx context.Context, r ListManifestsRequestObject) (ListManifestsResponseObject, error) {
@@ -196,7 +198,7 @@ func (s *server) ListPublishers(ctx context.Context, _ ListPublishersRequestObje
 }
 
 func (s *server) AddPublisher(ctx context.Context, r AddPublisherRequestObject) (AddPublisherResponseObject, error) {
-	key, err := readKey(r.Body.PublicKey, r.Body.Title)
+	key, err := readKey(r.Body.PublicKey, r.Body.Title, cosekit.ReadManifestKey)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +225,7 @@ func (s *server) ListAttestationAnchors(ctx context.Context, _ ListAttestationAn
 }
 
 func (s *server) AddAttestationAnchor(ctx context.Context, r AddAttestationAnchorRequestObject) (AddAttestationAnchorResponseObject, error) {
-	key, err := readKey(r.Body.PublicKey, r.Body.Title)
+	key, err := readKey(r.Body.PublicKey, r.Body.Title, cosekit.ReadPublicKey)
 	if err != nil {
 		return nil, err
 	}
@@ -291,8 +293,9 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// readKey reads the key of a new anchor: PEM, or a COSE_Key in base64.
-func readKey(text, title string) (*cosekit.PublicKey, error) {
+// readKey reads the key of a new anchor: PEM, or a COSE_Key in base64. Which keys are
+// admitted is what read admits.
+func readKey(text, title string, read func([]byte) (*cosekit.PublicKey, error)) (*cosekit.PublicKey, error) {
 	if title == "" {
 		return nil, fmt.Errorf("%w: the key has no title", errMalformed)
 	}
@@ -303,7 +306,7 @@ func readKey(text, title string) (*cosekit.PublicKey, error) {
 			return nil, fmt.Errorf("%w: publicKey is neither PEM nor base64", errMalformed)
 		}
 	}
-	key, err := cosekit.ReadPublicKey(data)
+	key, err := read(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: publicKey: %w", errMalformed, err)
 	}

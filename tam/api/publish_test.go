@@ -135,8 +135,12 @@ func TestPublishRefusals(t *testing.T) {
 		{"size of an uploaded payload", uploaded(t, r.publisher, func(p *suit.Parameters) { *p.ImageSize = 9 }), http.StatusUnprocessableEntity, "payload-mismatch"},
 		{"digest of an uploaded payload", uploaded(t, r.publisher, func(p *suit.Parameters) { p.ImageDigest.Bytes[0] ^= 1 }), http.StatusUnprocessableEntity, "payload-mismatch"},
 		{"nothing to install", next(r.publisher, func(m *suit.Manifest) { delete(m.Sections, suit.SectionInstall) }), http.StatusUnprocessableEntity, "no-target"},
-		{"dependencies", next(r.publisher, func(m *suit.Manifest) {
+		{"a dependency without a place", next(r.publisher, func(m *suit.Manifest) {
 			m.Common.Dependencies = []suit.Dependency{{Index: 1}}
+		}), http.StatusUnprocessableEntity, "malformed-envelope"},
+		{"an invocation in an Update", next(r.publisher, func(m *suit.Manifest) {
+			install := m.Sections[suit.SectionInstall].Sequence
+			install.Commands = append(install.Commands, suit.Command{Code: suit.DirectiveInvoke, Argument: suit.Policy(0)})
 		}), http.StatusUnprocessableEntity, "unsupported-manifest"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,7 +246,7 @@ func TestPublishConcurrently(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range rivals {
 		raw := envelope(t, r.publisher, description(1), fmt.Sprintf("payload %d", i), nil)
-		all.Go(func() { _, errs[i] = r.fleet.PublishManifest(t.Context(), "operator:test", raw) })
+		all.Go(func() { _, _, errs[i] = r.fleet.PublishManifest(t.Context(), "operator:test", raw) })
 	}
 	all.Wait()
 	won := 0

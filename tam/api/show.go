@@ -23,11 +23,18 @@ func show[From, To any](list []From, one func(From) To) []To {
 }
 
 func showManifest(m tam.Manifest) Manifest {
-	return Manifest{
+	out := Manifest{
 		Digest: m.Digest.String(), Component: m.Component.String(), Sequence: m.Sequence,
 		Signer: m.Signer.String(), Targets: show(m.Targets, showTarget), Size: m.Size,
 		PublishedAt: m.PublishedAt, PublishedBy: m.PublishedBy,
 	}
+	for _, g := range m.Signatures {
+		out.Signatures = append(out.Signatures, Signature{Signer: g.Signer.String(), Components: show(g.Components, suit.ComponentID.String)})
+	}
+	for _, d := range m.Dependencies {
+		out.Dependencies = append(out.Dependencies, Dependency{Component: d.Component.String(), Manifest: d.Digest.String()})
+	}
+	return out
 }
 
 func showTarget(t tam.Target) Target {

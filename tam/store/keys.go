@@ -24,7 +24,7 @@ func (c *keyCache) parse(coseKey []byte) (*cosekit.PublicKey, error) {
 	if k := c.find(coseKey); k != nil {
 		return k, nil
 	}
-	k, err := cosekit.ParsePublicKey(coseKey)
+	k, err := cosekit.ParseManifestKey(coseKey) // what was admitted for its purpose is in the store
 	if err == nil {
 		c.keep(coseKey, k)
 	}

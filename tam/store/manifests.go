@@ -9,12 +9,12 @@ import (
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
-const manifestColumns = `digest, algorithm, component, sequence, signer, size, published_at, published_by`
+const manifestColumns = `digest, algorithm, component, sequence, signer, size, published_at, published_by, signatures, dependencies`
 
 var (
 	selectManifest     = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest = ? AND algorithm = ?`)
 	selectManifests    = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE digest > ? ORDER BY digest LIMIT ?`)
-	selectManifestsFor = prepare(`SELECT m.digest, m.algorithm, m.component, m.sequence, m.signer, m.size, m.published_at, m.published_by
+	selectManifestsFor = prepare(`SELECT m.digest, m.algorithm, m.component, m.sequence, m.signer, m.size, m.published_at, m.published_by, m.signatures, m.dependencies
 		FROM manifest_components c CROSS JOIN manifests m ON m.digest = c.manifest WHERE c.component = ?
 		ORDER BY c.sequence DESC, c.manifest DESC LIMIT ?`)
 	selectLatestManifest = prepare(`SELECT ` + manifestColumns + ` FROM manifests WHERE component = ? ORDER BY sequence DESC LIMIT 1`)
@@ -23,7 +23,7 @@ var (
 	selectTargets = prepare(`SELECT component, image_digest, image_size, uri FROM manifest_targets
 		WHERE manifest = ? ORDER BY position`)
 
-	insertManifest = prepare(`INSERT INTO manifests (` + manifestColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	insertManifest = prepare(`INSERT INTO manifests (` + manifestColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`)
 	insertEnvelope = prepare(`INSERT INTO manifest_envelopes (manifest, envelope) VALUES (?, ?)`)
 	insertTarget   = prepare(`INSERT INTO manifest_targets (manifest, position, component, image_digest, image_size, uri)
@@ -45,7 +45,71 @@ func scanManifest(r *row) (m tam.Manifest, err error) {
 		return m, err
 	}
 	m.Size, m.PublishedAt, m.PublishedBy = r.int(), timeOf(r.int()), r.text()
-	return m, nil
+	if m.Signatures, err = signaturesOf(r.bytes()); err != nil {
+		return m, err
+	}
+	m.Dependencies, err = dependenciesOf(r.bytes())
+	return m, err
+}
+
+// storedSignature and storedDependency are how lists stand in one column, NULL where
+// there is none: most manifests have one signature and no dependency.
+type storedSignature struct {
+	_          struct{} `cbor:",toarray"`
+	Signer     []byte
+	Components []suit.ComponentID
+}
+
+type storedDependency struct {
+	_         struct{} `cbor:",toarray"`
+	Component suit.ComponentID
+	Digest    suit.Digest
+}
+
+func signaturesOf(data []byte) (list []tam.Signature, err error) {
+	var stored []storedSignature
+	if err := decode("signatures", data, &stored); err != nil {
+		return nil, err
+	}
+	for _, s := range stored {
+		signer, err := thumbprintOf("signer", s.Signer)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, tam.Signature{Signer: signer, Components: s.Components})
+	}
+	return list, nil
+}
+
+func signaturesOrNull(list []tam.Signature) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	stored := make([]storedSignature, len(list))
+	for i, s := range list {
+		stored[i] = storedSignature{Signer: s.Signer[:], Components: s.Components}
+	}
+	return encode(stored)
+}
+
+func dependenciesOf(data []byte) (list []tam.Dependency, err error) {
+	var stored []storedDependency
+	err = decode("dependencies", data, &stored)
+	for _, d := range stored {
+		list = append(list, tam.Dependency{Component: d.Component, Digest: d.Digest})
+	}
+	return list, err
+}
+
+func dependenciesOrNull(list []tam.Dependency) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	stored := make([]storedDependency, len(list))
+	for i, d := range list {
+		stored[i] = storedDependency{Component: d.Component, Digest: d.Digest}
+	}
+	return encode(stored)
 }
 
 func scanTarget(r *row) (t tam.Target, err error) {
@@ -133,29 +197,50 @@ func (u update) AddManifest(m tam.Manifest, envelope []byte) error {
 func (u update) addManifest(m tam.Manifest, envelope []byte) error {
 	key, sequence := m.Digest.Bytes, wide(m.Sequence)
 	component, err := componentKey(m.Component)
-	targets := make([][]byte, len(m.Targets))
-	for i := 0; err == nil && i < len(targets); i++ {
-		targets[i], err = componentKey(m.Targets[i].Component)
-	}
 	if err != nil {
 		return err
 	}
+	signatures, err := signaturesOrNull(m.Signatures)
+	if err != nil {
+		return about(err, "signatures")
+	}
+	dependencies, err := dependenciesOrNull(m.Dependencies)
+	if err != nil {
+		return about(err, "dependencies")
+	}
 	err = u.insert(tam.ErrExists, insertManifest, key, int64(m.Digest.Algorithm), component, sequence,
-		m.Signer[:], m.Size, micros(m.PublishedAt), m.PublishedBy)
+		m.Signer[:], m.Size, micros(m.PublishedAt), m.PublishedBy, signatures, dependencies)
 	if err != nil {
 		return err
 	}
 	if _, err := u.exec(insertEnvelope, key, envelope); err != nil {
 		return err
 	}
-	if _, err := u.exec(insertManifestComponent, component, sequence, key); err != nil {
-		return err
-	}
+	return u.addComponents(m, key, component, sequence)
+}
+
+// addComponents makes the manifest findable by everything that it is about.
+func (u update) addComponents(m tam.Manifest, key, component, sequence []byte) error {
+	concerns := [][]byte{component}
 	for i, t := range m.Targets {
-		if _, err := u.exec(insertTarget, key, i, targets[i], digestValue(t.ImageDigest), wide(t.ImageSize), t.URI); err != nil {
+		target, err := componentKey(t.Component)
+		if err != nil {
 			return err
 		}
-		if _, err := u.exec(insertManifestComponent, targets[i], sequence, key); err != nil {
+		concerns = append(concerns, target)
+		if _, err := u.exec(insertTarget, key, i, target, digestValue(t.ImageDigest), wide(t.ImageSize), t.URI); err != nil {
+			return err
+		}
+	}
+	for _, d := range m.Dependencies {
+		dependency, err := componentKey(d.Component)
+		if err != nil {
+			return err
+		}
+		concerns = append(concerns, dependency)
+	}
+	for _, c := range concerns {
+		if _, err := u.exec(insertManifestComponent, c, sequence, key); err != nil {
 			return err
 		}
 	}

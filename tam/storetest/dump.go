@@ -14,7 +14,7 @@ import (
 const pageSize = 1000
 
 // Dump returns everything that the ports can list, in a stable order: devices
-// with their agents, inventory, statuses, requirements, removals and appraisals, manifests,
+// with their agents, inventory, statuses, requirements, removals, reports and appraisals, manifests,
 // anchors, token keys (by their hash) and audit events. Spent tokens and
 // outstanding Updates can be looked up only; ask for those by their token.
 func Dump(t testing.TB, store tam.Store) string {
@@ -93,6 +93,10 @@ func (d *dumper) device(r tam.Reader, v devices.Device) error {
 	}
 	removals, err := r.Removals(v.ID)
 	if err := write(d, removalText, removals, err); err != nil {
+		return err
+	}
+	reports, err := r.Reports(v.ID)
+	if err := write(d, reportText, reports, err); err != nil {
 		return err
 	}
 	appraisals, err := r.Appraisals(v.ID, pageSize)

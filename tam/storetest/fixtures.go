@@ -74,6 +74,23 @@ func manifest(n int, c suit.ComponentID, sequence uint64) tam.Manifest {
 	}
 }
 
+// composed is a manifest with dependencies, and with signatures of several.
+func composed(n int, c suit.ComponentID, sequence uint64) tam.Manifest {
+	m := manifest(n, c, sequence)
+	m.Signatures = []tam.Signature{
+		{Signer: publicKey(n).Thumbprint(), Components: oddComponents},
+		{Signer: publicKey(n + 1).Thumbprint(), Components: []suit.ComponentID{c}},
+	}
+	for i, id := range oddComponents {
+		m.Dependencies = append(m.Dependencies, tam.Dependency{Component: id, Digest: digest(i)})
+	}
+	return m
+}
+
+func report(device int, c suit.ComponentID, n int) tam.Report {
+	return tam.Report{Device: deviceID(device), Component: c, Manifest: digest(n), At: at(n), Encoded: bytes.Repeat([]byte{0xa0, byte(n)}, 700*n)}
+}
+
 func appraisal(device int, when time.Time, reason string) devices.Appraisal {
 	return devices.Appraisal{
 		Device: deviceID(device), Agent: publicKey(1).Thumbprint(), At: when, Accepted: true, Reason: reason, Status: -1,
@@ -110,6 +127,7 @@ func Fill(t testing.TB, store tam.Store) {
 				return tx.PutRequirement(devices.Requirement{Device: deviceID(1), Component: component("a"), CreatedAt: at(1)})
 			},
 			func() error { return tx.PutRemoval(removal(1, component("b"))) },
+			func() error { return tx.PutReport(report(1, component("a"), 1)) },
 			func() error { return tx.AddAppraisal(appraisal(1, at(1), "good")) },
 			func() error { return tx.AddManifest(manifest(1, component("a"), 1), []byte("env")) },
 			func() error { return tx.AddAnchor(trusted(1, anchor.TCSigner)) },

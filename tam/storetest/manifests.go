@@ -29,6 +29,7 @@ func (s suite) manifests() {
 		})
 		envelope = []byte{0, byte(n)}
 	}
+	s.composedManifest()
 	other := suit.Digest{Algorithm: suit.SHAKE128, Bytes: digest(1).Bytes}
 	s.notFound(map[string]func(tam.Reader) error{
 		"unknown manifest":            func(r tam.Reader) error { _, err := r.Manifest(digest(99)); return err },
@@ -36,6 +37,22 @@ func (s suite) manifests() {
 		"manifest of other algorithm": func(r tam.Reader) error { _, err := r.Manifest(other); return err },
 		"envelope of other algorithm": func(r tam.Reader) error { _, err := r.Envelope(other); return err },
 		"zero digest":                 func(r tam.Reader) error { _, err := r.Manifest(suit.Digest{}); return err },
+	})
+}
+
+// A manifest is found by its dependencies, and comes back with them and its signatures.
+func (s suite) composedManifest() {
+	want := composed(50, component("app"), 50)
+	s.update(func(tx tam.Tx) error { return tx.AddManifest(want, []byte("env")) })
+	s.view(func(r tam.Reader) error {
+		got, err := r.Manifest(want.Digest)
+		s.same("Manifest with dependencies", manifestText(got), manifestText(want))
+		for _, d := range want.Dependencies {
+			list, err2 := r.ManifestsFor(d.Component, 1)
+			s.same("ManifestsFor a dependency", textOf(manifestText, list), manifestText(want))
+			err = errors.Join(err, err2)
+		}
+		return err
 	})
 }
 

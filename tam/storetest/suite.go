@@ -13,7 +13,7 @@ func Run(t *testing.T, open func(t *testing.T) tam.Store) {
 	for name, run := range map[string]func(suite){
 		"devices": suite.devices, "device pages": suite.devicePages, "agents": suite.agents,
 		"inventory": suite.inventory, "component statuses": suite.componentStatuses,
-		"requirements": suite.requirements, "removals": suite.removals, "appraisals": suite.appraisals,
+		"requirements": suite.requirements, "removals": suite.removals, "reports": suite.reports, "appraisals": suite.appraisals,
 		"manifests": suite.manifests, "manifest refusals": suite.manifestRefusals,
 		"manifests of a component": suite.manifestsFor, "manifest pages": suite.manifestPages,
 		"anchors":      suite.anchors,

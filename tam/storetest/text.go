@@ -85,7 +85,17 @@ func manifestText(m tam.Manifest) string {
 	for _, t := range m.Targets {
 		lines = append(lines, fmt.Sprintf("  target %q %s size %d uri %q", t.Component, digestText(t.ImageDigest), t.ImageSize, t.URI))
 	}
+	for _, g := range m.Signatures {
+		lines = append(lines, fmt.Sprintf("  signed by %s for %q", g.Signer, g.Components))
+	}
+	for _, d := range m.Dependencies {
+		lines = append(lines, fmt.Sprintf("  needs %q %s", d.Component, d.Digest))
+	}
 	return strings.Join(lines, "\n")
+}
+
+func reportText(r tam.Report) string {
+	return fmt.Sprintf("report of %s on %q manifest %s at %s %s", r.Device, r.Component, r.Manifest, timeText(r.At), hashText(r.Encoded))
 }
 
 func anchorText(a anchor.Anchor) string {

@@ -153,7 +153,10 @@ type ComponentStatus struct {
 	Manifest string `json:"manifest"`
 
 	// Reason Of a failure.
-	Reason     string    `json:"reason,omitempty,omitzero"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Report The last SUIT_Report of the device, replayed against the manifest that it is about.
+	Report     Report    `json:"report,omitempty,omitzero"`
 	RetryAfter time.Time `json:"retryAfter,omitempty,omitzero"`
 	Sequence   uint64    `json:"sequence"`
 	Since      time.Time `json:"since"`
@@ -162,6 +165,15 @@ type ComponentStatus struct {
 	// what it measures otherwise or no longer. Unlinked is
 	// the agent's word; removed says that the attester measures it no longer.
 	State ComponentState `json:"state"`
+}
+
+// Dependency defines model for Dependency.
+type Dependency struct {
+	// Component Where devices store it.
+	Component string `json:"component"`
+
+	// Manifest The digest of the manifest.
+	Manifest string `json:"manifest"`
 }
 
 // Device defines model for Device.
@@ -270,6 +282,9 @@ type Manifest struct {
 	// Component The manifest component id.
 	Component string `json:"component"`
 
+	// Dependencies The manifests that it depends on.
+	Dependencies []Dependency `json:"dependencies,omitempty,omitzero"`
+
 	// Digest Of the manifest
 	Digest      string    `json:"digest"`
 	PublishedAt time.Time `json:"publishedAt"`
@@ -278,14 +293,22 @@ type Manifest struct {
 	// Sequence The sequence number.
 	Sequence uint64 `json:"sequence"`
 
+	// Signatures Who vouches for what, where that is more than the signer: several signers, those
+	// of dependencies, and components that are named but not installed.
+	Signatures []Signature `json:"signatures,omitempty,omitzero"`
+
 	// Signer The thumbprint of the publisher's key.
 	Signer string `json:"signer"`
 
 	// Size Of the envelope, in bytes.
 	Size int64 `json:"size"`
 
-	// Targets What the manifest installs.
+	// Targets What the manifest installs with its dependencies. Where a component is listed
+	// more than once, the device chooses between the images.
 	Targets []Target `json:"targets"`
+
+	// Warnings What some devices may refuse; in the answer to publishing only.
+	Warnings []string `json:"warnings,omitempty,omitzero"`
 }
 
 // ManifestPage defines model for ManifestPage.
@@ -385,10 +408,33 @@ type Removal struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
+// Report The last SUIT_Report of the device, replayed against the manifest that it is about.
+type Report struct {
+	// At When it arrived.
+	At time.Time `json:"at"`
+
+	// Completed Whether the device has completed what it reports on.
+	Completed bool `json:"completed"`
+
+	// Lines What ran, what was measured and why it failed, in words.
+	Lines []string `json:"lines"`
+
+	// Manifest The digest of the manifest.
+	Manifest string `json:"manifest"`
+}
+
 // Requirement defines model for Requirement.
 type Requirement struct {
 	Component string    `json:"component"`
 	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Signature defines model for Signature.
+type Signature struct {
+	Components []string `json:"components"`
+
+	// Signer The thumbprint of the publisher's key.
+	Signer string `json:"signer"`
 }
 
 // StateChange defines model for StateChange.

@@ -1,0 +1,4 @@
+DROP TABLE reports;
+
+ALTER TABLE manifests DROP COLUMN dependencies;
+ALTER TABLE manifests DROP COLUMN signatures;
