@@ -205,18 +205,14 @@ func (k *SecretKey) macKey(alg Algorithm, wrapped []byte) ([]byte, error) {
 	case direct:
 		return k.forUse(HMAC256, opMACVerify)
 	case A128KW, A192KW, A256KW:
-		kek, err := k.forUse(alg, opUnwrapKey)
-		if err != nil {
-			return nil, err
-		}
-		secret, err := unwrapKey(kek, wrapped)
+		secret, err := k.UnwrapRaw(alg, wrapped)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMAC, err)
 		}
-		if len(secret) != sha256.Size { // RFC 9053 section 3.1
-			return nil, fmt.Errorf("%w: a wrapped key of %d bytes for HMAC 256/256", ErrMAC, len(secret))
+		if len(secret.k) != sha256.Size { // RFC 9053 section 3.1
+			return nil, fmt.Errorf("%w: a wrapped key of %d bytes for HMAC 256/256", ErrMAC, len(secret.k))
 		}
-		return secret, nil
+		return secret.k, nil
 	}
 	return nil, fmt.Errorf("%w: recipient with %s, want direct or AES Key Wrap", ErrAlgorithm, AlgorithmName(alg))
 }

@@ -105,13 +105,13 @@ func (r *reader) signature(s signed) {
 func (r *reader) mac(s signed, recipients *item) {
 	r.check(s.check("mac"), func(c *Check) {
 		number, _ := s.algorithm.integer()
-		algorithm, known := macAlgorithms[number]
+		algorithm := cosekit.Algorithm(number)
 		keys, readable := r.opts.MACKeys, true
 		if recipients != nil {
 			keys, readable = macKeysFor(*recipients, r.opts.MACKeys)
 		}
 		switch {
-		case !known:
+		case !cosekit.IsMAC(algorithm):
 			c.Verdict, c.Detail = Unsupported, "algorithm not supported"
 		case !readable:
 			c.Verdict, c.Detail = Unsupported, "the key is with the recipients, in a way that is not read here"
@@ -123,7 +123,7 @@ func (r *reader) mac(s signed, recipients *item) {
 			c.Verdict, c.Detail = NoKey, "no MAC key given unwraps that of a recipient"
 		default:
 			c.Verdict, c.Detail = Invalid, fmt.Sprintf("does not verify under the MAC keys given (%d tried)", len(keys))
-			if slices.ContainsFunc(keys, func(key []byte) bool { return algorithm.verifies(key, s.structure, s.value) }) {
+			if slices.ContainsFunc(keys, func(key *cosekit.SecretKey) bool { return key.VerifyRaw(algorithm, s.structure, s.value) == nil }) {
 				c.Verdict, c.Detail = Valid, ""
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -47,7 +48,7 @@ func FuzzInspect(f *testing.F) {
 			data = input
 		}
 		for _, numbering := range []teep.Numbering{teep.IANA, teep.PreIANA} {
-			r, err := Inspect(data, Options{As: kind, Numbering: numbering, Keys: keys, MACKeys: [][]byte{{1}}})
+			r, err := Inspect(data, Options{As: kind, Numbering: numbering, Keys: keys, MACKeys: []*cosekit.SecretKey{secretKey(t, make([]byte, 32))}})
 			if err != nil {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -17,7 +18,7 @@ type Options struct {
 	// Keys are the public keys that signatures are judged with, MACKeys the secrets
 	// for MACs, ExternalAAD what is authenticated beside the object.
 	Keys        []*Key
-	MACKeys     [][]byte
+	MACKeys     []*cosekit.SecretKey
 	ExternalAAD []byte
 }
 

@@ -19,10 +19,11 @@ const (
 	ktyEC2  = 2
 	ktySym  = 4
 	ktyHSS  = 5
+	ktyAKP  = 7
 )
 
 func looksKey(it item) bool {
-	if !it.isMap() || !it.has(keyType, func(v item) bool { return v.isUint() && v.arg >= 1 && v.arg <= 6 }) {
+	if !it.isMap() || !it.has(keyType, func(v item) bool { return v.isUint() && v.arg >= 1 && v.arg <= ktyAKP }) {
 		return false
 	}
 	_, ok := it.get(-1)
@@ -38,7 +39,7 @@ func hidden(_ *reader, it item) Node {
 // depends on its type.
 func coseKey(r *reader, it item) Node {
 	known := labels{
-		keyType: {"kty", table(map[int64]string{1: "OKP", 2: "EC2", 3: "RSA", 4: "Symmetric", 5: "HSS-LMS", 6: "WalnutDSA"})},
+		keyType: {"kty", table(map[int64]string{1: "OKP", 2: "EC2", 3: "RSA", 4: "Symmetric", 5: "HSS-LMS", 6: "WalnutDSA", ktyAKP: "AKP"})},
 		2:       {"kid", digits},
 		3:       {"alg", algorithm},
 		4: {"key_ops", arrayOf(table(map[int64]string{
@@ -65,6 +66,9 @@ func coseKey(r *reader, it item) Node {
 	case ktyHSS:
 		known[-1] = field{"pub", digits}
 		required = []int64{keyType, -1}
+	case ktyAKP:
+		known[-1], known[-2] = field{"pub", digits}, field{"priv", hidden}
+		required = []int64{keyType, 3, -1}
 	default:
 		for label := int64(-12); label < -2; label++ {
 			known[label] = field{show: hidden} // of RSA
@@ -77,7 +81,8 @@ func coseKey(r *reader, it item) Node {
 	return n
 }
 
-// thumbprint is the SHA-256 of the required members (RFC 9679 section 3). A
+// thumbprint is the SHA-256 of the required members (RFC 9679 section 3, RFC 9964
+// section 5). A
 // compressed point has to be unpacked first, which is for cosekit to do.
 func thumbprint(it item, required []int64) (string, bool) {
 	if len(required) == 0 {

@@ -315,7 +315,7 @@ func strictEAT(_ teep.Numbering, data []byte) error {
 }
 
 func strictKey(_ teep.Numbering, data []byte) error {
-	_, err := cosekit.ParsePublicKey(data)
+	_, err := cosekit.ParseManifestKey(data)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -15,17 +14,17 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
-// Key is a public key that signatures are judged with: one that Tamarack accepts, or
-// one on the curves P-384 and P-521, with which it judges but trusts nobody.
+// Key is a public key that signatures are judged with: one that Tamarack accepts, of
+// manifests at least, or one on the curves P-384 and P-521, with which it judges but trusts nobody.
 type Key struct {
 	accepted   *cosekit.PublicKey // nil on the larger curves
-	ec         *ecdsa.PublicKey   // nil for Ed25519
+	ec         *ecdsa.PublicKey   // nil for another kind
 	thumbprint cosekit.Thumbprint
 }
 
 // ReadKey reads a public key in PEM or a bare COSE_Key.
 func ReadKey(data []byte) (*Key, error) {
-	accepted, err := cosekit.ReadPublicKey(data)
+	accepted, err := cosekit.ReadManifestKey(data)
 	if err == nil {
 		return NewKey(accepted), nil
 	}
@@ -153,7 +152,7 @@ func speaks(a cosekit.Algorithm, signature []byte) bool {
 		return len(signature) != ed448Size
 	}
 	_, known := ecdsaAlgorithms[a]
-	return known
+	return known || cosekit.IsPostQuantum(a)
 }
 
 // candidates are the keys that a kid may mean: a thumbprint means one, anything else
@@ -168,21 +167,4 @@ func (r *reader) candidates(kid item) []*Key {
 		}
 	}
 	return nil
-}
-
-// macAlgorithm is an HMAC and how much of it stands in the tag.
-type macAlgorithm struct {
-	hash func() hash.Hash
-	size int
-}
-
-// macAlgorithms are the HMACs of RFC 9053 section 3.1.
-var macAlgorithms = map[int64]macAlgorithm{
-	4: {sha256.New, 8}, 5: {sha256.New, 32}, 6: {sha512.New384, 48}, 7: {sha512.New, 64},
-}
-
-func (a macAlgorithm) verifies(key, structure, tag []byte) bool {
-	h := hmac.New(a.hash, key)
-	h.Write(structure)
-	return hmac.Equal(h.Sum(nil)[:a.size], tag)
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"hash"
+	"strings"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -97,23 +98,30 @@ func TestReadKey(t *testing.T) {
 	}
 }
 
-// TestUnwrapKey: the example of RFC 3394 section 4.6.
-func TestUnwrapKey(t *testing.T) {
-	kek := unhex(t, "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F")
-	wrapped := unhex(t, "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21")
-	want := unhex(t, "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F")
-	if got := unwrapKey(kek, wrapped); !bytes.Equal(got, want) {
-		t.Errorf("%x, want %x", got, want)
-	}
-	forged := bytes.Clone(wrapped)
-	forged[9] ^= 1
-	for _, bad := range [][]byte{nil, wrapped[:16], wrapped[1:], forged, make([]byte, 1<<12)} {
-		if got := unwrapKey(kek, bad); got != nil {
-			t.Errorf("%x unwrapped to %x", bad, got)
+func secretKey(t testing.TB, k []byte) *cosekit.SecretKey {
+	t.Helper()
+	return must[*cosekit.SecretKey](t)(cosekit.NewSecretKey(k, nil))
+}
+
+// TestManifestKeys judges what only manifests are signed with, and shows its keys.
+func TestManifestKeys(t *testing.T) {
+	for _, algorithm := range []cosekit.Algorithm{cosekit.MLDSA44, cosekit.MLDSA65, cosekit.MLDSA87} {
+		s := must[cosekit.Signer](t)(cosekit.GenerateSigner(algorithm))
+		encoded := s.PublicKey().COSEKey()
+		key := must[*Key](t)(ReadKey(s.PublicKey().PEM()))
+		signed := must[[]byte](t)(cosekit.Sign1(s, []byte("payload"), cosekit.Form{}))
+		wantVerdicts(t, must[*Result](t)(Inspect(signed, Options{Keys: []*Key{key}})), "signature", Valid)
+		wantVerdicts(t, must[*Result](t)(Inspect(signed, Options{})), "signature", NoKey)
+		signed[len(signed)-1] ^= 1
+		wantVerdicts(t, must[*Result](t)(Inspect(signed, Options{Keys: []*Key{key}})), "signature", Invalid)
+		shown := must[*Result](t)(Inspect(encoded, Options{}))
+		if got := shown.Tree.child("thumbprint"); shown.Kind != KindKey || got == nil || got.Text != s.PublicKey().Thumbprint().String() || !shown.Opinions[0].Accepted {
+			t.Errorf("%s: shown as %s with thumbprint %+v, %+v", cosekit.AlgorithmName(algorithm), shown.Kind, got, shown.Opinions)
 		}
 	}
-	if unwrapKey(kek[1:], wrapped) != nil || unwrapKey(make([]byte, 32), wrapped) != nil {
-		t.Error("unwrapped with another key")
+	private := must[*Result](t)(Inspect(enc(m{1: 7, 3: -48, -1: make([]byte, 1312), -2: make([]byte, 32)}), Options{}))
+	if got := private.Tree.child("priv"); got == nil || got.Value != nil || !strings.Contains(got.Text, "not shown") {
+		t.Errorf("private member: %+v", got)
 	}
 }
 
@@ -149,7 +157,7 @@ func TestMAC(t *testing.T) {
 		} {
 			var opts Options
 			if c.key != nil {
-				opts.MACKeys = [][]byte{c.key}
+				opts.MACKeys = []*cosekit.SecretKey{secretKey(t, c.key)}
 			}
 			t.Run(name, func(t *testing.T) {
 				wantVerdicts(t, must[*Result](t)(Inspect(c.data, opts)), "mac", c.want)
