@@ -91,6 +91,9 @@ func (e *Envelope) UnverifiedToken() []byte {
 // Verify returns the message if a signature of the wrapper is by key. The caller
 // owns the message then.
 func (e *Envelope) Verify(key *cosekit.PublicKey, legacy cosekit.LegacyPolicy) (Message, error) {
+	if key != nil && !key.SignsTEEP() {
+		return nil, fmt.Errorf("%s: %w: %s signs no TEEP message", e.Kind(), cosekit.ErrAlgorithm, cosekit.AlgorithmName(key.Algorithm()))
+	}
 	if err := e.signed.Verify(key, legacy); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Kind(), err)
 	}
@@ -100,6 +103,9 @@ func (e *Envelope) Verify(key *cosekit.PublicKey, legacy cosekit.LegacyPolicy) (
 // Seal encodes a message and signs it as a tagged COSE_Sign1, the form of every
 // message but the first QueryRequest (section 8.1).
 func Seal(n Numbering, m Message, s cosekit.Signer) ([]byte, error) {
+	if !s.PublicKey().SignsTEEP() {
+		return nil, fmt.Errorf("%s: %w: %s signs no TEEP message", m.Kind(), cosekit.ErrAlgorithm, cosekit.AlgorithmName(s.Algorithm()))
+	}
 	payload, err := Encode(n, m)
 	if err != nil {
 		return nil, err

@@ -117,6 +117,25 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
+// TestManifestKeysSignNoMessage: a key of ML-DSA is for manifests, however it came here.
+func TestManifestKeysSignNoMessage(t *testing.T) {
+	s := newSigner(t, cosekit.MLDSA44)
+	if wire, err := Seal(IANA, &Success{}, s); !errors.Is(err, cosekit.ErrAlgorithm) || wire != nil {
+		t.Errorf("sealed: %x, %v", wire, err)
+	}
+	payload, err := Encode(IANA, &Success{Token: make([]byte, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire, err := cosekit.Sign1(s, payload, cosekit.Form{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := open(t, IANA, wire).Verify(s.PublicKey(), cosekit.AllowLegacy); !errors.Is(err, cosekit.ErrAlgorithm) || m != nil {
+		t.Errorf("verified: %+v, %v", m, err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	s := newSigner(t, cosekit.ESP256)
 	sign := func(payload []byte, form cosekit.Form) []byte {

@@ -81,6 +81,9 @@ func (a Anchor) fault() error {
 	if err := checkPurposes(a.Purposes); err != nil {
 		return err
 	}
+	if !a.Key.SignsTEEP() && !slices.Equal(a.Purposes, []Purpose{TCSigner}) {
+		return fmt.Errorf("%s keys are for %s and nothing else", cosekit.AlgorithmName(a.Key.Algorithm()), TCSigner)
+	}
 	if whole(a.NotBefore) != nil && whole(a.NotAfter) != nil && *whole(a.NotAfter) < *whole(a.NotBefore) {
 		return fmt.Errorf("valid until %s, which is before %s", a.NotAfter, a.NotBefore)
 	}

@@ -83,7 +83,7 @@ func DecodeStore(data []byte) (Store, error) {
 }
 
 func (e encodedAnchor) anchor() (Anchor, error) {
-	key, err := cosekit.ParsePublicKey(e.Key)
+	key, err := cosekit.ParseManifestKey(e.Key)
 	if err != nil {
 		return Anchor{}, err
 	}

@@ -51,6 +51,26 @@ func publisher(t testing.TB) Anchor {
 	}
 }
 
+func quantumSafe(t testing.TB) *cosekit.PublicKey {
+	t.Helper()
+	s, err := cosekit.GenerateSigner(cosekit.MLDSA44)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.PublicKey()
+}
+
+// TestQuantumSafePublisher: a publisher's key of ML-DSA is kept as others are.
+func TestQuantumSafePublisher(t *testing.T) {
+	s, err := NewStore(Anchor{Key: quantumSafe(t), Purposes: []Purpose{TCSigner}}, publisher(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := DecodeStore(s.Encode()); err != nil || !reflect.DeepEqual(back, s) {
+		t.Errorf("decoded %+v, %v", back, err)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	if err := publisher(t).Validate(); err != nil {
 		t.Fatal(err)
@@ -83,6 +103,11 @@ func TestValidate(t *testing.T) {
 		{"grants of no manager", "for manager anchors", func(a *Anchor) { a.Constraints.Grants = []Purpose{TAM} }},
 		{"unknown grant", "unknown purpose", func(a *Anchor) { a.Purposes, a.Constraints.Grants = []Purpose{Manager}, []Purpose{"x"} }},
 		{"components of a TAM", "are for tc-signer and manager", func(a *Anchor) { a.Purposes = []Purpose{TAM} }},
+		{"quantum-safe TAM", "ML-DSA-44 keys are for tc-signer and nothing else", func(a *Anchor) { *a = Anchor{Key: quantumSafe(t), Purposes: []Purpose{TAM}} }},
+		{"quantum-safe attester", "and nothing else", func(a *Anchor) { *a = Anchor{Key: quantumSafe(t), Purposes: []Purpose{Attester}} }},
+		{"quantum-safe verifier", "and nothing else", func(a *Anchor) { *a = Anchor{Key: quantumSafe(t), Purposes: []Purpose{Verifier}} }},
+		{"quantum-safe manager", "and nothing else", func(a *Anchor) { *a = Anchor{Key: quantumSafe(t), Purposes: []Purpose{Manager}} }},
+		{"quantum-safe for two", "and nothing else", func(a *Anchor) { *a = Anchor{Key: quantumSafe(t), Purposes: []Purpose{TCSigner, TAM}} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := publisher(t)
