@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/inspect"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -58,7 +59,7 @@ Kinds for --as:
 	f.StringVar(&i.as, "as", "", "kind of the object, where guessing fails")
 	f.StringVar(&i.numbering, "numbering", teep.IANA.String(), "numbering of TEEP messages: iana or pre-iana")
 	f.StringArrayVar(&i.keys, "key", nil, "file with a public key (PEM or COSE_Key) for signatures; repeatable")
-	f.StringArrayVar(&i.macKeys, "mac-key", nil, "file with a MAC key in hexadecimal; repeatable")
+	f.StringArrayVar(&i.macKeys, "mac-key", nil, "file with a secret: COSE_Key, or hexadecimal; repeatable")
 	f.StringVar(&i.aad, "external-aad", "", "external_aad of the outermost COSE object, in hexadecimal")
 	f.BoolVar(&i.diag, "diag", false, "write CBOR diagnostic notation instead")
 	f.BoolVar(&i.full, "full", false, "write long strings whole")
@@ -167,15 +168,23 @@ func publicKeyHint(path string, data []byte) string {
 	return "; give the public key, which stands in a file of its own (.pub.pem)"
 }
 
-// readMACKey reads hexadecimal digits. The error never quotes them.
-func readMACKey(path string) ([]byte, error) {
+// readMACKey reads a symmetric COSE_Key, or the hexadecimal digits of a bare secret.
+// Errors never quote it.
+func readMACKey(path string) (*cosekit.SecretKey, error) {
+	if key, err := cosekit.LoadSecretKey(path); err == nil {
+		return key, nil
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	key, err := hex.DecodeString(strings.Join(strings.Fields(string(data)), ""))
-	if err != nil || len(key) == 0 {
-		return nil, fmt.Errorf("%s: a MAC key is an even number of hexadecimal digits", path)
+	secret, err := hex.DecodeString(strings.Join(strings.Fields(string(data)), ""))
+	if err != nil || len(secret) == 0 {
+		return nil, fmt.Errorf("%s: a MAC key is a COSE_Key, or an even number of hexadecimal digits", path)
+	}
+	key, err := cosekit.NewSecretKey(secret, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
 }

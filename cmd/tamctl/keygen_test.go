@@ -14,7 +14,7 @@ import (
 func TestKeyPairIsWholeOrNotThere(t *testing.T) {
 	dir := t.TempDir()
 	private := filepath.Join(dir, strings.Repeat("k", 250))
-	if _, err := makeKeyPair(private, cosekit.ESP256); err == nil || !strings.Contains(err.Error(), "write "+publicPath(private)) {
+	if _, err := makeKeyFiles(private, signing(cosekit.ESP256)); err == nil || !strings.Contains(err.Error(), "write "+publicPath(private)) {
 		t.Errorf("error %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

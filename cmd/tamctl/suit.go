@@ -244,7 +244,7 @@ func signFile(stdout io.Writer, path, key, out string) error {
 }
 
 func signEnvelope(envelope *suit.Envelope, keyFile string) (*suit.Envelope, error) {
-	signer, err := cosekit.LoadSigner(keyFile)
+	signer, err := cosekit.LoadManifestSigner(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}

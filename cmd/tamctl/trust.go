@@ -27,7 +27,7 @@ type trusted struct {
 }
 
 // trusting makes cmd the command that adds a key to those that the server trusts.
-func trusting[T any](app *app, cmd *cobra.Command,
+func trusting[T any](app *app, cmd *cobra.Command, read func([]byte) (*cosekit.PublicKey, error),
 	add func(context.Context, *client.ClientWithResponses, trusted) (T, error),
 	describe func(*tabwriter.Writer, T),
 ) *cobra.Command {
@@ -48,7 +48,7 @@ func trusting[T any](app *app, cmd *cobra.Command,
 		if err != nil {
 			return err
 		}
-		if key.public, err = readKey(args[0]); err != nil {
+		if key.public, err = readKey(args[0], read); err != nil {
 			return err
 		}
 		added, err := query(app, func(api *client.ClientWithResponses) (T, error) { return add(cmd.Context(), api, key) })
@@ -69,7 +69,7 @@ func readTime(text string) (time.Time, error) {
 }
 
 // readKey reads a public key file and returns it as the API takes it.
-func readKey(path string) (string, error) {
+func readKey(path string, read func([]byte) (*cosekit.PublicKey, error)) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -77,7 +77,7 @@ func readKey(path string) (string, error) {
 	if strings.Contains(string(data), "PRIVATE KEY-----") {
 		return "", fmt.Errorf("%s holds a private key, which stays here; give the public key, %s", path, publicPath(path))
 	}
-	if _, err := cosekit.ReadPublicKey(data); err != nil {
+	if _, err := read(data); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	if strings.Contains(string(data), "-----BEGIN") {
@@ -94,7 +94,8 @@ func publisherAdd(app *app) *cobra.Command {
 		Short: "Let a key sign manifests for some components",
 		Long: `Add lets the server accept manifests that this key signed, where their manifest
 component id and everything they install begins with one of the prefixes. PUBLIC-KEY
-is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key. Devices decide by their own
+is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key, of ESP256, Ed25519, ML-DSA or
+HSS-LMS. Devices decide by their own
 trust anchors besides.`,
 		Example: `  tamctl publisher add hello.pub.pem --title 'Hello team' --component app/hello
   tamctl publisher add root.pub.pem --title 'Release team' --all-components`,
@@ -107,7 +108,7 @@ trust anchors besides.`,
 	}
 	cmd.Flags().StringArrayVar(&components, "component", nil, "component-id prefix that it may sign for; may be repeated")
 	cmd.Flags().BoolVar(&all, "all-components", false, "it may sign for every component")
-	return trusting(app, cmd, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.Publisher, error) {
+	return trusting(app, cmd, cosekit.ReadManifestKey, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.Publisher, error) {
 		return made(api.AddPublisherWithResponse(ctx, client.NewPublisher{
 			PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until,
 			Components: components, AllComponents: all,
@@ -157,7 +158,7 @@ func attestationAnchorAdd(app *app) *cobra.Command {
 cannot be admitted. PUBLIC-KEY is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key.`,
 		Example: "  tamctl attestation-anchor add device1/attestation.pub.pem --title 'device 1'",
 	}
-	return trusting(app, cmd, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.AttestationAnchor, error) {
+	return trusting(app, cmd, cosekit.ReadPublicKey, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.AttestationAnchor, error) {
 		return made(api.AddAttestationAnchorWithResponse(ctx, client.NewAttestationAnchor{
 			PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until,
 		}))
