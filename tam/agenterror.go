@@ -81,10 +81,10 @@ func errorWords(m *teep.Error) error { return &teep.ProtocolError{Code: m.Code, 
 func (t *TAM) updateRefused(ctx context.Context, x *exchange, m *teep.Error) (outcome, error) {
 	r := reactionTo(m.Code)
 	words := errorWords(m).Error()
-	reports, key, fault := openReports(m.SUITReports, m.Token, x.agent)
-	var said map[string]verdict
+	reports, key, fault := t.openReports(m.SUITReports, m.Token, x.agent)
+	var said verdicts
 	if m.Code == teep.ManifestProcessingFailed {
-		said = verdicts(reports)
+		said = verdictsOf(reports)
 	}
 	return t.settle(ctx, x, m.Token, key, fault, result{state: r.state, reason: words, rest: r.hold(t.cfg.Policy)}, said)
 }

@@ -19,9 +19,8 @@ func (t *TAM) success(ctx context.Context, x *exchange, m *teep.Success) (outcom
 	if m.Token == nil {
 		return outcome{}, refuse(ReasonTokenMissing, nil)
 	}
-	reports, key, fault := openReports(m.SUITReports, m.Token, x.agent)
-	said := verdicts(reports)
-	return t.settle(ctx, x, m.Token, key, fault, result{state: devices.Claimed}, said)
+	reports, key, fault := t.openReports(m.SUITReports, m.Token, x.agent)
+	return t.settle(ctx, x, m.Token, key, fault, result{state: devices.Claimed}, verdictsOf(reports))
 }
 
 // result is what an answer to an Update makes of one manifest; the state is that of
@@ -37,7 +36,7 @@ type result struct {
 // too, and nothing else of the answer counts. Where reports tell of a manifest,
 // they overrule what the message says of all.
 func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *cosekit.PublicKey, fault *refusal,
-	r result, said map[string]verdict) (outcome, error) {
+	r result, said verdicts) (outcome, error) {
 	var out outcome
 	err := t.cfg.Store.Update(ctx, func(tx Tx) error {
 		s, err := t.begin(tx, x)
@@ -116,7 +115,7 @@ func (s *session) pin(key *cosekit.PublicKey) (*refusal, error) {
 
 // settleManifest moves the component to what the answer says, unless another
 // manifest was offered since or the attester's word is there already.
-func (s *session) settleManifest(digest suit.Digest, r result, said map[string]verdict) (failed string, err error) {
+func (s *session) settleManifest(digest suit.Digest, r result, said verdicts) (failed string, err error) {
 	m, err := s.tx.Manifest(digest)
 	if errors.Is(err, ErrNotFound) {
 		return "", nil
@@ -128,11 +127,8 @@ func (s *session) settleManifest(digest suit.Digest, r result, said map[string]v
 	if !ok || !status.Manifest.Equal(digest) || status.State == devices.Confirmed || status.State.Removal() {
 		return "", nil
 	}
-	if v, ok := said[digest.String()]; ok {
-		r = result{state: devices.Claimed}
-		if !v.installed {
-			r = result{state: devices.Failed, reason: v.words}
-		}
+	if r, err = s.judge(said, m.Component, digest, r); err != nil {
+		return "", err
 	}
 	if status.State != r.state {
 		status.State, status.Since = r.state, s.now

@@ -21,6 +21,9 @@ type Config struct {
 	Planner  Planner         // nil: NewestPlanner with its own bounds
 	Policy   Policy          // zero fields are set to those of Defaults
 
+	// ReportKeys decrypt SUIT reports; empty: encrypted ones are refused.
+	ReportKeys cosekit.DecryptionKeys
+
 	Clock func() time.Time // nil: time.Now
 	Rand  io.Reader        // nil: crypto/rand
 	Log   *slog.Logger     // nil: nothing is logged

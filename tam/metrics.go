@@ -73,7 +73,7 @@ func Reasons() []Reason {
 		ReasonNotRegistered,
 
 		ReasonTAMAttestation, ReasonNothingInCommon, ReasonAlreadyRetried, ReasonErrorUnmatched, ReasonAgentError,
-		ReasonTCListTooLong, ReasonReportMalformed, ReasonReportNonce, ReasonReportKey, ReasonUpdateFailed, ReasonNothingToDo,
+		ReasonTCListTooLong, ReasonReportMalformed, ReasonReportNonce, ReasonReportKey, ReasonReportEncrypted, ReasonReportTooLarge, ReasonUpdateFailed, ReasonNothingToDo,
 		ReasonAgentHeld, ReasonAgentRepeating, ReasonUnsolicited, ReasonAttestationWanted,
 	}
 	for _, s := range []devices.State{devices.Pending, devices.Rejected, devices.Quarantined, devices.Retired} {

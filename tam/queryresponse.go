@@ -61,7 +61,7 @@ func (t *TAM) polled(ctx context.Context, x *exchange, m *teep.QueryResponse) (o
 	if err != nil {
 		return outcome{}, err
 	}
-	fault := checkReportNonces(m.SUITReports, m.Token)
+	fault := t.startReports(m.SUITReports, m.Token)
 	var out outcome
 	err = t.cfg.Store.Update(ctx, func(tx Tx) (err error) {
 		s, err := t.spend(tx, x, tok)
@@ -69,7 +69,7 @@ func (t *TAM) polled(ctx context.Context, x *exchange, m *teep.QueryResponse) (o
 			return err
 		}
 		if fault != nil && !s.agent.HoldActive(s.now) {
-			out = x.complain(teep.PermanentError, fault.reason, "a SUIT report does not carry the token as its nonce")
+			out = x.complain(teep.PermanentError, fault.reason, "a SUIT report is not accepted: "+string(fault.reason))
 			s.ledNowhere()
 			return s.finish()
 		}

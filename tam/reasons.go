@@ -68,6 +68,8 @@ const (
 	ReasonReportMalformed   Reason = "report-malformed"     // a SUIT report cannot be read
 	ReasonReportNonce       Reason = "report-nonce"         // a SUIT report does not carry the token as its nonce
 	ReasonReportKey         Reason = "report-key"           // a SUIT report is not by the agent's own, pinned report key
+	ReasonReportEncrypted   Reason = "report-encrypted"     // a SUIT report is not encrypted to a key of this TAM, or not decrypted by it
+	ReasonReportTooLarge    Reason = "report-too-large"     // more SUIT reports in one message, or larger ones, than are taken
 	ReasonUpdateFailed      Reason = "update-failed"        // the agent could not install everything
 	ReasonNothingToDo       Reason = "nothing-to-do"        // the device has all that it should have, or must wait
 	ReasonAgentRepeating    Reason = "agent-repeating"      // a back-off runs: the answers to the agent led nowhere too often

@@ -51,7 +51,7 @@ func (s *session) putRemoval(status devices.ComponentStatus, action audit.Action
 // An agent processes no manifest before all is unlinked
 // (draft-ietf-teep-protocol-26 section 7.2.2), so a report about one of the
 // Update's manifests says that the unlinking went well, whatever the answer is.
-func (s *session) settleRemovals(pending Outstanding, r result, said map[string]verdict) (failed string, err error) {
+func (s *session) settleRemovals(pending Outstanding, r result, said verdicts) (failed string, err error) {
 	if slices.ContainsFunc(pending.Manifests, func(d suit.Digest) bool { _, ok := said[d.String()]; return ok }) {
 		r = result{state: devices.Claimed}
 	}
@@ -60,12 +60,9 @@ func (s *session) settleRemovals(pending Outstanding, r result, said map[string]
 		if !ok || !status.State.Removal() || status.State == devices.Removed {
 			continue // something newer happened
 		}
-		own := r
-		if v, ok := said[status.Manifest.String()]; ok {
-			own = result{state: devices.Claimed}
-			if !v.installed {
-				own = result{state: devices.Failed, reason: v.words}
-			}
+		own, err := s.judge(said, id, status.Manifest, r)
+		if err != nil {
+			return "", err
 		}
 		why, err := s.settleRemoval(status, own)
 		if err != nil {

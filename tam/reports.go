@@ -10,18 +10,29 @@ import (
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// checkReportNonces holds the SUIT reports of a QueryResponse against its token
+// Caps of reports. An Update has few manifests, and a report of one is small: what is
+// decrypted, verified and kept of a message stays so.
+const (
+	maxReports    = 32       // in one message
+	maxReportSize = 64 << 10 // bytes of one
+	maxReportKept = 16 << 10 // bytes of one that is stored; of a larger one its words are
+)
+
+// startReports holds the SUIT reports of a QueryResponse against its token
 // (draft-ietf-teep-protocol-26 section 4.3). They report on starting up; nothing
 // else in them is used yet.
-func checkReportNonces(raw [][]byte, token []byte) *refusal {
+func (t *TAM) startReports(raw [][]byte, token []byte) *refusal {
+	if fault := checkReportSizes(raw); fault != nil {
+		return fault
+	}
 	for _, data := range raw {
 		signed, err := suit.OpenReport(data)
 		if err != nil {
 			return refuse(ReasonReportMalformed, err)
 		}
-		report, err := signed.Unverified()
+		report, err := signed.WithKeys(t.cfg.ReportKeys).Unverified()
 		if err != nil {
-			return refuse(ReasonReportMalformed, err)
+			return refuse(reportReason(err), err)
 		}
 		if !bytes.Equal(report.Nonce, token) {
 			return refuse(ReasonReportNonce, nil)
@@ -30,13 +41,40 @@ func checkReportNonces(raw [][]byte, token []byte) *refusal {
 	return nil
 }
 
+func checkReportSizes(raw [][]byte) *refusal {
+	if len(raw) > maxReports {
+		return refuse(ReasonReportTooLarge, fmt.Errorf("%d reports in one message, at most %d", len(raw), maxReports))
+	}
+	for _, data := range raw {
+		if len(data) > maxReportSize {
+			return refuse(ReasonReportTooLarge, fmt.Errorf("%d bytes, at most %d", len(data), maxReportSize))
+		}
+	}
+	return nil
+}
+
+// reportReason tells what is wrong with a report that cannot be read.
+func reportReason(err error) Reason {
+	switch {
+	case errors.Is(err, suit.ErrEncrypted), errors.Is(err, cosekit.ErrNoDecryptionKey), errors.Is(err, cosekit.ErrDecrypt):
+		return ReasonReportEncrypted
+	case errors.Is(err, cosekit.ErrSignature), errors.Is(err, cosekit.ErrAlgorithm):
+		return ReasonReportKey
+	}
+	return ReasonReportMalformed
+}
+
 // openReports reads the SUIT reports that answer an Update. Their nonce is its
 // token, and who signs them is the agent's report key: distinct from its TEEP key,
 // brought along in the header, and pinned once it was seen under a valid TEEP
 // signature (section 4.5). A report without a signature of its own stands under
-// that of the message, but only from an agent that never signed one. The key is nil
-// where no report is signed.
-func openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Report, *cosekit.PublicKey, *refusal) {
+// that of the message, but only from an agent that never signed one. One that is
+// encrypted to this TAM is decrypted after its signature has been checked. The key is
+// nil where no report is signed.
+func (t *TAM) openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Report, *cosekit.PublicKey, *refusal) {
+	if fault := checkReportSizes(raw); fault != nil {
+		return nil, nil, fault
+	}
 	var reports []*suit.Report
 	key := agent.ReportKey
 	for _, data := range raw {
@@ -44,8 +82,11 @@ func openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Repo
 		if err != nil {
 			return nil, nil, refuse(ReasonReportMalformed, err)
 		}
+		signed = signed.WithKeys(t.cfg.ReportKeys)
 		var report *suit.Report
 		switch {
+		case signed.MACed():
+			return nil, nil, refuse(ReasonReportKey, errors.New("the report has a MAC, and agents share no secret with this TAM; let it be signed"))
 		case !signed.Protected() && key != nil:
 			return nil, nil, refuse(ReasonReportKey, errors.New("the report is not signed, and the agent has a report key"))
 		case !signed.Protected():
@@ -57,10 +98,8 @@ func openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*suit.Repo
 			report, err = signed.Verify(key, false)
 		}
 		switch {
-		case errors.Is(err, cosekit.ErrSignature), errors.Is(err, cosekit.ErrAlgorithm):
-			return nil, nil, refuse(ReasonReportKey, err)
 		case err != nil:
-			return nil, nil, refuse(ReasonReportMalformed, err)
+			return nil, nil, refuse(reportReason(err), err)
 		case !bytes.Equal(report.Nonce, token):
 			return nil, nil, refuse(ReasonReportNonce, nil)
 		}
@@ -86,29 +125,49 @@ func reportKey(signed *suit.SignedReport, pinned, teepKey *cosekit.PublicKey) (*
 	return own, nil
 }
 
-// verdict is what the reports say of one manifest.
-type verdict struct {
-	installed bool
-	words     string // why not
-}
+// verdicts are the reports by manifest digest. Where several tell of one manifest, a
+// failure stands.
+type verdicts map[string]*suit.Report
 
-// verdicts sums the reports up by manifest digest. Where several tell of one
-// manifest, a failure stands.
-func verdicts(reports []*suit.Report) map[string]verdict {
-	out := make(map[string]verdict, len(reports))
+func verdictsOf(reports []*suit.Report) verdicts {
+	out := make(verdicts, len(reports))
 	for _, r := range reports {
 		key := r.Reference.Digest.String()
-		if before, ok := out[key]; ok && !before.installed {
+		if before, ok := out[key]; ok && !before.Succeeded() {
 			continue
 		}
-		out[key] = verdict{installed: r.Succeeded(), words: failureWords(r.Failure)}
+		out[key] = r
 	}
 	return out
 }
 
-func failureWords(f *suit.ReportFailure) string {
-	if f == nil {
-		return ""
+// judge returns what a report makes of a manifest, and keeps it with the manifest's
+// component; what the message says of all where there is no report.
+func (s *session) judge(said verdicts, component suit.ComponentID, manifest suit.Digest, otherwise result) (result, error) {
+	report, ok := said[manifest.String()]
+	if !ok {
+		return otherwise, nil
 	}
-	return fmt.Sprintf("%s in %s at byte %d, component %d", f.Reason, f.Record.Section, f.Record.Offset, f.Record.ComponentIndex)
+	if err := s.keepReport(component, report); err != nil {
+		return result{}, err
+	}
+	if report.Succeeded() {
+		return result{state: devices.Claimed}, nil
+	}
+	replayed, err := replay(s.tx, report)
+	return result{state: devices.Failed, reason: replayed.Failure}, err
+}
+
+// keepReport stores the report as far as it is not too large. Its nonce was the token
+// of the Update, which is nobody's business.
+func (s *session) keepReport(component suit.ComponentID, report *suit.Report) error {
+	bare := *report
+	bare.Nonce = nil
+	encoded, err := bare.Encode()
+	if err != nil || len(encoded) > maxReportKept {
+		return err
+	}
+	return s.tx.PutReport(Report{
+		Device: s.device.ID, Component: component, Manifest: report.Reference.Digest, At: s.now, Encoded: encoded,
+	})
 }
