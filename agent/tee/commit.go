@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -32,7 +33,7 @@ func (t *transaction) Commit(ctx context.Context, change processor.Change) error
 	switch {
 	case err == nil:
 		t.done = true
-		t.tidy(change.Install)
+		t.tidy(change.Install, envelopes)
 		return nil
 	case errors.Is(err, ErrBroken):
 		// The disk may hold the new index already: leave every file to the next Open.
@@ -192,10 +193,10 @@ func (x *index) checkRoom() error {
 	return nil
 }
 
-// tidy removes what the transaction had and the index does not name: the envelopes of
-// dependencies as they were fetched, and what is left of payloads whose components are
-// installed. A file that stays behind is swept at the next Open.
-func (t *transaction) tidy(installed []processor.Installation) {
+// tidy removes what the transaction had and the index does not name, such as the
+// envelopes of dependencies as they were fetched, and what is left of payloads whose
+// components are installed. A file that stays behind is swept at the next Open.
+func (t *transaction) tidy(installed []processor.Installation, envelopes []string) {
 	named := t.store.view().files()
 	for _, in := range installed {
 		for _, id := range append([]suit.ComponentID{in.Manifest}, in.Components...) {
@@ -207,7 +208,7 @@ func (t *transaction) tidy(installed []processor.Installation) {
 			}
 		}
 	}
-	for _, name := range t.candidates {
+	for _, name := range slices.AppendSeq(envelopes, maps.Values(t.candidates)) {
 		if !named[name] && !t.store.resumable(name) {
 			_ = t.store.files.Remove(name)
 		}

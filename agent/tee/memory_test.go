@@ -178,3 +178,8 @@ func TestLastPoll(t *testing.T) {
 		t.Errorf("last poll %+v, %v", p, ok)
 	}
 }
+
+func wish(t testing.TB, name string, least uint64) teep.RequestedTC {
+	t.Helper()
+	return teep.RequestedTC{Component: component(t, name), MinSequence: &least}
+}

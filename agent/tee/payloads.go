@@ -19,8 +19,7 @@ const (
 	maxIdle = 1024
 )
 
-// checkpoint is how many bytes a payload may grow by until they are made durable.
-const checkpoint = 4 << 20
+const defaultCheckpoint = 4 << 20
 
 // keptPayload is a file that can be resumed.
 type keptPayload struct {
@@ -102,7 +101,7 @@ func (r *receiver) proceed() (earlier io.ReadCloser, err error) {
 func (r *receiver) Write(p []byte) (int, error) {
 	n, err := r.file.Write(p)
 	r.grown += uint64(n)
-	if err == nil && r.grown >= checkpoint {
+	if err == nil && r.grown >= r.store.checkpoint {
 		err = r.save()
 	}
 	return n, err

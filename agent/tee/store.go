@@ -17,6 +17,8 @@ type Store struct {
 	identity processor.Identity
 	files    files
 	unlock   func() error
+	// checkpoint is how many bytes a payload may grow by until they are made durable.
+	checkpoint uint64
 
 	mu       sync.Mutex
 	index    *index
@@ -66,7 +68,7 @@ func open(f files, identity processor.Identity, unlock func() error) (*Store, er
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{identity: identity, files: f, unlock: unlock, index: x, payloads: map[string]*keptPayload{}}
+	s := &Store{identity: identity, files: f, unlock: unlock, index: x, checkpoint: defaultCheckpoint, payloads: map[string]*keptPayload{}}
 	return s, s.sweep()
 }
 
