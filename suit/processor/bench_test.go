@@ -24,13 +24,13 @@ func benchmarkImage() []byte {
 func BenchmarkUpdate(b *testing.B) {
 	image := benchmarkImage()
 	encoded := signed(b, sample(image), nil)
-	p := New(nil, served{location: image}, DefaultLimits())
+	p := New(Config{Fetcher: served{location: image}, Limits: DefaultLimits()})
 	b.SetBytes(benchmarkSize)
 	b.ReportAllocs()
 	for b.Loop() {
 		host := newMemory(device)
 		host.room = benchmarkSize
-		p.host = host
+		p.config.Host = host
 		if _, err := p.Update(context.Background(), verify(b, encoded), everything); err != nil {
 			b.Fatal(err)
 		}

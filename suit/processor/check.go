@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,145 +21,198 @@ const (
 // (draft-ietf-suit-update-management): nothing to execute.
 const extensionCoSWID = 14
 
-// check refuses what could not be executed, or may not be, before anything is: a
-// manifest runs as a whole or not at all (draft-ietf-suit-manifest-37 sections 6.1
-// and 6.2). Of the sections of other procedures, those are looked into that the
-// manifest will need to get off the device again.
-func (m *machine) check(proc procedure, rights Rights) *Failure {
-	if m.manifest.Version != suit.ManifestVersion {
-		err := fmt.Errorf("%w: %d, want %d", ErrVersion, m.manifest.Version, suit.ManifestVersion)
-		return refusal(keyVersion, err)
+// check refuses what could not be executed, or may not be, before anything is
+// (draft-ietf-suit-manifest-37 sections 6.1 and 6.2). Of the sections of other
+// procedures, those are looked into that the manifest will need later.
+func (m *machine) check(of *manifest) *Failure {
+	if version := of.content.Version; version != suit.ManifestVersion {
+		return of.refusal(keyVersion, nil, fmt.Errorf("%w: %d, want %d", ErrVersion, version, suit.ManifestVersion))
 	}
-	if f := m.checkComponents(rights); f != nil {
+	if id := of.content.ComponentID; of == m.root && id != nil && !of.rights(Access{Component: id}) {
+		return of.refusal(keyComponentID, id, ErrUnauthorized)
+	}
+	if f := m.checkElements(of); f != nil {
 		return f
 	}
-	if f := m.checkElements(proc); f != nil {
-		return f
+	sections := append([]suit.Section{suit.SectionShared}, m.proc.sections...)
+	if m.proc.foreseen != nil {
+		sections = append(sections, m.proc.foreseen(m)...)
 	}
-	for _, section := range slices.Concat([]suit.Section{suit.SectionShared}, proc.sections, proc.foreseen) {
-		sequence, ok := m.manifest.Section(section)
-		if !ok {
-			continue
-		}
-		if f := m.checkSequence(section, sequence); f != nil {
-			return f
-		}
-	}
-	return m.checkCompatibility()
-}
-
-func refusal(key suit.Section, err error) *Failure {
-	return &Failure{Reason: reasonFor(err), Section: key, Err: err}
-}
-
-// checkComponents holds the component list against the device and the signer's rights.
-func (m *machine) checkComponents(rights Rights) *Failure {
-	ids := m.manifest.Common.Components
-	if len(ids) == 0 {
-		return refusal(suit.SectionShared, fmt.Errorf("%w: the manifest names none", ErrUnsupportedComponent))
-	}
-	if len(ids) > m.limits.Components {
-		err := fmt.Errorf("%w: %d components, at most %d", ErrUnsupportedComponent, len(ids), m.limits.Components)
-		return refusal(suit.SectionShared, err)
-	}
-	for i, id := range ids {
-		var err error
-		if slices.ContainsFunc(ids[:i], id.Equal) {
-			err = fmt.Errorf("%w: it is listed twice", ErrUnsupportedComponent)
-		} else if rights == nil || !rights(Access{Component: id}) {
-			err = ErrUnauthorized
-		} else if fault := m.host.Supports(id); fault != nil {
-			err = fmt.Errorf("%w: %w", ErrUnsupportedComponent, fault)
-		}
-		if err != nil {
-			return &Failure{Reason: reasonFor(err), Section: suit.SectionShared, Component: i, ID: id, Err: err}
+	for _, section := range sections {
+		if sequence, ok := of.content.Section(section); ok {
+			if f := m.checkSection(of, section, sequence); f != nil {
+				return f
+			}
 		}
 	}
-	if id := m.manifest.ComponentID; id != nil && !rights(Access{Component: id}) {
-		return &Failure{Reason: suit.ReasonComponentUnauthorised, Section: keyComponentID, ID: id, Err: ErrUnauthorized}
-	}
-	return nil
+	return m.checkCompatibility(of)
 }
 
 // checkElements refuses parts of the manifest that would have to be acted on.
-func (m *machine) checkElements(proc procedure) *Failure {
-	common := m.manifest.Common
-	if common.Dependencies != nil {
-		return refusal(suit.SectionShared, fmt.Errorf("%w: dependencies", ErrUnsupportedElement))
-	}
-	for _, key := range slices.Sorted(maps.Keys(common.Extensions)) {
-		return refusal(suit.SectionShared, fmt.Errorf("%w: key %d of common", ErrUnsupportedElement, key))
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.manifest.Extensions)) {
-		if key != extensionCoSWID {
-			return refusal(suit.Section(key), fmt.Errorf("%w: key %d", ErrUnsupportedElement, key))
+func (m *machine) checkElements(of *manifest) *Failure {
+	for _, d := range of.content.Common.Dependencies {
+		for key := range d.Extensions {
+			return of.refusal(suit.SectionShared, nil, fmt.Errorf("%w: key %d of dependency %d", ErrUnsupportedElement, key, d.Index))
 		}
 	}
-	for _, section := range proc.refused {
-		if _, present := m.manifest.Sections[section]; present {
-			return refusal(section, fmt.Errorf("%w: %s", ErrUnsupportedElement, section))
+	for _, key := range slices.Sorted(maps.Keys(of.content.Common.Extensions)) {
+		return of.refusal(suit.SectionShared, nil, fmt.Errorf("%w: key %d of common", ErrUnsupportedElement, key))
+	}
+	for _, key := range slices.Sorted(maps.Keys(of.content.Extensions)) {
+		if key != extensionCoSWID {
+			return of.refusal(suit.Section(key), nil, fmt.Errorf("%w: key %d", ErrUnsupportedElement, key))
 		}
 	}
 	present := 0
-	for _, section := range proc.sections {
-		element, ok := m.manifest.Sections[section]
+	for _, section := range m.proc.sections {
+		element, ok := of.content.Sections[section]
 		if ok && element.Sequence == nil {
-			return refusal(section, fmt.Errorf("%w: %s", ErrSevered, section))
+			return of.refusal(section, nil, fmt.Errorf("%w: %s", ErrSevered, section))
 		}
 		if ok {
 			present++
 		}
 	}
-	if present == 0 && !proc.optional {
-		err := fmt.Errorf("%w: the manifest has no section for the %s procedure", ErrUnsupportedElement, proc.name)
-		return refusal(keyManifest, err)
-	}
-	return nil
-}
-
-// checkSequence walks the commands of one section.
-func (m *machine) checkSequence(section suit.Section, sequence *suit.Sequence) *Failure {
-	components := len(m.manifest.Common.Components)
-	for i, c := range sequence.Commands {
-		err := m.checkCommand(section, c)
-		if first := i == 0 && c.Code != suit.DirectiveSetComponentIndex; err == nil && first && components > 1 {
-			err = fmt.Errorf("%w: with %d components a sequence begins with set-component-index", ErrUnsupportedCommand, components)
-		}
-		if err != nil {
-			return &Failure{Reason: reasonFor(err), Section: section, Command: c.Code, Offset: c.Offset, Err: err}
-		}
-	}
-	return nil
-}
-
-func (m *machine) checkCommand(section suit.Section, c suit.Command) error {
-	known, ok := commands[c.Code]
-	if !ok {
-		return ErrUnsupportedCommand
-	}
-	if !known.where.allows(section) {
-		return fmt.Errorf("%w: not in %s", ErrUnsupportedCommand, section)
-	}
-	if c.Code == suit.ConditionComponentSlot && m.slots == nil {
-		return fmt.Errorf("%w: the device has no slots", ErrUnsupportedCommand)
-	}
-	switch arg := c.Argument.(type) {
-	case *suit.Parameters:
-		return checkParameters(arg, m.limits)
-	case suit.Index, suit.IndexList, suit.AllComponents:
-		_, err := m.indices(arg)
-		return err
+	if present == 0 && of == m.root && !m.proc.optional {
+		err := fmt.Errorf("%w: the manifest has no section for the %s procedure", ErrUnsupportedElement, m.proc.name)
+		return of.refusal(keyManifest, nil, err)
 	}
 	return nil
 }
 
 // checkCompatibility wants the shared sequence to check vendor and class (section
 // 6.2): without them the manifest would run on every device that trusts its signer.
-func (m *machine) checkCompatibility() *Failure {
+func (m *machine) checkCompatibility(of *manifest) *Failure {
 	for _, code := range []suit.CommandCode{suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier} {
-		shared := m.manifest.Common.Shared
-		if shared == nil || !slices.ContainsFunc(shared.Commands, func(c suit.Command) bool { return c.Code == code }) {
-			return refusal(suit.SectionShared, fmt.Errorf("%w: no %s in the shared sequence", ErrIncompatible, code))
+		shared := of.content.Common.Shared
+		if shared != nil && slices.ContainsFunc(shared.Commands, func(c suit.Command) bool { return c.Code == code }) {
+			continue
+		}
+		if err := m.bend(RuleCompatibility, "no %s in the shared sequence", code); err != nil {
+			return of.refusal(suit.SectionShared, nil, fmt.Errorf("%w: %w", ErrIncompatible, err))
+		}
+	}
+	return nil
+}
+
+// checker walks the commands of one section as they would be executed: which components
+// they are for is known without running them.
+type checker struct {
+	*machine
+	of      *manifest
+	section suit.Section
+}
+
+func (m *machine) checkSection(of *manifest, section suit.Section, sequence *suit.Sequence) *Failure {
+	k := &checker{machine: m, of: of, section: section}
+	first := sequence.Commands[0]
+	if n := len(of.table); n > 1 && first.Code != suit.DirectiveSetComponentIndex && first.Code != suit.DirectiveOverrideMultiple {
+		err := fmt.Errorf("%w: with %d components a sequence begins with set-component-index", ErrUnsupportedCommand, n)
+		return k.failure(first, err)
+	}
+	return k.sequence(sequence, []int{0}, 0)
+}
+
+func (k *checker) failure(c suit.Command, err error) *Failure {
+	return &Failure{
+		Reason: reasonFor(err), Manifest: k.of.path, Section: k.section, Command: c.Code, Offset: c.Offset, Err: err,
+	}
+}
+
+func (k *checker) sequence(sequence *suit.Sequence, selected []int, depth int) *Failure {
+	for _, c := range sequence.Commands {
+		if depth > k.config.Limits.Depth {
+			return k.failure(c, fmt.Errorf("%w: sequences %d deep, at most %d", ErrLimit, depth, k.config.Limits.Depth))
+		}
+		var err error
+		if selected, err = k.command(c, selected, depth); err != nil {
+			return k.failure(c, err)
+		}
+		var nested []suit.Sequence
+		switch arg := c.Argument.(type) {
+		case *suit.Sequence:
+			nested = []suit.Sequence{*arg}
+		case *suit.Alternatives:
+			nested = arg.Sequences
+		}
+		for i := range nested {
+			if f := k.sequence(&nested[i], selected, depth+1); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// command returns what is selected behind the command.
+func (k *checker) command(c suit.Command, selected []int, depth int) ([]int, error) {
+	if err := k.supported(c, selected); err != nil {
+		return nil, err
+	}
+	switch arg := c.Argument.(type) {
+	case suit.Index, suit.IndexList, suit.AllComponents:
+		indices, err := k.of.indices(arg)
+		slices.Sort(indices)
+		return slices.Compact(indices), err
+	case *suit.Parameters:
+		if arg.SoftFailure != nil && depth == 0 {
+			return nil, fmt.Errorf("%w: soft-failure outside try-each and run-sequence", ErrAbort)
+		}
+		return selected, errors.Join(k.allowed(selected, c.Code), k.parameters(arg, selected))
+	case suit.ParameterSets:
+		return k.parameterSets(arg, selected, c.Code)
+	case suit.ParameterCopies:
+		return selected, errors.Join(k.allowed(selected, c.Code), k.parameterCopies(arg, selected))
+	}
+	return selected, k.allowed(selected, c.Code)
+}
+
+// supported tells whether the device can do that, there.
+func (k *checker) supported(c suit.Command, selected []int) error {
+	if c.Code.IsCustom() {
+		if _, ok := k.config.Custom[c.Code]; !ok || k.section == suit.SectionShared {
+			return fmt.Errorf("%w: a custom one, in %s", ErrUnsupportedCommand, k.section)
+		}
+		return nil
+	}
+	known, ok := commands[c.Code]
+	switch {
+	case !ok:
+		return ErrUnsupportedCommand
+	case !known.where.allows(k.section):
+		return fmt.Errorf("%w: not in %s", ErrUnsupportedCommand, k.section)
+	}
+	lacks := ""
+	switch c.Code {
+	case suit.ConditionComponentSlot:
+		if k.slots == nil {
+			lacks = "the device has no slots"
+		}
+	case suit.DirectiveInvoke:
+		if k.config.Invoke == nil {
+			lacks = "the device invokes nothing"
+		}
+	case suit.DirectiveWait:
+		if k.config.Circumstances.Wait == nil {
+			lacks = "the device cannot wait"
+		}
+	case suit.DirectiveProcessDependency, suit.ConditionDependencyIntegrity:
+		if !slices.ContainsFunc(selected, func(i int) bool { return k.of.table[i].dependency }) {
+			return ErrNotDependency
+		}
+	}
+	if lacks != "" {
+		return fmt.Errorf("%w: %s", ErrUnsupportedCommand, lacks)
+	}
+	return nil
+}
+
+// allowed asks for the right to a command on each of the components.
+func (k *checker) allowed(selected []int, code suit.CommandCode) error {
+	for _, i := range selected {
+		id := k.of.table[i].id
+		if !k.of.rights(Access{Component: id, Command: code}) {
+			return fmt.Errorf("%w: %s on %q", ErrUnauthorized, code, id)
 		}
 	}
 	return nil

@@ -10,8 +10,10 @@ import (
 type command struct {
 	// run executes the command on the current component. A condition returns what it
 	// measured, whether it holds or not.
-	run   func(ctx context.Context, m *machine, arg suit.Argument) (suit.Parameters, error)
+	run   func(ctx context.Context, f *frame, arg suit.Argument) (suit.Parameters, error)
 	where where
+	// once: not for each selected component.
+	once bool
 }
 
 // where says which sequences a command may stand in.
@@ -21,36 +23,68 @@ const (
 	// anywhere is for what changes parameters at most, as the shared sequence must
 	// (draft-ietf-suit-manifest-37 section 8.4.5).
 	anywhere where = iota
-	// updating is for what writes images.
-	updating
-	// uninstalling is for what gives them up.
+	// sections is for what the shared sequence may not have.
+	sections
+	// storing is for what writes images.
+	storing
+	// invoking is for what hands control over.
+	invoking
+	// uninstalling is for what gives images up.
 	uninstalling
 )
 
 func (w where) allows(section suit.Section) bool {
 	switch w {
-	case updating:
-		return section != suit.SectionShared && section != suit.SectionUninstall
+	case sections:
+		return section != suit.SectionShared
+	case storing:
+		switch section {
+		case suit.SectionDependencyResolution, suit.SectionPayloadFetch, suit.SectionInstall, suit.SectionLoad:
+			return true
+		}
+		return false
+	case invoking:
+		return section == suit.SectionInvoke
 	case uninstalling:
 		return section == suit.SectionUninstall
 	}
 	return true
 }
 
-// commands are the ones that this processor knows. Every other one is refused
-// before a manifest runs, so a command of the family becomes supported by its entry.
-var commands = map[suit.CommandCode]command{
-	suit.ConditionVendorIdentifier:   {vendorIdentifier, anywhere},
-	suit.ConditionClassIdentifier:    {classIdentifier, anywhere},
-	suit.ConditionDeviceIdentifier:   {deviceIdentifier, anywhere},
-	suit.ConditionImageMatch:         {imageMatch, anywhere},
-	suit.ConditionCheckContent:       {checkContent, anywhere},
-	suit.ConditionComponentSlot:      {componentSlot, anywhere},
-	suit.ConditionAbort:              {abort, anywhere},
-	suit.DirectiveSetComponentIndex:  {setComponentIndex, anywhere},
-	suit.DirectiveSetParameters:      {setParameters, anywhere},
-	suit.DirectiveOverrideParameters: {overrideParameters, anywhere},
-	suit.DirectiveFetch:              {fetch, updating},
-	suit.DirectiveWrite:              {write, updating},
-	suit.DirectiveUnlink:             {unlink, uninstalling},
+// commands are the ones that this processor knows. Every other one is refused before a
+// manifest runs. The map is filled in init because try-each runs commands again.
+var commands map[suit.CommandCode]command
+
+func init() {
+	commands = map[suit.CommandCode]command{
+		suit.ConditionVendorIdentifier:    {run: vendorIdentifier},
+		suit.ConditionClassIdentifier:     {run: classIdentifier},
+		suit.ConditionDeviceIdentifier:    {run: deviceIdentifier},
+		suit.ConditionImageMatch:          {run: imageMatch},
+		suit.ConditionImageNotMatch:       {run: imageNotMatch},
+		suit.ConditionCheckContent:        {run: checkContent},
+		suit.ConditionComponentSlot:       {run: componentSlot},
+		suit.ConditionUseBefore:           {run: useBefore},
+		suit.ConditionMinimumBattery:      {run: minimumBattery},
+		suit.ConditionUpdateAuthorized:    {run: updateAuthorized},
+		suit.ConditionVersion:             {run: versionMatch},
+		suit.ConditionIsDependency:        {run: isDependency},
+		suit.ConditionDependencyIntegrity: {run: dependencyIntegrity},
+		suit.ConditionAbort:               {run: abort},
+		suit.DirectiveSetComponentIndex:   {run: setComponentIndex, once: true},
+		suit.DirectiveSetParameters:       {run: setParameters},
+		suit.DirectiveOverrideParameters:  {run: overrideParameters},
+		suit.DirectiveOverrideMultiple:    {run: overrideMultiple, once: true},
+		suit.DirectiveCopyParams:          {run: copyParams},
+		suit.DirectiveTryEach:             {run: tryEach},
+		suit.DirectiveRunSequence:         {run: runSequence},
+		suit.DirectiveProcessDependency:   {run: processDependency, where: sections},
+		suit.DirectiveWait:                {run: wait, where: sections},
+		suit.DirectiveFetch:               {run: fetch, where: storing},
+		suit.DirectiveWrite:               {run: write, where: storing},
+		suit.DirectiveCopy:                {run: copyImage, where: storing},
+		suit.DirectiveSwap:                {run: swap, where: storing},
+		suit.DirectiveInvoke:              {run: invoke, where: invoking},
+		suit.DirectiveUnlink:              {run: unlink, where: uninstalling},
+	}
 }

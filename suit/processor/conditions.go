@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"fmt"
@@ -18,19 +19,30 @@ func missing(code suit.ParameterCode) error {
 	return fmt.Errorf("%w: %s", ErrMissingParameter, code)
 }
 
-func vendorIdentifier(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	have := m.host.Identity().Vendor
-	return suit.Parameters{VendorID: &have}, identifierMatch(suit.ParameterVendorID, m.at().params.VendorID, have)
+// vendorIdentifier compares in the form that the manifest uses.
+func vendorIdentifier(_ context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	have, want := f.config.Host.Identity(), &f.at().params
+	if want.VendorPEN == nil {
+		return suit.Parameters{VendorID: &have.Vendor}, identifierMatch(suit.ParameterVendorID, want.VendorID, have.Vendor)
+	}
+	measured := suit.Parameters{VendorPEN: have.VendorPEN}
+	switch {
+	case have.VendorPEN == nil:
+		return measured, fmt.Errorf("%w: the device has no private enterprise number", ErrMismatch)
+	case !bytes.Equal(have.VendorPEN, want.VendorPEN):
+		return measured, fmt.Errorf("%w: vendor-id of the manifest is %x, of the device %x", ErrMismatch, want.VendorPEN, have.VendorPEN)
+	}
+	return measured, nil
 }
 
-func classIdentifier(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	have := m.host.Identity().Class
-	return suit.Parameters{ClassID: &have}, identifierMatch(suit.ParameterClassID, m.at().params.ClassID, have)
+func classIdentifier(_ context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	have := f.config.Host.Identity().Class
+	return suit.Parameters{ClassID: &have}, identifierMatch(suit.ParameterClassID, f.at().params.ClassID, have)
 }
 
-func deviceIdentifier(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	have := m.host.Identity().Device
-	return suit.Parameters{DeviceID: &have}, identifierMatch(suit.ParameterDeviceID, m.at().params.DeviceID, have)
+func deviceIdentifier(_ context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	have := f.config.Host.Identity().Device
+	return suit.Parameters{DeviceID: &have}, identifierMatch(suit.ParameterDeviceID, f.at().params.DeviceID, have)
 }
 
 func identifierMatch(code suit.ParameterCode, want *uuid.UUID, have uuid.UUID) error {
@@ -45,32 +57,50 @@ func identifierMatch(code suit.ParameterCode, want *uuid.UUID, have uuid.UUID) e
 	return nil
 }
 
-func imageMatch(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	c := m.at()
-	want := c.params.ImageDigest
-	if want == nil {
-		return suit.Parameters{}, missing(suit.ParameterImageDigest)
-	}
-	have, err := m.measure(ctx, c, want.Algorithm)
+func imageMatch(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	measured, same, err := f.compare(ctx)
 	if err != nil {
-		return suit.Parameters{}, err
+		return measured, err
 	}
-	if !have.digest.Equal(*want) {
-		err = fmt.Errorf("%w: image is %s, want %s", ErrMismatch, have.digest, want)
+	if !same {
+		return measured, fmt.Errorf("%w: image is %s, want %s", ErrMismatch, measured.ImageDigest, f.at().params.ImageDigest)
 	}
-	c.checked = err == nil
-	return suit.Parameters{ImageDigest: &have.digest, ImageSize: &have.size}, err
+	f.at().checked = true
+	return measured, nil
+}
+
+// imageNotMatch needs an image: of one that is missing nothing was found out
+// (draft-ietf-suit-update-management, suit-condition-image-not-match).
+func imageNotMatch(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	measured, same, err := f.compare(ctx)
+	if err == nil && same {
+		err = fmt.Errorf("%w: image is %s already", ErrMismatch, measured.ImageDigest)
+	}
+	return measured, err
+}
+
+// compare holds the image against image-digest.
+func (f *frame) compare(ctx context.Context) (suit.Parameters, bool, error) {
+	want := f.at().params.ImageDigest
+	if want == nil {
+		return suit.Parameters{}, false, missing(suit.ParameterImageDigest)
+	}
+	have, err := f.measureFor(ctx, f.of, f.at(), want.Algorithm)
+	if err != nil {
+		return suit.Parameters{}, false, err
+	}
+	return suit.Parameters{ImageDigest: &have.digest, ImageSize: &have.size}, have.digest.Equal(*want), nil
 }
 
 // checkContent takes the same time for every image of the right length (section
 // 8.4.9.3).
-func checkContent(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	c := m.at()
+func checkContent(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
 	want := c.params.Content
 	if want == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
-	image, size, err := m.image(ctx, c)
+	image, size, err := f.image(ctx, f.of, c)
 	if err != nil {
 		return suit.Parameters{}, err
 	}
@@ -79,7 +109,7 @@ func checkContent(ctx context.Context, m *machine, _ suit.Argument) (suit.Parame
 	if size != uint64(len(want)) {
 		return measured, fmt.Errorf("%w: image of %d bytes, content of %d", ErrMismatch, size, len(want))
 	}
-	have, err := io.ReadAll(io.LimitReader(contextReader{ctx, image}, int64(len(want))+1))
+	have, err := io.ReadAll(io.LimitReader(image, int64(len(want))+1))
 	if err != nil {
 		return measured, fmt.Errorf("read image: %w", err)
 	}
@@ -92,16 +122,16 @@ func checkContent(ctx context.Context, m *machine, _ suit.Argument) (suit.Parame
 	return measured, nil
 }
 
-func componentSlot(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	c := m.at()
+func componentSlot(_ context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
 	want := c.params.ComponentSlot
 	if want == nil {
 		return suit.Parameters{}, missing(suit.ParameterComponentSlot)
 	}
-	if m.slots == nil {
+	if f.slots == nil {
 		return suit.Parameters{}, fmt.Errorf("%w: the device has no slots", ErrUnsupportedCommand)
 	}
-	have, err := m.slots.Slot(c.id)
+	have, err := f.slots.Slot(c.id)
 	if err != nil {
 		return suit.Parameters{}, err
 	}
@@ -112,6 +142,6 @@ func componentSlot(_ context.Context, m *machine, _ suit.Argument) (suit.Paramet
 	return measured, nil
 }
 
-func abort(context.Context, *machine, suit.Argument) (suit.Parameters, error) {
+func abort(context.Context, *frame, suit.Argument) (suit.Parameters, error) {
 	return suit.Parameters{}, ErrAbort
 }

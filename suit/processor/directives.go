@@ -6,168 +6,261 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"strings"
+	"maps"
+	"slices"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
 // Directives (draft-ietf-suit-manifest-37 section 8.4.10) change parameters, the
-// machine or the current component.
+// machine or the current component. One that fails ends the procedure.
 
-func setComponentIndex(_ context.Context, m *machine, arg suit.Argument) (suit.Parameters, error) {
-	selected, err := m.indices(arg)
-	if err == nil {
-		m.selected = selected
-	}
-	return suit.Parameters{}, err
+func overrideParameters(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters, error) {
+	return suit.Parameters{}, f.assign(arg, true)
 }
 
-func overrideParameters(_ context.Context, m *machine, arg suit.Argument) (suit.Parameters, error) {
-	return suit.Parameters{}, m.assign(arg, true)
+func setParameters(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters, error) {
+	return suit.Parameters{}, f.assign(arg, false)
 }
 
-func setParameters(_ context.Context, m *machine, arg suit.Argument) (suit.Parameters, error) {
-	return suit.Parameters{}, m.assign(arg, false)
-}
-
-func (m *machine) assign(arg suit.Argument, replace bool) error {
+// assign sets parameters of the current component, and what they say about the sequence
+// itself. replace tells override from set.
+func (f *frame) assign(arg suit.Argument, replace bool) error {
 	params, ok := arg.(*suit.Parameters)
 	if !ok {
 		return ErrUnsupportedCommand
 	}
-	if params.SoftFailure != nil {
-		return fmt.Errorf("%w: soft-failure outside try-each and run-sequence", ErrAbort)
+	of := *params
+	of.SoftFailure, of.StrictOrder = nil, nil
+	if soft := params.SoftFailure; soft != nil {
+		if f.depth == 0 {
+			return fmt.Errorf("%w: soft-failure outside try-each and run-sequence", ErrAbort)
+		}
+		if replace || !f.softSet {
+			f.soft, f.softSet = *soft, true
+		}
 	}
-	merge(&m.at().params, params, replace)
+	if params.StrictOrder != nil {
+		f.order.set(*params.StrictOrder)
+	}
+	c := f.at()
+	if source := params.SourceComponent; source != nil && (replace || c.params.SourceComponent == nil) {
+		c.source = f.of.table[*source].component // check has seen the index
+	}
+	if replace {
+		c.params.Override(&of)
+	} else {
+		c.params.SetUnset(&of)
+	}
 	return nil
 }
 
-// fetch stores what the URI names. It does not judge it: that is for the conditions
-// that follow, so that an alternative can be tried where they fail.
-func fetch(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	c := m.at()
-	if c.params.URI == nil {
-		return suit.Parameters{}, missing(suit.ParameterURI)
+// overrideMultiple stands for set-component-index and override-parameters, once for each
+// component; the last one stays selected (draft-ietf-suit-update-management,
+// suit-directive-override-multiple).
+func overrideMultiple(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters, error) {
+	sets, ok := arg.(suit.ParameterSets)
+	if !ok {
+		return suit.Parameters{}, ErrUnsupportedCommand
 	}
-	if present, err := m.alreadyThere(ctx, c); present || err != nil {
+	indices := slices.Sorted(maps.Keys(sets))
+	if err := f.move([]int{int(indices[len(indices)-1])}); err != nil {
 		return suit.Parameters{}, err
 	}
-	if err := m.mayAlter(ctx, c); err != nil {
-		return suit.Parameters{}, err
+	for _, index := range indices {
+		f.index = int(index)
+		if err := f.assign(sets[index], true); err != nil {
+			return suit.Parameters{}, err
+		}
 	}
-	limit := m.limits.FetchedBytes - m.fetched
-	if size := c.params.ImageSize; size != nil && *size < limit {
-		limit = *size
-	}
-	source, err := m.open(ctx, *c.params.URI, limit)
-	if err != nil {
-		return suit.Parameters{}, err
-	}
-	defer source.Close() // only read
-	n, err := m.store(ctx, c, source, limit)
-	m.fetched += n
-	return suit.Parameters{}, err
+	return suit.Parameters{}, nil
 }
 
-// alreadyThere spares a fetch whose result the component has (section 8.4.10.4).
-func (m *machine) alreadyThere(ctx context.Context, c *component) (bool, error) {
-	want, wantSize := c.params.ImageDigest, c.params.ImageSize
-	if want == nil || wantSize == nil {
-		return false, nil
+// copyParams takes parameters over from other components. One that is not set there is
+// missing here (draft-ietf-suit-update-management, suit-directive-copy-params).
+func copyParams(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters, error) {
+	copies, ok := arg.(suit.ParameterCopies)
+	if !ok {
+		return suit.Parameters{}, ErrUnsupportedCommand
 	}
-	image, size, err := m.image(ctx, c)
-	if errors.Is(err, ErrNoImage) {
-		return false, nil
+	to := f.at()
+	for _, index := range slices.Sorted(maps.Keys(copies)) {
+		from := f.of.table[index].component
+		for _, code := range copies[index] {
+			if !to.params.CopyFrom(&from.params, code) {
+				return suit.Parameters{}, fmt.Errorf("%w, of component %q", missing(code), from.id)
+			}
+			if code == suit.ParameterSourceComponent {
+				to.source = from.source
+			}
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	image.Close() // nothing was read
-	if size != *wantSize {
-		return false, nil
-	}
-	have, err := m.measure(ctx, c, want.Algorithm)
-	return err == nil && have.digest.Equal(*want), err
+	return suit.Parameters{}, nil
 }
 
-// open finds the integrated payload with this key, else asks the fetcher.
-func (m *machine) open(ctx context.Context, uri string, limit uint64) (io.ReadCloser, error) {
-	if payload, ok := m.integrated(uri); ok {
-		return io.NopCloser(bytes.NewReader(payload)), nil
-	}
-	if strings.HasPrefix(uri, "#") {
-		return nil, fmt.Errorf("%w: the envelope has no payload %q", ErrFetch, uri)
-	}
-	if m.fetcher == nil {
-		return nil, fmt.Errorf("%w: the device fetches integrated payloads only", ErrURI)
-	}
-	return m.fetcher.Fetch(ctx, Request{URI: uri, Limit: limit})
-}
-
-func write(ctx context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	c := m.at()
-	if c.params.Content == nil {
+// write stores content. The signature covers it, also where it is ciphertext: what it
+// decrypts to is settled by it and the key.
+func write(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
+	content := c.params.Content
+	if content == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
-	if err := m.mayAlter(ctx, c); err != nil {
+	if there, err := f.spared(ctx, c); there || err != nil {
 		return suit.Parameters{}, err
 	}
-	content := c.params.Content
-	_, err := m.store(ctx, c, bytes.NewReader(content), uint64(len(content)))
-	// The signature covers the content itself.
+	source, _, err := f.decrypted(c, bytes.NewReader(content))
+	if err != nil {
+		return suit.Parameters{}, err
+	}
+	err = f.store(ctx, c, source, uint64(len(content)))
 	c.checked = err == nil
 	return suit.Parameters{}, err
 }
 
-// mayAlter aborts a command that would alter what another installed manifest relies on
-// (draft-ietf-suit-trust-domains, suit-directive-unlink), or roll the component back. The
-// manifest's own earlier version does not stand in its way: admitSequenceNumber has
-// compared with that. But sequence numbers are per manifest, so an older image could come
-// under another name once nothing references the component: its floor, which all
-// manifests have in common, is what stops that (docs/decisions/0006).
-func (m *machine) mayAlter(ctx context.Context, c *component) error {
-	manifests, err := m.tx.References(ctx, c.id)
+// copyImage stores the image of source-component, decrypted where the current component
+// has an encryption-info (draft-ietf-suit-firmware-encryption section 5).
+func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
+	from, err := f.source(c)
 	if err != nil {
-		return err
+		return suit.Parameters{}, err
 	}
-	for _, other := range manifests {
-		if !other.Equal(m.manifestID()) {
-			return fmt.Errorf("%w: %s; unlink that one first", ErrReferenced, other)
+	if err := f.order.use(c, from); err != nil {
+		return suit.Parameters{}, err
+	}
+	image, size, err := f.image(ctx, f.of, from)
+	if err != nil {
+		return suit.Parameters{}, fmt.Errorf("source-component %q: %w", from.id, err)
+	}
+	defer image.Close() // only read
+	if there, err := f.spared(ctx, c); there || err != nil {
+		return suit.Parameters{}, err
+	}
+	source, integrity, err := f.decrypted(c, image)
+	if err != nil {
+		return suit.Parameters{}, err
+	}
+	if err := f.store(ctx, c, source, size); err != nil {
+		return suit.Parameters{}, err
+	}
+	c.from, c.fromStage, c.deciphered = from, from.stage, integrity
+	return suit.Parameters{}, nil
+}
+
+// source is what source-component names.
+func (f *frame) source(c *component) (*component, error) {
+	switch {
+	case c.source == nil:
+		return nil, missing(suit.ParameterSourceComponent)
+	case c.source == c:
+		return nil, fmt.Errorf("%w: the component is its own source-component", ErrUnsupportedParameter)
+	}
+	return c.source, nil
+}
+
+// swap exchanges the images of the component and its source. What was known of the
+// source's new image stays true; the component's has to be checked.
+func swap(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
+	from, err := f.source(c)
+	if err != nil {
+		return suit.Parameters{}, err
+	}
+	if !f.of.rights(Access{Component: from.id, Command: suit.DirectiveSwap}) {
+		return suit.Parameters{}, fmt.Errorf("%w: swap of %q", ErrUnauthorized, from.id)
+	}
+	for _, one := range []*component{c, from} {
+		if err := f.swappable(ctx, one); err != nil {
+			return suit.Parameters{}, fmt.Errorf("component %q: %w", one.id, err)
 		}
 	}
-	floor, err := m.tx.Floor(ctx, c.id)
+	if err := errors.Join(f.mayStore(c), f.order.use(c, from), f.order.use(from, nil)); err != nil {
+		return suit.Parameters{}, err
+	}
+	if err := f.tx.Swap(ctx, c.id, from.id); err != nil {
+		return suit.Parameters{}, fmt.Errorf("swap images: %w", err)
+	}
+	before, measured := *c, from.measured
+	f.altered(c)
+	f.altered(from)
+	from.writer, from.checked, from.measured = before.writer, before.checked, before.measured
+	c.measured = measured
+	c.metadata, from.metadata = from.metadata, before.metadata
+	return suit.Parameters{}, nil
+}
+
+// swappable counts the image that is to be moved.
+func (f *frame) swappable(ctx context.Context, c *component) error {
+	image, size, err := f.image(ctx, f.of, c)
 	if err != nil {
 		return err
 	}
-	if number := m.manifest.SequenceNumber; number < floor {
-		return fmt.Errorf("%w: %d, the component has been at %d", ErrRollback, number, floor)
+	image.Close() // nothing was read
+	if err := f.mayAlter(ctx, c); err != nil {
+		return err
+	}
+	if f.stored += size; f.stored > f.config.Limits.StoredBytes {
+		return fmt.Errorf("%w: more than %d bytes stored", ErrLimit, f.config.Limits.StoredBytes)
 	}
 	return nil
 }
 
-// unlink gives the component up (draft-ietf-suit-trust-domains, suit-directive-unlink). The
-// reference itself goes with the manifest when the procedure ends, so a second unlink
-// has nothing to take.
-func unlink(_ context.Context, m *machine, _ suit.Argument) (suit.Parameters, error) {
-	m.at().unlinked = true
+// invoke hands control to the component. An image that this procedure has not checked is
+// not run (section 6.3).
+func invoke(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
+	c := f.at()
+	if !c.checked {
+		return suit.Parameters{}, fmt.Errorf("%w in this procedure: it is not invoked", ErrUnchecked)
+	}
+	open := f.opener(ctx, f.of, c)
+	image, _, err := open()
+	if err != nil {
+		return suit.Parameters{}, err
+	}
+	image.Close() // nothing was read
+	f.invoked++
+	err = f.config.Invoke(ctx, Invocation{Component: c.id, Open: open, Args: c.params.InvokeArgs})
+	if err != nil {
+		return suit.Parameters{}, fmt.Errorf("invoke: %w", err)
+	}
 	return suit.Parameters{}, nil
 }
 
-// store makes a candidate of the component from source, which may hold limit bytes.
-func (m *machine) store(ctx context.Context, c *component, source io.Reader, limit uint64) (uint64, error) {
-	c.written, c.checked, c.measured = true, false, nil
-	candidate, err := m.tx.Create(ctx, c.id)
+// opener reads a component on behalf of others.
+func (m *machine) opener(ctx context.Context, of *manifest, c *component) func() (io.ReadCloser, uint64, error) {
+	return func() (io.ReadCloser, uint64, error) { return m.image(ctx, of, c) }
+}
+
+// decrypted is source, or the plaintext where the component has an encryption-info.
+// integrity says that a changed ciphertext will show at its end.
+func (m *machine) decrypted(c *component, source io.Reader) (plain io.Reader, integrity bool, err error) {
+	if c.params.EncryptionInfo == nil {
+		return source, false, nil
+	}
+	info, err := parseEncryptionInfo(c.params.EncryptionInfo)
 	if err != nil {
-		return 0, fmt.Errorf("store image: %w", err)
+		return nil, false, err
 	}
-	limit = min(limit, math.MaxInt64-1)
-	n, err := io.Copy(candidate, io.LimitReader(contextReader{ctx, source}, int64(limit)+1))
-	if err == nil && uint64(n) > limit {
-		err = fmt.Errorf("%w: more than %d bytes", ErrLimit, limit)
+	plain, err = info.Decrypt(m.config.Keys, cosekit.PayloadEncryption, source)
+	if err != nil {
+		return nil, false, fmt.Errorf("decrypt: %w", err)
 	}
-	if err := errors.Join(err, candidate.Close()); err != nil {
-		return uint64(n), fmt.Errorf("store image: %w", err)
+	return plain, info.Integrity(), nil
+}
+
+// parseEncryptionInfo wants the form of draft-ietf-suit-firmware-encryption section 5:
+// with recipients, the ciphertext elsewhere.
+func parseEncryptionInfo(raw []byte) (*cosekit.Encrypted, error) {
+	info, err := cosekit.ParseEncrypted(raw)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: encryption-info: %w", ErrUnsupportedParameter, err)
+	case info.Direct:
+		return nil, fmt.Errorf("%w: encryption-info without recipients", ErrUnsupportedParameter)
+	case info.Ciphertext != nil:
+		return nil, fmt.Errorf("%w: encryption-info that carries its ciphertext", ErrUnsupportedParameter)
 	}
-	return uint64(n), nil
+	return info, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -12,6 +13,8 @@ import (
 // suit-report-result). Get it with errors.As.
 type Failure struct {
 	Reason suit.ReportReason
+	// Manifest is the path of dependency indices to the manifest, empty for the root.
+	Manifest []uint64
 	// Section is the key of the manifest element at fault: of a command sequence, or
 	// of the element that was refused before any ran.
 	Section suit.Section
@@ -26,11 +29,17 @@ type Failure struct {
 	// Measured holds what the device found where a condition asked for something else.
 	Measured suit.Parameters
 	Err      error
+
+	// soft: a condition that did not hold, which a sequence around it may forgive.
+	soft bool
 }
 
-// Error names the section, the command and the component, then the reason.
+// Error names the manifest, the section, the command and the component, then the reason.
 func (f *Failure) Error() string {
 	var where strings.Builder
+	if len(f.Manifest) > 0 {
+		fmt.Fprintf(&where, "dependency %v: ", f.Manifest)
+	}
 	if f.Command != 0 {
 		fmt.Fprintf(&where, "%s: %s at byte %d: ", f.Section, f.Command, f.Offset)
 	}
@@ -42,6 +51,19 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
+// refusal is a failure before any command of the manifest ran.
+func (of *manifest) refusal(key suit.Section, id suit.ComponentID, err error) *Failure {
+	return &Failure{Reason: reasonFor(err), Manifest: of.path, Section: key, ID: id, Err: err}
+}
+
+// failed is a failure after them, if err does not know better itself where it was.
+func (of *manifest) failed(section suit.Section, err error) *Failure {
+	if f, ok := err.(*Failure); ok {
+		return f
+	}
+	return of.refusal(section, nil, err)
+}
+
 // reasons maps the faults that have a reason of their own, whichever command meets
 // them. The draft has none for a version that is not supported and for a rollback:
 // these get the nearest, and the record names the manifest key at fault.
@@ -50,13 +72,16 @@ var reasons = []struct {
 	reason suit.ReportReason
 }{
 	{ErrVersion, suit.ReasonCBORParse},
+	{suit.ErrMalformed, suit.ReasonCBORParse},
+	{ErrUnauthenticated, suit.ReasonUnauthorised},
 	{ErrUnauthorized, suit.ReasonComponentUnauthorised},
 	{ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
 	{ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 	{ErrUnsupportedElement, suit.ReasonCommandUnsupported},
+	{suit.ErrDigestAlgorithm, suit.ReasonAlgorithmUnsupported},
+	{cosekit.ErrAlgorithm, suit.ReasonAlgorithmUnsupported},
 	{ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 	{ErrSevered, suit.ReasonSeveringUnsupported},
-	{suit.ErrDigestAlgorithm, suit.ReasonAlgorithmUnsupported},
 	{ErrRollback, suit.ReasonConditionFailed},
 	{ErrIncompatible, suit.ReasonConditionFailed},
 	{ErrUnchecked, suit.ReasonConditionFailed},
@@ -71,16 +96,25 @@ func reasonFor(err error) suit.ReportReason {
 	return suit.ReasonOperationFailed
 }
 
-// commandReason tells a condition that does not hold from everything else that ends a
-// command: a condition that could not be evaluated, because storage failed or the
-// procedure was cancelled, was not false.
-func commandReason(code suit.CommandCode, err error) suit.ReportReason {
-	if code.IsCondition() {
-		for _, unmet := range []error{ErrMismatch, ErrMissingParameter, ErrNoImage, ErrAbort} {
-			if errors.Is(err, unmet) {
-				return suit.ReasonConditionFailed
-			}
+// unsupported tells the reasons that a list of what the device can do explains.
+func unsupported(reason suit.ReportReason) bool {
+	switch reason {
+	case suit.ReasonCOSEUnsupported, suit.ReasonAlgorithmUnsupported, suit.ReasonCommandUnsupported,
+		suit.ReasonComponentUnsupported, suit.ReasonParameterUnsupported, suit.ReasonSeveringUnsupported:
+		return true
+	}
+	return false
+}
+
+// unmet are the findings of a condition that was evaluated and does not hold. One that
+// could not be, because storage failed or the procedure was cancelled, was not false.
+var unmet = []error{ErrMismatch, ErrMissingParameter, ErrNoImage, ErrAbort, ErrUnknown}
+
+func isUnmet(err error) bool {
+	for _, one := range unmet {
+		if errors.Is(err, one) {
+			return true
 		}
 	}
-	return reasonFor(err)
+	return false
 }

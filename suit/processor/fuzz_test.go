@@ -88,8 +88,8 @@ func FuzzProcess(f *testing.F) {
 			t.Fatal(err)
 		}
 		tr := newTrial()
-		tr.fetcher = webFiles
-		tr.limits.Components = 3
+		tr.Fetcher = webFiles
+		tr.Limits.Components = 3
 		updated, _, err := process(t.Context(), tr, v)
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ func TestFetchOverLoopbackHTTP(t *testing.T) {
 	})
 	f := NewHTTPFetcher(server.Client(), patient)
 	for _, base := range []string{server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)} {
-		body, err := f.Fetch(t.Context(), base+"/a", 7)
+		body, err := f.Fetch(t.Context(), Request{URI: base + "/a", Limit: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,13 +51,13 @@ func TestFetchOverTLS(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(t.Context(), server.URL, 100)
+	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	body.Close()
 
-	if _, err := NewHTTPFetcher(&http.Client{}, patient).Fetch(t.Context(), server.URL, 100); !errors.Is(err, ErrFetch) {
+	if _, err := NewHTTPFetcher(&http.Client{}, patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 100}); !errors.Is(err, ErrFetch) {
 		t.Errorf("server without a trusted certificate: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestFetchRefusesAddress(t *testing.T) {
 		"https://exa mple.com/",
 		"http://[::1",
 	} {
-		body, err := f.Fetch(t.Context(), uri, 100)
+		body, err := f.Fetch(t.Context(), Request{URI: uri, Limit: 100})
 		if !errors.Is(err, ErrURI) || body != nil {
 			t.Errorf("%q: %v", uri, err)
 		}
@@ -145,11 +145,11 @@ func TestFetchRefusesRedirects(t *testing.T) {
 		"to a file":         plain.URL + "?to=file:///etc/passwd",
 		"without end":       plain.URL + "/loop",
 	} {
-		if _, err := f.Fetch(t.Context(), uri, 100); !errors.Is(err, ErrURI) {
+		if _, err := f.Fetch(t.Context(), Request{URI: uri, Limit: 100}); !errors.Is(err, ErrURI) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	body, err := f.Fetch(t.Context(), plain.URL+"?to="+plain.URL+"/file", 100)
+	body, err := f.Fetch(t.Context(), Request{URI: plain.URL + "?to=" + plain.URL + "/file", Limit: 100})
 	if err != nil {
 		t.Fatalf("redirect on the same scheme: %v", err)
 	}
@@ -169,14 +169,14 @@ func TestFetchRefusesResponse(t *testing.T) {
 		}
 	})
 	f := NewHTTPFetcher(server.Client(), patient)
-	if _, err := f.Fetch(t.Context(), server.URL+"/big", 999); !errors.Is(err, ErrLimit) {
+	if _, err := f.Fetch(t.Context(), Request{URI: server.URL + "/big", Limit: 999}); !errors.Is(err, ErrLimit) {
 		t.Errorf("announced too much: %v", err)
 	}
-	_, err := f.Fetch(t.Context(), server.URL+"/gone?token=secret", 100)
+	_, err := f.Fetch(t.Context(), Request{URI: server.URL + "/gone?token=secret", Limit: 100})
 	if !errors.Is(err, ErrFetch) || !strings.Contains(err.Error(), "410") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("410: %v", err)
 	}
-	body, err := f.Fetch(t.Context(), server.URL+"/truncated", 100)
+	body, err := f.Fetch(t.Context(), Request{URI: server.URL + "/truncated", Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestFetchEndsWithContext(t *testing.T) {
 		<-release
 	})
 	defer close(release)
-	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(ctx, server.URL, 100)
+	body, err := NewHTTPFetcher(server.Client(), patient).Fetch(ctx, Request{URI: server.URL, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestFetchFromASilentServer(t *testing.T) {
 				go func() { <-silent; bite(); close(over) }()
 				return func() { <-over }
 			})
-			body, err := f.Fetch(t.Context(), server.URL, 100)
+			body, err := f.Fetch(t.Context(), Request{URI: server.URL, Limit: 100})
 			if !beforeHeader {
 				if err != nil {
 					t.Fatal(err)

@@ -2,42 +2,96 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
 // machine is the abstract machine of draft-ietf-suit-manifest-37 section 6.4 in the
-// middle of one procedure.
+// middle of one procedure, over the whole tree of dependencies.
 type machine struct {
-	host    Host
-	slots   Slotted // nil where the host has none
-	fetcher Fetcher
-	limits  Limits
+	config   Config
+	slots    Slotted        // nil where the host has none
+	metadata MetadataKeeper // nil where the host has none
+	proc     *procedure
+	tx       Transaction
 
-	manifest   *suit.Manifest
-	integrated func(name string) ([]byte, bool)
-	tx         Transaction
+	root      *manifest
+	manifests map[string]*manifest  // by the key of their ids, the root included
+	component map[string]*component // by the key of their ids
+	order     []*component          // as they were first listed
 
-	components []component
-	selected   []int // what set-component-index selected
-	current    int   // the one of them that the command runs on now
-
-	executed int    // commands
-	fetched  uint64 // bytes
-	trace    trace
+	executed        int    // commands
+	fetched, stored uint64 // bytes
+	invoked         int
+	bent            []Rule
+	trace           trace
+	buffer          []byte
 }
 
-// component is what the machine knows of one component of the manifest.
+func newMachine(c Config, proc *procedure) *machine {
+	m := &machine{config: c, proc: proc, manifests: map[string]*manifest{}, component: map[string]*component{}}
+	m.slots, _ = c.Host.(Slotted)
+	m.metadata, _ = c.Host.(MetadataKeeper)
+	return m
+}
+
+// manifest is one manifest of the tree: what draft-ietf-suit-trust-domains calls a
+// manifest context.
+type manifest struct {
+	content  *suit.Manifest
+	verified *suit.Verified
+	rights   Rights
+	id       suit.ComponentID // that it is stored under
+	path     []uint64         // of dependency indices from the root
+	parent   *manifest        // through which it came first, nil for the root
+	table    []entry
+	// checks are the results of dependency-integrity, by index: results of another
+	// manifest's checks do not count.
+	checks map[int]integrity
+	done   map[suit.Section]bool // sections that ran to their end
+	// leaving: this procedure uninstalls it.
+	leaving bool
+}
+
+// entry is what a component index of one manifest stands for.
+type entry struct {
+	*component
+	dependency bool
+}
+
+// integrity is a dependency that was checked, and when: what alters the component
+// afterwards makes the result void.
+type integrity struct {
+	of    *manifest
+	stage int
+}
+
+// component is what the machine knows of a component. All manifests of the tree share it,
+// with its parameters: a dependency finds there what its dependent has set, and leaves
+// there what it sets itself.
 type component struct {
-	id     suit.ComponentID
-	params suit.Parameters
-	// written: the candidate is by this procedure. checked: the image, as it is now,
-	// was found to be what the signed manifest says.
-	written, checked bool
-	// unlinked: this procedure has given the component up.
-	unlinked bool
+	id         suit.ComponentID
+	dependency bool // it holds an envelope
+	params     suit.Parameters
+	// source is the component that the source-component parameter meant to the manifest
+	// that set it; as an index it would mean another one elsewhere.
+	source *component
+	// metadata is how the image was asked to be stored when it was.
+	metadata *suit.ComponentMetadata
+	// writer is the manifest that the candidate is by, nil where the image is the
+	// installed one. checked: the image, as it is now, was found to be what a signed
+	// manifest says. deciphered: nothing but the tag of an AEAD says so.
+	writer              *manifest
+	checked, deciphered bool
+	stage               int // counts what altered the image
+	// from is the component that the image was copied from, when that was at fromStage.
+	from      *component
+	fromStage int
+	unlinked  map[*manifest]bool // manifests that have given it up
 	// measured is the digest of the image as it is now, nil before it was read.
 	measured *measurement
 }
@@ -47,158 +101,179 @@ type measurement struct {
 	size   uint64
 }
 
-// run executes the sections that the manifest has, in the procedure's order. The
-// shared sequence runs before each (section 6.4, 8.4.5).
-func (m *machine) run(ctx context.Context, sections []suit.Section) *Failure {
-	for _, section := range sections {
-		sequence, ok := m.manifest.Section(section)
-		if !ok {
-			continue
+func (of *manifest) digest() suit.Digest { return of.verified.Digest() }
+
+// dependency returns the manifest at an index as far as its check is still good.
+func (of *manifest) dependency(index int) *manifest {
+	check, ok := of.checks[index]
+	if !ok || check.stage != of.table[index].stage {
+		return nil
+	}
+	return check.of
+}
+
+// dependsOn reports whether other is the manifest or one that it depends on, however far.
+func (of *manifest) dependsOn(other *manifest) bool {
+	if of == other {
+		return true
+	}
+	for _, check := range of.checks {
+		if check.of.dependsOn(other) {
+			return true
 		}
-		if shared := m.manifest.Common.Shared; shared != nil {
-			if f := m.sequence(ctx, suit.SectionShared, shared); f != nil {
-				return f
+	}
+	return false
+}
+
+// dependenciesFirst lists the tree as it is to be installed.
+func (m *machine) dependenciesFirst() []*manifest {
+	var list []*manifest
+	var visit func(*manifest)
+	visit = func(of *manifest) {
+		if slices.Contains(list, of) {
+			return
+		}
+		for i := range of.table {
+			if d := of.dependency(i); d != nil {
+				visit(d)
 			}
 		}
-		if f := m.sequence(ctx, section, sequence); f != nil {
+		list = append(list, of)
+	}
+	visit(m.root)
+	return list
+}
+
+// enter takes a manifest into the tree: it is held against all that can be known without
+// running it, so that a manifest runs as a whole or not at all.
+func (m *machine) enter(of *manifest) *Failure {
+	of.checks, of.done = map[int]integrity{}, map[suit.Section]bool{}
+	if f := m.resolve(of); f != nil {
+		return f
+	}
+	if f := m.check(of); f != nil {
+		return f
+	}
+	m.manifests[of.id.Key()] = of
+	return nil
+}
+
+// resolve finds the components that the manifest lists among those of the tree.
+func (m *machine) resolve(of *manifest) *Failure {
+	common := &of.content.Common
+	refuse := func(err error) *Failure { return of.refusal(suit.SectionShared, nil, err) }
+	table, err := common.Table()
+	if err != nil {
+		return refuse(fmt.Errorf("%w: %w", ErrUnsupportedElement, err))
+	}
+	if of.id == nil { // the root; the one of a dependency is ignored
+		if of.id = of.content.ComponentID; of.id == nil && len(common.Components) > 0 {
+			of.id = common.Components[0]
+		}
+	}
+	switch {
+	case len(table) == 0 || of.id == nil:
+		return refuse(fmt.Errorf("%w: the manifest names none", ErrUnsupportedComponent))
+	case len(table) > m.config.Limits.Components:
+		return refuse(fmt.Errorf("%w: %d components, at most %d", ErrUnsupportedComponent, len(table), m.config.Limits.Components))
+	case len(common.Dependencies) > 0 && m.config.Authority == nil:
+		return refuse(fmt.Errorf("%w: dependencies; the device has nobody to authenticate them", ErrUnsupportedElement))
+	}
+	for i, t := range table {
+		if err := m.list(of, t); err != nil {
+			f := of.refusal(suit.SectionShared, t.ID, err)
+			f.Component = i
 			return f
 		}
 	}
 	return nil
 }
 
-// sequence executes one top-level command sequence, which begins with component 0.
-func (m *machine) sequence(ctx context.Context, section suit.Section, sequence *suit.Sequence) *Failure {
-	m.selected = []int{0}
-	for _, c := range sequence.Commands {
-		for _, m.current = range m.selected {
-			if f := m.command(ctx, section, c); f != nil {
-				return f
-			}
-		}
+// list adds a component to the manifest's table.
+func (m *machine) list(of *manifest, t suit.TableEntry) error {
+	key := t.ID.Key()
+	c, known := m.component[key]
+	switch {
+	case slices.ContainsFunc(of.table, func(e entry) bool { return e.id.Equal(t.ID) }):
+		return fmt.Errorf("%w: it is listed twice", ErrUnsupportedComponent)
+	case t.Dependency && t.ID.Equal(of.id):
+		return fmt.Errorf("%w: it lists itself", ErrCycle)
+	case t.ID.Equal(of.content.ComponentID) && of == m.root:
+		return fmt.Errorf("%w: it is the manifest's own", ErrUnsupportedComponent)
+	case known && c.dependency != t.Dependency:
+		return fmt.Errorf("%w: one has it as an image, another as a dependency", ErrConflict)
+	case !known && m.manifests[key] != nil && !t.Dependency:
+		return fmt.Errorf("%w: it is a manifest", ErrConflict)
+	case of.rights == nil || !of.rights(Access{Component: t.ID}):
+		return ErrUnauthorized
 	}
+	if fault := m.config.Host.Supports(t.ID); fault != nil {
+		return fmt.Errorf("%w: %w", ErrUnsupportedComponent, fault)
+	}
+	if !known {
+		c = &component{id: t.ID, dependency: t.Dependency, unlinked: map[*manifest]bool{}}
+		m.component[key] = c
+		m.order = append(m.order, c)
+	}
+	of.table = append(of.table, entry{c, t.Dependency})
 	return nil
 }
 
-// command executes c on the current component. What fails ends the procedure:
-// nothing softens a condition at this level, and a directive is never softened
-// (section 6.4).
-func (m *machine) command(ctx context.Context, section suit.Section, c suit.Command) *Failure {
-	measured, err := m.dispatch(ctx, c)
-	if policy, ok := c.Argument.(suit.Policy); ok {
-		m.trace.record(place{section, c.Offset, m.current}, policy, measured, err)
-	}
-	if err == nil {
-		return nil
-	}
-	return &Failure{
-		Reason: commandReason(c.Code, err), Section: section, Command: c.Code, Offset: c.Offset,
-		Component: m.current, ID: m.at().id, Measured: measured, Err: err,
-	}
-}
-
-func (m *machine) dispatch(ctx context.Context, c suit.Command) (suit.Parameters, error) {
-	if err := ctx.Err(); err != nil {
-		return suit.Parameters{}, err
-	}
-	if m.executed++; m.executed > m.limits.Commands {
-		return suit.Parameters{}, fmt.Errorf("%w: more than %d commands", ErrLimit, m.limits.Commands)
-	}
-	known, ok := commands[c.Code]
-	if !ok {
-		return suit.Parameters{}, ErrUnsupportedCommand
-	}
-	return known.run(ctx, m, c.Argument)
-}
-
-// at is the current component.
-func (m *machine) at() *component { return &m.components[m.current] }
-
-// indices reads the argument of set-component-index (section 6.5).
-func (m *machine) indices(arg suit.Argument) ([]int, error) {
-	count := uint64(len(m.manifest.Common.Components))
-	var list []uint64
-	switch arg := arg.(type) {
-	case suit.Index:
-		list = []uint64{uint64(arg)}
-	case suit.IndexList:
-		list = arg
-	case suit.AllComponents:
-		for i := range count {
-			list = append(list, i)
-		}
-	default:
-		return nil, ErrUnsupportedCommand
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%w: an empty list of components", ErrUnsupportedComponent)
-	}
-	selected := make([]int, len(list))
-	for i, index := range list {
-		if index >= count {
-			return nil, fmt.Errorf("%w: index %d of %d components", ErrUnsupportedComponent, index, count)
-		}
-		selected[i] = int(index)
-	}
-	return selected, nil
-}
-
 // image opens the component's image as the manifest sees it now.
-func (m *machine) image(ctx context.Context, c *component) (io.ReadCloser, uint64, error) {
-	if c.unlinked {
+func (m *machine) image(ctx context.Context, of *manifest, c *component) (io.ReadCloser, uint64, error) {
+	if c.unlinked[of] {
 		return nil, 0, fmt.Errorf("%w: it was unlinked", ErrNoImage)
 	}
 	return m.tx.Open(ctx, c.id)
 }
 
-// measure returns the digest and size of a component's image as it is now.
+// measureFor is measure as the manifest sees the image.
+func (m *machine) measureFor(ctx context.Context, of *manifest, c *component, algorithm suit.DigestAlgorithm) (measurement, error) {
+	if c.unlinked[of] {
+		return measurement{}, fmt.Errorf("%w: it was unlinked", ErrNoImage)
+	}
+	return m.measure(ctx, c, algorithm)
+}
+
+// measure returns the digest and size of a component's image as it is now. Of a dependency
+// it is the digest of the manifest in its envelope (draft-ietf-suit-trust-domains,
+// SUIT_Dependencies).
 func (m *machine) measure(ctx context.Context, c *component, algorithm suit.DigestAlgorithm) (measurement, error) {
-	if c.measured != nil && c.measured.digest.Algorithm == algorithm && !c.unlinked {
+	if c.measured != nil && c.measured.digest.Algorithm == algorithm {
 		return *c.measured, nil
+	}
+	if c.dependency {
+		return m.measureEnvelope(ctx, c)
 	}
 	h, ok := algorithm.New()
 	if !ok {
 		return measurement{}, fmt.Errorf("%w: %s", suit.ErrDigestAlgorithm, algorithm)
 	}
-	image, _, err := m.image(ctx, c)
+	image, _, err := m.tx.Open(ctx, c.id)
 	if err != nil {
 		return measurement{}, err
 	}
 	defer image.Close() // only read
-	n, err := io.Copy(h, contextReader{ctx, image})
+	n, err := m.pump(ctx, nil, h, image, noLimit)
 	if err != nil {
 		return measurement{}, fmt.Errorf("read image: %w", err)
 	}
-	c.measured = &measurement{suit.Digest{Algorithm: algorithm, Bytes: h.Sum(nil)}, uint64(n)}
+	c.measured = &measurement{suit.Digest{Algorithm: algorithm, Bytes: h.Sum(nil)}, n}
 	return *c.measured, nil
 }
 
-// settle holds the result of an update against the first design goal of section
-// 6.3: an error, or a state that was checked against what the author signed.
-func (m *machine) settle() error {
-	checked := false
-	for i := range m.components {
-		c := &m.components[i]
-		if c.written && !c.checked {
-			return fmt.Errorf("component %q: %w; the manifest lacks an image-match", c.id, ErrUnchecked)
-		}
-		checked = checked || c.checked
+func (m *machine) measureEnvelope(ctx context.Context, c *component) (measurement, error) {
+	envelope, size, err := m.envelope(ctx, c)
+	if errors.Is(err, suit.ErrMalformed) {
+		err = fmt.Errorf("%w: not an envelope: %w", ErrMismatch, err)
 	}
-	if !checked {
-		return fmt.Errorf("%w; the manifest lacks an image-match", ErrUnchecked)
+	if err != nil {
+		return measurement{}, err
 	}
-	return nil
-}
-
-// contextReader ends the reading of a long image or payload with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
+	digest, err := envelope.MeasureDigest()
+	if err != nil {
+		return measurement{}, err
 	}
-	return r.r.Read(p)
+	c.measured = &measurement{digest, size}
+	return *c.measured, nil
 }

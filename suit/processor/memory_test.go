@@ -18,20 +18,25 @@ type memory struct {
 	identity  Identity
 	unknown   map[string]bool // components that the device does not have, by Key
 	images    map[string][]byte
+	versions  map[string][]int64 // of the images
 	manifests map[string]Installation
 	retired   map[string]uint64 // sequence numbers of what was uninstalled
 	floors    map[string]uint64 // by component
+	parts     map[string][]byte // what arrived of payloads, by component and digest
 	faults    map[string]error  // by the name of the method that returns it
 	room      int               // set aside for a candidate
+	resumes   bool              // it keeps what arrived of a payload
+	discards  bool              // images are counted, not kept
 	open      bool              // a transaction is
 	broken    []string          // breaches of the contract
+	last      Change
 }
 
 func newMemory(identity Identity) *memory {
 	return &memory{
-		identity: identity, unknown: map[string]bool{},
-		images: map[string][]byte{}, manifests: map[string]Installation{},
-		retired: map[string]uint64{}, floors: map[string]uint64{}, faults: map[string]error{},
+		identity: identity, unknown: map[string]bool{}, images: map[string][]byte{}, versions: map[string][]int64{},
+		manifests: map[string]Installation{}, retired: map[string]uint64{}, floors: map[string]uint64{},
+		parts: map[string][]byte{}, faults: map[string]error{},
 	}
 }
 
@@ -52,14 +57,20 @@ func (h *memory) Begin(context.Context) (Transaction, error) {
 		return nil, err
 	}
 	h.open = true
-	return &memoryTx{host: h, candidates: map[string][]byte{}}, nil
+	tx := &memoryTx{host: h, candidates: map[string][]byte{}}
+	if h.resumes {
+		return resumableTx{tx}, nil
+	}
+	return tx, nil
 }
 
 func (h *memory) breach(what string) { h.broken = append(h.broken, what) }
 
 // snapshot is a copy of what survives a transaction.
 func (h *memory) snapshot() *memory {
-	return &memory{images: maps.Clone(h.images), manifests: maps.Clone(h.manifests)}
+	return &memory{
+		images: maps.Clone(h.images), manifests: maps.Clone(h.manifests), retired: maps.Clone(h.retired), floors: maps.Clone(h.floors),
+	}
 }
 
 func (h *memory) same(before *memory) error {
@@ -72,8 +83,11 @@ func (h *memory) same(before *memory) error {
 	if !maps.EqualFunc(h.images, before.images, bytes.Equal) {
 		return errors.New("the images changed")
 	}
-	if !maps.EqualFunc(h.manifests, before.manifests, func(a, b Installation) bool { return a.Digest.Equal(b.Digest) }) {
+	if !maps.EqualFunc(h.manifests, before.manifests, func(a, b Installation) bool { return a.Digest.Equal(b.Digest) && a.Root == b.Root }) {
 		return errors.New("the manifests changed")
+	}
+	if before.floors != nil && !(maps.Equal(h.floors, before.floors) && maps.Equal(h.retired, before.retired)) {
+		return errors.New("what is remembered of sequence numbers changed")
 	}
 	return nil
 }
@@ -89,7 +103,7 @@ func (tx *memoryTx) use(method string) error {
 	if tx.done {
 		tx.host.breach(method + " after the end")
 	}
-	if tx.writing > 0 && method != "Sequence" {
+	if tx.writing > 0 && slices.Contains([]string{"Open", "Swap", "Commit", "Rollback"}, method) {
 		tx.host.breach(method + " before Close")
 	}
 	return tx.host.faults[method]
@@ -107,12 +121,12 @@ func (tx *memoryTx) Sequence(_ context.Context, id suit.ComponentID) (uint64, bo
 	return installed.Sequence, ok, nil
 }
 
-func (tx *memoryTx) Installed(_ context.Context, id suit.ComponentID) (suit.Digest, bool, error) {
+func (tx *memoryTx) Installed(_ context.Context, id suit.ComponentID) (InstalledManifest, bool, error) {
 	if err := tx.use("Installed"); err != nil {
-		return suit.Digest{}, false, err
+		return InstalledManifest{}, false, err
 	}
-	installed, ok := tx.host.manifests[id.Key()]
-	return installed.Digest, ok, nil
+	in, ok := tx.host.manifests[id.Key()]
+	return InstalledManifest{Digest: in.Digest, Sequence: in.Sequence, Root: in.Root}, ok, nil
 }
 
 func (tx *memoryTx) References(_ context.Context, id suit.ComponentID) ([]suit.ComponentID, error) {
@@ -126,23 +140,40 @@ func (tx *memoryTx) Floor(_ context.Context, id suit.ComponentID) (uint64, error
 	return tx.host.floors[id.Key()], tx.use("Floor")
 }
 
+func (tx *memoryTx) Version(_ context.Context, id suit.ComponentID) ([]int64, error) {
+	if _, ok := tx.host.images[id.Key()]; !ok {
+		return nil, ErrNoImage
+	}
+	return tx.host.versions[id.Key()], tx.use("Version")
+}
+
 func (h *memory) references(id suit.ComponentID) (manifests []suit.ComponentID) {
-	for _, m := range h.manifests {
-		if slices.ContainsFunc(m.Components, id.Equal) {
+	for _, key := range slices.Sorted(maps.Keys(h.manifests)) {
+		m := h.manifests[key]
+		if slices.ContainsFunc(m.Components, id.Equal) || slices.ContainsFunc(m.Dependencies, id.Equal) {
 			manifests = append(manifests, m.Manifest)
 		}
 	}
 	return manifests
 }
 
+func (tx *memoryTx) image(id suit.ComponentID) ([]byte, bool) {
+	key := id.Key()
+	if image, ok := tx.candidates[key]; ok {
+		return image, true
+	}
+	if image, ok := tx.host.images[key]; ok {
+		return image, true
+	}
+	in, ok := tx.host.manifests[key]
+	return in.Envelope, ok
+}
+
 func (tx *memoryTx) Open(_ context.Context, id suit.ComponentID) (io.ReadCloser, uint64, error) {
 	if err := tx.use("Open"); err != nil {
 		return nil, 0, err
 	}
-	image, ok := tx.candidates[id.Key()]
-	if !ok {
-		image, ok = tx.host.images[id.Key()]
-	}
+	image, ok := tx.image(id)
 	if !ok {
 		return nil, 0, ErrNoImage
 	}
@@ -174,13 +205,16 @@ type memoryImage struct {
 	content []byte
 	tx      *memoryTx
 	key     string
+	part    string // key of what is kept of it
 }
 
 func (i *memoryImage) Write(p []byte) (int, error) {
 	if err := i.tx.host.faults["Write"]; err != nil {
 		return 0, err
 	}
-	i.content = append(i.content, p...)
+	if !i.tx.host.discards {
+		i.content = append(i.content, p...)
+	}
 	return len(p), nil
 }
 
@@ -190,41 +224,122 @@ func (i *memoryImage) Close() error {
 		return err
 	}
 	i.tx.candidates[i.key] = i.content
+	delete(i.tx.host.parts, i.part)
 	return nil
 }
 
-func (tx *memoryTx) Commit(_ context.Context, installed Installation) error {
+func (i *memoryImage) Suspend() error {
+	i.tx.writing--
+	i.tx.host.parts[i.part] = i.content
+	return i.tx.host.faults["Suspend"]
+}
+
+// resumableTx keeps what arrived of a payload.
+type resumableTx struct{ *memoryTx }
+
+func (tx resumableTx) Resume(ctx context.Context, id suit.ComponentID, want suit.Digest) (Partial, io.ReadCloser, error) {
+	if err := tx.use("Resume"); err != nil {
+		return nil, nil, err
+	}
+	candidate, err := tx.Create(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	image := candidate.(*memoryImage)
+	image.part = id.Key() + want.String()
+	kept, ok := tx.host.parts[image.part]
+	if !ok {
+		return image, nil, nil
+	}
+	image.content = bytes.Clone(kept)
+	return image, io.NopCloser(bytes.NewReader(kept)), nil
+}
+
+func (tx *memoryTx) Swap(_ context.Context, a, b suit.ComponentID) error {
+	if err := tx.use("Swap"); err != nil {
+		return err
+	}
+	one, okA := tx.image(a)
+	other, okB := tx.image(b)
+	if !okA || !okB {
+		return ErrNoImage
+	}
+	tx.candidates[a.Key()], tx.candidates[b.Key()] = other, one
+	return nil
+}
+
+func (tx *memoryTx) Commit(_ context.Context, change Change) error {
 	if err := tx.use("Commit"); err != nil {
 		return err
 	}
-	tx.done, tx.host.open = true, false
-	maps.Copy(tx.host.images, tx.candidates)
-	tx.host.manifests[installed.Manifest.Key()] = installed
-	for _, id := range installed.Components {
-		if _, ok := tx.host.images[id.Key()]; ok {
-			tx.host.floors[id.Key()] = max(installed.Sequence, tx.host.floors[id.Key()])
+	h := tx.host
+	for _, id := range change.Uninstall {
+		if in, ok := h.manifests[id.Key()]; !ok || !in.Root {
+			return ErrNotInstalled
 		}
 	}
+	tx.done, h.open, h.last = true, false, change
+	for _, id := range change.Uninstall {
+		in := h.manifests[id.Key()]
+		in.Root = false
+		h.manifests[id.Key()] = in
+	}
+	listed := map[string]bool{}
+	for _, in := range change.Install {
+		in.Root = in.Root || h.manifests[in.Manifest.Key()].Root
+		h.manifests[in.Manifest.Key()] = in
+		if in.Manifest.Equal(first(in.Components)) { // a nameless one stands beside its image
+			continue
+		}
+		delete(tx.candidates, in.Manifest.Key())
+	}
+	maps.Copy(h.images, tx.candidates)
+	for _, in := range change.Install {
+		for _, id := range in.Components {
+			listed[id.Key()] = true
+			if _, ok := tx.candidates[id.Key()]; ok {
+				h.versions[id.Key()] = in.Version
+			}
+			if _, ok := h.images[id.Key()]; ok {
+				h.floors[id.Key()] = max(in.Sequence, h.floors[id.Key()])
+			}
+		}
+	}
+	for key := range tx.candidates {
+		if !listed[key] {
+			h.breach("a candidate of no manifest")
+		}
+	}
+	h.collect()
 	return nil
 }
 
-func (tx *memoryTx) Uninstall(_ context.Context, id suit.ComponentID) error {
-	if err := tx.use("Uninstall"); err != nil {
-		return err
+// first is nil for none.
+func first(ids []suit.ComponentID) suit.ComponentID {
+	if len(ids) == 0 {
+		return nil
 	}
-	old, ok := tx.host.manifests[id.Key()]
-	if !ok {
-		return ErrNotInstalled
-	}
-	tx.done, tx.host.open = true, false
-	delete(tx.host.manifests, id.Key())
-	tx.host.retired[id.Key()] = old.Sequence
-	for _, c := range old.Components {
-		if tx.host.references(c) == nil {
-			delete(tx.host.images, c.Key())
+	return ids[0]
+}
+
+// collect removes what nothing refers to any more.
+func (h *memory) collect() {
+	for again := true; again; {
+		again = false
+		for key, in := range h.manifests {
+			users := slices.DeleteFunc(h.references(in.Manifest), in.Manifest.Equal)
+			if !in.Root && len(users) == 0 {
+				delete(h.manifests, key)
+				h.retired[key] = in.Sequence
+				again = true
+				for _, id := range in.Components {
+					if h.references(id) == nil {
+						delete(h.images, id.Key())
+					}
+				}
+			}
 		}
 	}
-	return nil
 }
 
 func (tx *memoryTx) Rollback() error {
@@ -243,13 +358,23 @@ type slotted struct {
 
 func (h slotted) Slot(suit.ComponentID) (uint64, error) { return h.slot, h.faults["Slot"] }
 
+// keeper is a memory that knows permissions.
+type keeper struct{ *memory }
+
+func (h keeper) SupportsMetadata(_ suit.ComponentID, metadata *suit.ComponentMetadata) error {
+	if metadata.Creator != nil {
+		return errors.New("images have no creator here")
+	}
+	return nil
+}
+
 // served is a Fetcher with fixed payloads.
 type served map[string][]byte
 
-func (s served) Fetch(_ context.Context, uri string, _ uint64) (io.ReadCloser, error) {
-	payload, ok := s[uri]
+func (s served) Fetch(_ context.Context, r Request) (io.ReadCloser, error) {
+	payload, ok := s[r.URI]
 	if !ok {
-		return nil, fmt.Errorf("%w: nothing at %s", ErrFetch, uri)
+		return nil, fmt.Errorf("%w: nothing at %s", ErrFetch, r.URI)
 	}
-	return io.NopCloser(bytes.NewReader(payload)), nil
+	return io.NopCloser(bytes.NewReader(payload[min(int(r.Offset), len(payload)):])), nil
 }

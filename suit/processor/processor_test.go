@@ -114,7 +114,7 @@ func TestValidate(t *testing.T) {
 func TestSkipsFetchOfWhatIsThere(t *testing.T) {
 	tr := newTrial()
 	tr.host.images[app.Key()] = newImage
-	tr.fetcher = served{}
+	tr.Fetcher = served{}
 	tr.succeed(t, sample(newImage), newImage)
 	// The same size is not enough.
 	tr.host.images[app.Key()] = bytes.ToUpper(newImage)
@@ -125,7 +125,7 @@ func TestSkipsFetchOfWhatIsThere(t *testing.T) {
 func TestIntegratedPayload(t *testing.T) {
 	for _, uri := range []string{"#app", location} {
 		tr := newTrial()
-		tr.fetcher = served{location: []byte("not this one")}
+		tr.Fetcher = served{location: []byte("not this one")}
 		tr.integrated = map[string][]byte{uri: newImage}
 		m := install(override(suit.Parameters{URI: &uri}), check(suit.DirectiveFetch), check(suit.ConditionImageMatch))
 		tr.succeed(t, m, newImage)
@@ -154,7 +154,7 @@ func TestSeveralComponents(t *testing.T) {
 	for _, index := range []suit.Argument{suit.AllComponents{}, suit.IndexList{1, 0}} {
 		tr := newTrial()
 		tr.integrated = map[string][]byte{"#one": one, "#other": other}
-		tr.limits.Components = 2
+		tr.Limits.Components = 2
 		outcome := tr.succeed(t, manifest(index), one)
 		if got := tr.host.images[data.Key()]; !bytes.Equal(got, other) {
 			t.Errorf("second component %q", got)
@@ -173,6 +173,7 @@ func TestSeveralComponents(t *testing.T) {
 		}
 	}
 	tr := newTrial()
+	tr.Limits.Components = 1
 	_, failure := tr.fail(t, manifest(suit.AllComponents{}), ErrUnsupportedComponent)
 	if failure.Reason != suit.ReasonComponentUnsupported {
 		t.Errorf("reason %v", failure.Reason)
@@ -182,7 +183,7 @@ func TestSeveralComponents(t *testing.T) {
 func TestCancel(t *testing.T) {
 	tr := newTrial()
 	ctx, cancel := context.WithCancel(t.Context())
-	tr.fetcher = fetcherFunc(func() io.Reader {
+	tr.Fetcher = fetcherFunc(func() io.Reader {
 		return io.MultiReader(bytes.NewReader(newImage[:5]), readerFunc(func([]byte) (int, error) { cancel(); return 0, ctx.Err() }))
 	})
 	before := tr.host.snapshot()
@@ -202,7 +203,7 @@ func TestCancel(t *testing.T) {
 func TestEndlessPayload(t *testing.T) {
 	read := 0
 	tr := newTrial()
-	tr.fetcher = fetcherFunc(func() io.Reader {
+	tr.Fetcher = fetcherFunc(func() io.Reader {
 		return readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil })
 	})
 	tr.fail(t, sample(newImage), ErrLimit)
@@ -231,7 +232,7 @@ func TestUpdateOverHTTP(t *testing.T) {
 		"/truncated": io.ErrUnexpectedEOF, "/announced": ErrLimit, "/chunked": ErrLimit, "/good": nil,
 	} {
 		tr := newTrial()
-		tr.fetcher = NewHTTPFetcher(server.Client(), patient)
+		tr.Fetcher = NewHTTPFetcher(server.Client(), patient)
 		m := install(override(suit.Parameters{URI: ptr(server.URL + path)}), check(suit.DirectiveFetch), check(suit.ConditionImageMatch))
 		if want == nil {
 			tr.succeed(t, m, newImage)
@@ -245,7 +246,7 @@ func TestUpdateOverHTTP(t *testing.T) {
 
 type fetcherFunc func() io.Reader
 
-func (f fetcherFunc) Fetch(context.Context, string, uint64) (io.ReadCloser, error) {
+func (f fetcherFunc) Fetch(context.Context, Request) (io.ReadCloser, error) {
 	return io.NopCloser(f()), nil
 }
 
@@ -256,7 +257,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // Every fault of the host fails the update; whatever it is, the old state stays.
 func TestHostFaults(t *testing.T) {
 	broken := errors.New("flash is worn out")
-	for _, method := range []string{"Begin", "Sequence", "References", "Floor", "Open", "Read", "Create", "Write", "Close", "Commit"} {
+	for _, method := range []string{"Begin", "Sequence", "References", "Floor", "Open", "Create", "Write", "Close", "Commit"} {
 		t.Run(method, func(t *testing.T) {
 			tr := newTrial()
 			tr.host.faults[method] = broken
@@ -266,6 +267,14 @@ func TestHostFaults(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Read", func(t *testing.T) { // of an image that the procedure has not stored itself
+		tr := newTrial()
+		tr.host.faults["Read"] = broken
+		m := install(override(suit.Parameters{ImageDigest: ptr(suit.SumSHA256(oldImage))}), check(suit.ConditionImageMatch))
+		if _, failure := tr.fail(t, m, broken); failure.Reason != suit.ReasonOperationFailed {
+			t.Errorf("reason %v", failure.Reason)
+		}
+	})
 	t.Run("Rollback", func(t *testing.T) {
 		tr := newTrial()
 		tr.host.faults["Rollback"] = broken
@@ -278,7 +287,7 @@ func TestHostFaults(t *testing.T) {
 
 func TestFailureMessage(t *testing.T) {
 	tr := newTrial()
-	tr.fetcher = served{location: oldImage}
+	tr.Fetcher = served{location: oldImage}
 	m := sample(newImage)
 	m.Common.Shared.Commands[0] = override(suit.Parameters{
 		VendorID: &device.Vendor, ClassID: &device.Class, ImageDigest: ptr(suit.SumSHA256(newImage)),

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -40,9 +41,9 @@ func TestCommands(t *testing.T) {
 			arrange: func(tr *trial) { tr.host.identity.Device = uuid.Nil },
 			code:    suit.ConditionDeviceIdentifier, err: ErrMismatch, reason: suit.ReasonConditionFailed},
 
-		{name: "image mismatch", install: fetched, arrange: func(tr *trial) { tr.fetcher = served{location: []byte("another")} },
+		{name: "image mismatch", install: fetched, arrange: func(tr *trial) { tr.Fetcher = served{location: []byte("another")} },
 			code: suit.ConditionImageMatch, err: ErrMismatch, reason: suit.ReasonConditionFailed},
-		{name: "image of one byte less", install: fetched, arrange: func(tr *trial) { tr.fetcher = served{location: newImage[1:]} },
+		{name: "image of one byte less", install: fetched, arrange: func(tr *trial) { tr.Fetcher = served{location: newImage[1:]} },
 			code: suit.ConditionImageMatch, err: ErrMismatch, reason: suit.ReasonConditionFailed},
 		{name: "no image", install: []suit.Command{check(suit.ConditionImageMatch)}, arrange: func(tr *trial) { clear(tr.host.images) },
 			code: suit.ConditionImageMatch, err: ErrNoImage, reason: suit.ReasonConditionFailed},
@@ -96,22 +97,22 @@ func TestCommands(t *testing.T) {
 
 		{name: "uri not set", install: []suit.Command{check(suit.DirectiveFetch), check(suit.ConditionImageMatch)},
 			code: suit.DirectiveFetch, err: ErrMissingParameter, reason: suit.ReasonOperationFailed},
-		{name: "nothing there", install: fetched, arrange: func(tr *trial) { tr.fetcher = served{} },
+		{name: "nothing there", install: fetched, arrange: func(tr *trial) { tr.Fetcher = served{} },
 			code: suit.DirectiveFetch, err: ErrFetch, reason: suit.ReasonOperationFailed},
 		{name: "no such integrated payload", install: before(override(suit.Parameters{URI: ptr("#none")}), check(suit.DirectiveFetch)),
 			code: suit.DirectiveFetch, err: ErrFetch, reason: suit.ReasonOperationFailed},
-		{name: "no fetcher", install: fetched, arrange: func(tr *trial) { tr.fetcher = nil },
+		{name: "no fetcher", install: fetched, arrange: func(tr *trial) { tr.Fetcher = nil },
 			code: suit.DirectiveFetch, err: ErrURI, reason: suit.ReasonOperationFailed},
-		{name: "payload of one byte more", install: fetched, arrange: func(tr *trial) { tr.fetcher = served{location: append([]byte("x"), newImage...)} },
+		{name: "payload of one byte more", install: fetched, arrange: func(tr *trial) { tr.Fetcher = served{location: append([]byte("x"), newImage...)} },
 			code: suit.DirectiveFetch, err: ErrLimit, reason: suit.ReasonOperationFailed},
 		{name: "integrated payload of one byte more", install: fetched,
 			arrange: func(tr *trial) { tr.integrated = map[string][]byte{location: append([]byte("x"), newImage...)} },
 			code:    suit.DirectiveFetch, err: ErrLimit, reason: suit.ReasonOperationFailed},
-		{name: "payload beyond the device", install: fetched, arrange: func(tr *trial) { tr.limits.FetchedBytes = uint64(len(newImage)) - 1 },
+		{name: "payload beyond the device", install: fetched, arrange: func(tr *trial) { tr.Limits.FetchedBytes = uint64(len(newImage)) - 1 },
 			code: suit.DirectiveFetch, err: ErrLimit, reason: suit.ReasonOperationFailed},
 		{name: "payloads beyond the device together", arrange: func(tr *trial) {
-			tr.limits.FetchedBytes = uint64(len(newImage))
-			tr.fetcher = served{location: newImage, "https://example.org/more": oldImage}
+			tr.Limits.FetchedBytes = uint64(len(newImage))
+			tr.Fetcher = served{location: newImage, "https://example.org/more": oldImage}
 		}, install: before(override(suit.Parameters{URI: ptr("https://example.org/more")}), check(suit.DirectiveFetch)),
 			code: suit.DirectiveFetch, err: ErrLimit, reason: suit.ReasonOperationFailed},
 
@@ -124,7 +125,7 @@ func TestCommands(t *testing.T) {
 			override(suit.Parameters{Content: oldImage}), check(suit.DirectiveWrite),
 			override(suit.Parameters{URI: &location}), check(suit.DirectiveFetch), check(suit.ConditionImageMatch)}},
 
-		{name: "too many commands", install: fetched, arrange: func(tr *trial) { tr.limits.Commands = 5 },
+		{name: "too many commands", install: fetched, arrange: func(tr *trial) { tr.Limits.Commands = 5 },
 			code: suit.ConditionImageMatch, err: ErrLimit, reason: suit.ReasonOperationFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -159,7 +160,7 @@ func TestUncheckedImage(t *testing.T) {
 	delete(nothing.Sections, suit.SectionValidate)
 	for name, m := range map[string]*suit.Manifest{"never": unchecked, "before it changed": again, "nothing to check": nothing} {
 		tr := newTrial()
-		tr.fetcher = served{location: newImage, "https://example.org/more": oldImage}
+		tr.Fetcher = served{location: newImage, "https://example.org/more": oldImage}
 		if name == "before it changed" {
 			m.Common.Shared.Commands[0] = override(suit.Parameters{
 				VendorID: &device.Vendor, ClassID: &device.Class, ImageDigest: ptr(suit.SumSHA256(newImage)),
@@ -183,7 +184,7 @@ func TestImageIsMeasuredAgain(t *testing.T) {
 	} {
 		tr := newTrial()
 		tr.host.images[app.Key()] = tt.installed
-		tr.fetcher = served{location: tt.fetched}
+		tr.Fetcher = served{location: tt.fetched}
 		m := install(
 			override(suit.Parameters{ImageDigest: ptr(suit.SumSHA256(tt.installed))}),
 			check(suit.ConditionImageMatch),
@@ -231,7 +232,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	except := func(id suit.ComponentID) Rights {
-		return func(other suit.ComponentID) bool { return !id.Equal(other) }
+		return func(a Access) bool { return !id.Equal(a.Component) }
 	}
 	inner := suit.Sequence{Commands: []suit.Command{check(suit.ConditionAbort)}}
 	digest := ptr(suit.SumSHA256([]byte("severed")))
@@ -242,32 +243,42 @@ func TestRefusals(t *testing.T) {
 		reason suit.ReportReason
 	}{
 		{"version", func(m *suit.Manifest, _ *trial) { m.Version = 2 }, ErrVersion, suit.ReasonCBORParse},
-		{"too many components", func(m *suit.Manifest, _ *trial) { m.Common.Components = append(m.Common.Components, data) }, ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
+		{"too many components", func(m *suit.Manifest, tr *trial) {
+			tr.Limits.Components = 1
+			m.Common.Components = append(m.Common.Components, data)
+		}, ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
 		{"component twice", func(m *suit.Manifest, tr *trial) {
-			tr.limits.Components = 2
+			tr.Limits.Components = 2
 			m.Common.Components = append(m.Common.Components, app)
 		}, ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
 		{"several components, none selected", func(m *suit.Manifest, tr *trial) {
-			tr.limits.Components = 2
+			tr.Limits.Components = 2
 			m.Common.Components = append(m.Common.Components, data)
 		}, ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 		{"component unknown", func(_ *suit.Manifest, tr *trial) { tr.host.unknown[app.Key()] = true }, ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
 		{"no rights", func(_ *suit.Manifest, tr *trial) { tr.rights = nil }, ErrUnauthorized, suit.ReasonComponentUnauthorised},
 		{"no right to the component", func(_ *suit.Manifest, tr *trial) { tr.rights = except(app) }, ErrUnauthorized, suit.ReasonComponentUnauthorised},
 		{"no right to the manifest id", func(_ *suit.Manifest, tr *trial) { tr.rights = except(appSUIT) }, ErrUnauthorized, suit.ReasonComponentUnauthorised},
-		{"dependencies", func(m *suit.Manifest, _ *trial) {
+		{"dependencies without authority", func(m *suit.Manifest, tr *trial) {
+			tr.Authority = nil
+			m.Common.Dependencies = []suit.Dependency{{Index: 1, Prefix: data}}
+		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
+		{"dependency without a place", func(m *suit.Manifest, _ *trial) {
 			m.Common.Dependencies = []suit.Dependency{{Index: 1}}
+		}, ErrUnsupportedElement, suit.ReasonCBORParse},
+		{"dependency on itself", func(m *suit.Manifest, _ *trial) {
+			m.Common.Dependencies = []suit.Dependency{{Index: 1, Prefix: appSUIT}}
+		}, ErrCycle, suit.ReasonOperationFailed},
+		{"its own id as a component", func(m *suit.Manifest, _ *trial) {
+			m.Common.Components = append(m.Common.Components, appSUIT)
+		}, ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
+		{"unknown key of a dependency", func(m *suit.Manifest, _ *trial) {
+			m.Common.Dependencies = []suit.Dependency{{Index: 1, Prefix: data, Extensions: map[int64]cosekit.RawMessage{9: {0x01}}}}
 		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 		{"unknown key of common", func(m *suit.Manifest, _ *trial) {
 			m.Common.Extensions = map[int64]cosekit.RawMessage{99: {0x01}}
 		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 		{"unknown key", func(m *suit.Manifest, _ *trial) { m.Extensions = map[int64]cosekit.RawMessage{99: {0x01}} }, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
-		{"dependency-resolution", func(m *suit.Manifest, _ *trial) {
-			m.Sections[suit.SectionDependencyResolution] = sequence(check(suit.ConditionAbort))
-		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
-		{"candidate-verification", func(m *suit.Manifest, _ *trial) {
-			m.Sections[suit.SectionCandidateVerification] = sequence(check(suit.ConditionImageMatch))
-		}, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 		{"nothing to run", func(m *suit.Manifest, _ *trial) { clear(m.Sections) }, ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 		{"severed", func(m *suit.Manifest, _ *trial) { m.Sections[suit.SectionInstall] = suit.Severable{Digest: digest} }, ErrSevered, suit.ReasonSeveringUnsupported},
 		{"no shared sequence", func(m *suit.Manifest, _ *trial) { m.Common.Shared = nil }, ErrIncompatible, suit.ReasonConditionFailed},
@@ -286,25 +297,43 @@ func TestRefusals(t *testing.T) {
 		{"swap", withCommand(check(suit.DirectiveSwap)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 		{"invoke", withCommand(check(suit.DirectiveInvoke)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 		{"unlink", withCommand(check(suit.DirectiveUnlink)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
-		{"try-each", withCommand(do(suit.DirectiveTryEach, &suit.Alternatives{Sequences: []suit.Sequence{inner, inner}, Optional: true})), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
-		{"run-sequence", withCommand(do(suit.DirectiveRunSequence, &inner)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
-		{"use-before", withCommand(check(suit.ConditionUseBefore)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"sequences too deep", func(m *suit.Manifest, tr *trial) {
+			tr.Limits.Depth = 1
+			withCommand(do(suit.DirectiveRunSequence, &suit.Sequence{Commands: []suit.Command{do(suit.DirectiveRunSequence, &inner)}}))(m, tr)
+		}, ErrLimit, suit.ReasonOperationFailed},
+		{"unknown command in a sequence", withCommand(do(suit.DirectiveRunSequence, &suit.Sequence{Commands: []suit.Command{check(99)}})), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"write in an alternative", withCommand(do(suit.DirectiveTryEach, &suit.Alternatives{Sequences: []suit.Sequence{inner, {Commands: []suit.Command{check(suit.DirectiveWrite)}}}})), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"wait where none can", withCommand(check(suit.DirectiveWait)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"process-dependency of an image", withCommand(check(suit.DirectiveProcessDependency)), ErrNotDependency, suit.ReasonOperationFailed},
+		{"dependency-integrity of an image", withCommand(check(suit.ConditionDependencyIntegrity)), ErrNotDependency, suit.ReasonOperationFailed},
+		{"process-dependency in the shared sequence", shared(check(suit.DirectiveProcessDependency)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"the reserved custom command", func(m *suit.Manifest, tr *trial) {
+			tr.Custom = map[suit.CommandCode]CustomCommand{-256: {Run: func(context.Context, CustomCall) error { return nil }}}
+			withCommand(check(-256))(m, tr)
+		}, ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
+		{"known custom command in the shared sequence", func(m *suit.Manifest, tr *trial) {
+			tr.Custom = map[suit.CommandCode]CustomCommand{-300: {Run: func(context.Context, CustomCall) error { return nil }}}
+			shared(check(-300))(m, tr)
+		}, ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 		{"custom command", withCommand(check(-257)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 		{"unregistered command", withCommand(check(99)), ErrUnsupportedCommand, suit.ReasonCommandUnsupported},
 
-		{"source-component", withParameters(suit.Parameters{SourceComponent: ptr(uint64(0))}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
-		{"invoke-args", withParameters(suit.Parameters{InvokeArgs: []byte{}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
-		{"fetch-arguments", withParameters(suit.Parameters{FetchArguments: []byte{1}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
-		{"encryption-info", withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{suit.ParameterEncryptionInfo: {0x41, 0x01}}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"source-component out of range", withParameters(suit.Parameters{SourceComponent: ptr(uint64(1))}), ErrUnsupportedComponent, suit.ReasonComponentUnsupported},
+		{"encryption-info without keys", withParameters(suit.Parameters{EncryptionInfo: []byte{0x01}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"component-metadata without a keeper", withParameters(suit.Parameters{Metadata: &suit.ComponentMetadata{Permissions: ptr(suit.Permissions(1))}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"component-metadata that is not kept", func(m *suit.Manifest, tr *trial) {
+			tr.metadata = true
+			withParameters(suit.Parameters{Metadata: &suit.ComponentMetadata{Creator: ptr(suit.ActorID{Text: "me"})}})(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"custom parameter without commands", withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{-300: {0x01}}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 		{"unregistered parameter", withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{99: {0x01}}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
-		{"vendor as a number", withParameters(suit.Parameters{VendorPEN: []byte{0x01}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 		{"digest algorithm", withParameters(suit.Parameters{ImageDigest: &suit.Digest{Algorithm: -99, Bytes: []byte{1}}}), suit.ErrDigestAlgorithm, suit.ReasonAlgorithmUnsupported},
 		{"long URI", withParameters(suit.Parameters{URI: ptr("https://example.org/" + strings.Repeat("a", 2000))}), ErrLimit, suit.ReasonParameterUnsupported},
 		{"long content", withParameters(suit.Parameters{Content: make([]byte, 2000)}), ErrLimit, suit.ReasonParameterUnsupported},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial()
-			tr.limits.URILength, tr.limits.ParameterBytes = 1000, 1000
+			tr.Limits.URILength, tr.Limits.ParameterBytes = 1000, 1000
 			m := sample(newImage)
 			tt.change(m, tr)
 			// A device that would fail otherwise if it were asked.

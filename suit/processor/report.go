@@ -11,18 +11,22 @@ type trace struct {
 // place is a command on a component. The shared sequence runs before every section:
 // that its commands succeed each time is told once.
 type place struct {
-	section   suit.Section
-	offset    int
-	component int
+	command *suit.Command
+	index   int
 }
 
 // record follows the reporting policy of a command (draft-ietf-suit-manifest-37
 // section 8.4.7): whether there is a record, and whether it holds what was measured.
-func (t *trace) record(at place, policy suit.Policy, measured suit.Parameters, err error) {
+func (t *trace) record(f *frame, c *suit.Command, measured suit.Parameters, err error) {
+	policy, ok := c.Argument.(suit.Policy)
+	if !ok {
+		return
+	}
 	record, sysinfo := suit.RecordOnSuccess, suit.SysinfoOnSuccess
 	if err != nil {
 		record, sysinfo = suit.RecordOnFailure, suit.SysinfoOnFailure
 	}
+	at := place{c, f.index}
 	if policy&record == 0 || err == nil && t.seen[at] {
 		return
 	}
@@ -33,13 +37,10 @@ func (t *trace) record(at place, policy suit.Policy, measured suit.Parameters, e
 	if policy&sysinfo == 0 {
 		measured = suit.Parameters{}
 	}
-	t.records = append(t.records, newRecord(at, measured))
-}
-
-func newRecord(at place, measured suit.Parameters) suit.Record {
-	return suit.Record{
-		Section: at.section, Offset: uint64(at.offset), ComponentIndex: uint64(at.component), Measured: measured,
-	}
+	t.records = append(t.records, suit.Record{
+		ManifestID: f.of.path, Section: f.part, Offset: uint64(c.Offset),
+		ComponentIndex: uint64(f.index), Measured: measured,
+	})
 }
 
 // report makes the SUIT_Report of a procedure (draft-ietf-suit-report-18 section 4).
@@ -54,8 +55,11 @@ func (t *trace) report(v *suit.Verified, claims []suit.PropertyClaims, failure *
 	}
 	if failure != nil {
 		report.Failure = &suit.ReportFailure{
-			Code:   int64(failure.Command),
-			Record: newRecord(place{failure.Section, failure.Offset, failure.Component}, failure.Measured),
+			Code: int64(failure.Command),
+			Record: suit.Record{
+				ManifestID: failure.Manifest, Section: failure.Section, Offset: uint64(failure.Offset),
+				ComponentIndex: uint64(failure.Component), Measured: failure.Measured,
+			},
 			Reason: failure.Reason,
 		}
 	}

@@ -87,8 +87,8 @@ func compareRecords(t *testing.T, got, want []suit.Record) {
 // The values in a failure's record are the device's, not those of the manifest.
 func TestReportOfFailure(t *testing.T) {
 	tr := newTrial()
-	tr.fetcher = served{location: oldImage}
-	tr.limits.FetchedBytes = 1 << 20
+	tr.Fetcher = served{location: oldImage}
+	tr.Limits.FetchedBytes = 1 << 20
 	m := sample(newImage)
 	m.Common.Shared.Commands[0] = override(suit.Parameters{
 		VendorID: &device.Vendor, ClassID: &device.Class, ImageDigest: ptr(suit.SumSHA256(newImage)),
@@ -115,14 +115,14 @@ func TestReportOfFailure(t *testing.T) {
 
 func TestReportOfRefusal(t *testing.T) {
 	tr := newTrial()
-	m := install(check(suit.DirectiveFetch), check(suit.DirectiveCopy))
+	m := install(check(suit.DirectiveFetch), check(suit.DirectiveInvoke))
 	outcome, _ := tr.fail(t, m, ErrUnsupportedCommand)
 	if got := records(t, outcome.Report); len(got) != 0 {
 		t.Errorf("records of commands that did not run: %v", got)
 	}
 	result := outcome.Report.Failure
-	if result.Reason != suit.ReasonCommandUnsupported || result.Code != int64(suit.DirectiveCopy) ||
-		result.Record.Section != suit.SectionInstall || result.Record.Offset != offset(t, m, suit.SectionInstall, suit.DirectiveCopy) {
+	if result.Reason != suit.ReasonCommandUnsupported || result.Code != int64(suit.DirectiveInvoke) ||
+		result.Record.Section != suit.SectionInstall || result.Record.Offset != offset(t, m, suit.SectionInstall, suit.DirectiveInvoke) {
 		t.Errorf("result %+v", result)
 	}
 }
@@ -153,7 +153,7 @@ func TestReportingPolicy(t *testing.T) {
 		m.Sections[suit.SectionInstall].Sequence.Commands[2].Argument = tt.policy
 		delete(m.Sections, suit.SectionValidate)
 		if !tt.succeeds {
-			tr.fetcher = served{location: newImage[1:]}
+			tr.Fetcher = served{location: newImage[1:]}
 		}
 		outcome, err := tr.update(t, m)
 		if (err == nil) != tt.succeeds {

@@ -25,7 +25,7 @@ var (
 	dataSUIT = suit.ComponentID{[]byte("app"), []byte("data"), []byte("suit")}
 	location = "https://example.org/hello"
 
-	everything Rights = func(suit.ComponentID) bool { return true }
+	everything Rights = func(Access) bool { return true }
 )
 
 var (
@@ -87,26 +87,39 @@ func install(commands ...suit.Command) *suit.Manifest {
 
 // trial is one manifest on one device.
 type trial struct {
+	Config     // all but the Host
 	host       *memory
 	slot       *uint64
-	fetcher    Fetcher
+	metadata   bool
 	integrated map[string][]byte
-	limits     Limits
 	rights     Rights
 }
 
 func newTrial() *trial {
 	host := newMemory(device)
 	host.images[app.Key()] = oldImage
-	return &trial{host: host, fetcher: served{location: newImage}, limits: DefaultLimits(), rights: everything}
+	return &trial{
+		Config: Config{Fetcher: served{location: newImage}, Limits: DefaultLimits(), Authority: trusting},
+		host:   host, rights: everything,
+	}
 }
 
+// trusting is an Authority that lets the author do anything.
+var trusting = AuthorityFunc(func(e *suit.Envelope) (*suit.Verified, Rights, error) {
+	v, err := e.Verify(suit.KeyList{author.PublicKey()}, false)
+	return v, everything, err
+})
+
 func (tr *trial) processor() *Processor {
-	var host Host = tr.host
+	c := tr.Config
+	c.Host = tr.host
 	if tr.slot != nil {
-		host = slotted{tr.host, *tr.slot}
+		c.Host = slotted{tr.host, *tr.slot}
 	}
-	return New(host, tr.fetcher, tr.limits)
+	if tr.metadata {
+		c.Host = keeper{tr.host}
+	}
+	return New(c)
 }
 
 func (tr *trial) update(t *testing.T, m *suit.Manifest) (*Outcome, error) {

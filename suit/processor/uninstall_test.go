@@ -98,7 +98,7 @@ func TestUninstallRefused(t *testing.T) {
 		{name: "never installed", remove: unknown, err: ErrNotInstalled, reason: suit.ReasonOperationFailed},
 		{name: "no rights", change: func(tr *trial) { tr.rights = nil }, err: ErrUnauthorized, reason: suit.ReasonComponentUnauthorised},
 		{name: "device of another class", change: func(tr *trial) { tr.host.identity.Class = stranger }, err: ErrMismatch, reason: suit.ReasonConditionFailed},
-		{name: "store", change: func(tr *trial) { tr.host.faults["Uninstall"] = ErrFetch }, err: ErrFetch, reason: suit.ReasonOperationFailed},
+		{name: "store", change: func(tr *trial) { tr.host.faults["Commit"] = ErrFetch }, err: ErrFetch, reason: suit.ReasonOperationFailed},
 		{name: "store cannot read", change: func(tr *trial) { tr.host.faults["Installed"] = ErrFetch }, err: ErrFetch, reason: suit.ReasonOperationFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestComponentOfAnotherManifest(t *testing.T) {
 	for _, number := range []uint64{0, 6, 7, 100} {
 		tr := newTrial()
 		tr.succeed(t, sample(newImage), newImage)
-		tr.fetcher = served{location: oldImage}
+		tr.Fetcher = served{location: oldImage}
 		_, failure := tr.fail(t, rival(number, oldImage), ErrReferenced)
 		if failure.Command != suit.DirectiveFetch || failure.Reason != suit.ReasonOperationFailed {
 			t.Errorf("failed at %s with reason %v", failure.Command, failure.Reason)
@@ -223,7 +223,7 @@ func TestComponentAfterUnlink(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tr.fetcher = served{location: oldImage}
+		tr.Fetcher = served{location: oldImage}
 		m := rival(tt.number, oldImage)
 		m.ComponentID = tt.name
 		written := rival(tt.number, oldImage)
@@ -267,7 +267,7 @@ func TestSharedComponent(t *testing.T) {
 	}
 	next := sample(oldImage)
 	next.SequenceNumber++
-	tr.fetcher = served{location: oldImage}
+	tr.Fetcher = served{location: oldImage}
 	tr.fail(t, next, ErrReferenced)
 	if _, err := tr.uninstall(t, again); err != nil {
 		t.Fatal(err)

@@ -112,10 +112,8 @@ func TestPublishedExamples(t *testing.T) {
 		{"suit-manifest", "ex1-signed", ErrMismatch, suit.ReasonConditionFailed, suit.SectionInstall, suit.ConditionImageMatch},
 		{"suit-manifest", "ex2-signed", ErrMismatch, suit.ReasonConditionFailed, suit.SectionInstall, suit.ConditionImageMatch},
 		{"suit-manifest", "ex2-signed-severed", ErrSevered, suit.ReasonSeveringUnsupported, suit.SectionInstall, 0},
-		// Out of scope: try-each.
-		{"suit-manifest", "ex3-signed", ErrUnsupportedCommand, suit.ReasonCommandUnsupported, suit.SectionShared, suit.DirectiveTryEach},
-		// Out of scope: copy and its source-component. Three components are allowed below.
-		{"suit-manifest", "ex4-signed", ErrUnsupportedParameter, suit.ReasonParameterUnsupported, suit.SectionInstall, suit.DirectiveOverrideParameters},
+		{"suit-manifest", "ex3-signed", ErrUnsupportedCommand, suit.ReasonCommandUnsupported, suit.SectionShared, suit.ConditionComponentSlot},
+		{"suit-manifest", "ex4-signed", ErrMismatch, suit.ReasonConditionFailed, suit.SectionPayloadFetch, suit.ConditionImageMatch},
 		{"suit-manifest", "ex5-signed", ErrMismatch, suit.ReasonConditionFailed, suit.SectionInstall, suit.ConditionImageMatch},
 		// Its install section stands under the key of invoke, so there is nothing to update.
 		{"teep", "update.manifest", ErrUnsupportedElement, suit.ReasonCommandUnsupported, keyManifest, 0},
@@ -140,11 +138,11 @@ func TestPublishedExamples(t *testing.T) {
 			before := host.snapshot()
 			limits := DefaultLimits()
 			limits.Components = 3
-			outcome, err := New(host, webFiles, limits).Update(t.Context(), v, everything)
+			outcome, err := New(Config{Host: host, Fetcher: webFiles, Limits: limits}).Update(t.Context(), v, everything)
 			checkReport(t, v, outcome)
 			if tt.err == nil {
 				checkInstalled(t, host, v, err)
-				uninstalled, err := New(host, nil, limits).Uninstall(t.Context(), v, everything)
+				uninstalled, err := New(Config{Host: host, Limits: limits}).Uninstall(t.Context(), v, everything)
 				if err != nil || len(host.images)+len(host.manifests) > 0 {
 					t.Errorf("uninstall: %v; left %v %v", err, host.images, host.manifests)
 				}
@@ -218,7 +216,7 @@ func TestExamplesWithRealDigests(t *testing.T) {
 			host := newMemory(manifestDevice)
 			limits := DefaultLimits()
 			limits.Components = 2
-			p := New(host, webFiles, limits)
+			p := New(Config{Host: host, Fetcher: webFiles, Limits: limits})
 			v := authentic(t, m, nil)
 			if _, err := p.Update(t.Context(), v, everything); err != nil {
 				t.Fatal(err)
@@ -259,7 +257,7 @@ func TestFurtherFamiliesChangeNothing(t *testing.T) {
 			before := host.snapshot()
 			limits := DefaultLimits()
 			limits.Components = 10
-			outcome, err := New(host, webFiles, limits).Update(t.Context(), v, everything)
+			outcome, err := New(Config{Host: host, Fetcher: webFiles, Limits: limits}).Update(t.Context(), v, everything)
 			var failure *Failure
 			if !errors.As(err, &failure) {
 				t.Errorf("%s %s: %v", family, name, err)
