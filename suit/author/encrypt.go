@@ -53,7 +53,7 @@ func LoadRecipients(paths ...string) ([]cosekit.Recipient, error) {
 		}
 		secret, err := cosekit.LoadSecretKey(path)
 		if err != nil {
-			return nil, refuse("%s is no key to encrypt to: want the public agreement key of a device or a secret key; 'tamctl keygen' makes either", path)
+			return nil, fmt.Errorf("%s is no key to encrypt to: want the public agreement key of a device or a secret key; 'tamctl keygen' makes either", path)
 		}
 		recipients[i] = secret
 	}

@@ -129,7 +129,7 @@ func openRegular(path string) (*os.File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, refuse("%s is not a file but %s", path, info.Mode().Type())
+		return nil, fmt.Errorf("%s is not a regular file: %s", path, info.Mode())
 	}
 	return os.Open(path)
 }
@@ -239,11 +239,11 @@ type outputs struct {
 
 func (o *outputs) create(name string) (*os.File, error) {
 	if name == "" {
-		return nil, refuse("payload.ciphertext is missing: the file that the encrypted payload goes to")
+		return nil, errors.New("payload.ciphertext is missing: the file that the encrypted payload goes to")
 	}
 	for _, in := range o.inputs {
 		if *in != "" && sameFile(*in, name) || slices.Contains(o.names, name) {
-			return nil, refuse("payload.ciphertext %s is a file that the description names already", name)
+			return nil, fmt.Errorf("payload.ciphertext %s is a file that the description names already", name)
 		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
