@@ -48,12 +48,7 @@ func Sign(d *Description, signer cosekit.Signer) (*suit.Envelope, error) {
 // streamed, except for what the envelope or the manifest takes in. What is to be
 // fetched in encrypted form is written to its ciphertext file, which gets its name when
 // the manifest is complete.
-func Create(d *Description) (*Result, error) {
-	if err := d.checkFiles(); err != nil {
-		return nil, err
-	}
-	return d.create(nil)
-}
+func Create(d *Description) (*Result, error) { return d.create(nil) }
 
 // CreateFrom is Create for a description with one component whose payload is read from
 // elsewhere.
@@ -81,6 +76,11 @@ func (d *Description) checkFiles() error {
 func (d *Description) create(payload io.Reader) (*Result, error) {
 	if err := d.check(); err != nil {
 		return nil, err
+	}
+	if payload == nil {
+		if err := d.checkFiles(); err != nil {
+			return nil, err
+		}
 	}
 	dependencies, err := d.loadDependencies()
 	if err != nil {
