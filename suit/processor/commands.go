@@ -57,7 +57,7 @@ var commands map[suit.CommandCode]command
 
 func init() {
 	commands = map[suit.CommandCode]command{
-		suit.ConditionVendorIdentifier:    {run: vendorIdentifier},
+		suit.ConditionVendorIdentifier:    {run: vendorIdentifier, where: anywhere},
 		suit.ConditionClassIdentifier:     {run: classIdentifier},
 		suit.ConditionDeviceIdentifier:    {run: deviceIdentifier},
 		suit.ConditionImageMatch:          {run: imageMatch},

@@ -59,96 +59,26 @@ func NewHTTPFetcher(client *http.Client, watchdog Watchdog) *HTTPFetcher {
 }
 
 // Fetch implements Fetcher. Errors are ErrURI for an address that it does not fetch
-// from, ErrLimit for a resource that announces more than limit bytes, else ErrFetch,
-// which wraps ErrStalled where the source fell silent.
+// from, ErrLimit for a resource that announces more than the limit, else ErrFetch,
+// which wraps ErrStalled where the source fell silent. A connection that breaks is
+// replaced, see download.
 func (f *HTTPFetcher) Fetch(ctx context.Context, r Request) (io.ReadCloser, error) {
-	uri, limit := r.URI, r.Limit
-	u, err := url.Parse(uri)
+	u, err := url.Parse(r.URI)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a URI", ErrURI)
 	}
 	if err := checkURL(u); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		cancel(nil)
-		return nil, fmt.Errorf("%w: %w", ErrURI, err)
-	}
-	// The digest is over the bytes as the author made them.
-	req.Header.Set("Accept-Encoding", "identity")
 	client := f.secure
 	if u.Scheme == "http" {
 		client = f.loopback
 	}
-	watched := &watchedBody{ctx: ctx, cancel: cancel, watchdog: f.watchdog}
-	err = watched.watch(func() (err error) {
-		watched.ReadCloser, err = get(client, req, limit)
-		return err
-	})
-	if err != nil {
-		cancel(nil)
+	d := &download{ctx: ctx, client: client, watchdog: f.watchdog, url: u, limit: r.Limit, position: r.Offset}
+	if err := d.connect(); err != nil {
 		return nil, fetchError(u, err)
 	}
-	return watched, nil
-}
-
-func get(client *http.Client, req *http.Request, limit uint64) (io.ReadCloser, error) {
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkResponse(resp, limit); err != nil {
-		resp.Body.Close() // nothing was read that could be lost
-		return nil, err
-	}
-	return resp.Body, nil
-}
-
-// watchedBody is a body that ends when no byte of it comes for too long.
-type watchedBody struct {
-	io.ReadCloser
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	watchdog Watchdog
-}
-
-// watch runs one wait for the server.
-func (b *watchedBody) watch(wait func() error) error {
-	stop := b.watchdog(func() { b.cancel(ErrStalled) })
-	defer stop()
-	err := wait()
-	if err != nil && errors.Is(context.Cause(b.ctx), ErrStalled) {
-		return ErrStalled
-	}
-	return err
-}
-
-func (b *watchedBody) Read(p []byte) (n int, err error) {
-	err = b.watch(func() error {
-		n, err = b.ReadCloser.Read(p)
-		return err
-	})
-	if errors.Is(err, ErrStalled) {
-		err = fmt.Errorf("%w: %w", ErrFetch, err)
-	}
-	return n, err
-}
-
-func (b *watchedBody) Close() error {
-	b.cancel(nil)
-	return b.ReadCloser.Close()
-}
-
-func checkResponse(resp *http.Response, limit uint64) error {
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answers %s", resp.Status)
-	}
-	if resp.ContentLength > 0 && uint64(resp.ContentLength) > limit {
-		return fmt.Errorf("%w: %d bytes announced, want at most %d", ErrLimit, resp.ContentLength, limit)
-	}
-	return nil
+	return d, nil
 }
 
 // fetchError names the place without its query, which may hold a secret.

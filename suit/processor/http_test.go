@@ -3,11 +3,13 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,8 +183,8 @@ func TestFetchRefusesResponse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer body.Close()
-	if _, err := io.ReadAll(body); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("truncated body: %v", err)
+	if got, err := io.ReadAll(body); !errors.Is(err, io.ErrUnexpectedEOF) || string(got) != "short" {
+		t.Errorf("truncated body: %q, %v", got, err)
 	}
 }
 
@@ -260,4 +262,131 @@ func TestStallTimeout(t *testing.T) {
 	StallTimeout(time.Nanosecond)(func() { close(bitten) })
 	<-bitten
 	StallTimeout(time.Hour)(func() { t.Error("bitten") })()
+}
+
+// flaky serves a payload over connections that break after a few bytes.
+type flaky struct {
+	payload string
+	tag     string // ETag
+	date    string // Last-Modified
+	ranges  bool   // it honours Range
+	each    int    // bytes before the connection breaks; 0: it does not
+	wrong   string // Content-Range in place of the right one
+	change  string // ETag from the second request on
+	status  int    // of the second request, 0: as usual
+
+	requests []http.Header
+}
+
+func (s *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests = append(s.requests, r.Header.Clone())
+	if len(s.requests) > 1 && s.status != 0 {
+		w.WriteHeader(s.status)
+		return
+	}
+	tag := s.tag
+	if len(s.requests) > 1 && s.change != "" {
+		tag = s.change
+	}
+	if tag != "" {
+		w.Header().Set("ETag", tag)
+	}
+	if s.date != "" {
+		w.Header().Set("Last-Modified", s.date)
+	}
+	start, body := 0, s.payload
+	if span, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok && s.ranges {
+		if condition := r.Header.Get("If-Range"); condition == "" || condition == tag || condition == s.date {
+			start, _ = strconv.Atoi(strings.TrimSuffix(span, "-"))
+			body = s.payload[start:]
+			extent := fmt.Sprintf("bytes %d-%d/%d", start, len(s.payload)-1, len(s.payload))
+			if s.wrong != "" {
+				extent = s.wrong
+			}
+			w.Header().Set("Content-Range", extent)
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+	}
+	if start == 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if s.each > 0 && s.each < len(body) {
+		io.WriteString(w, body[:s.each])
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	io.WriteString(w, body)
+}
+
+func TestFetchGoesOn(t *testing.T) {
+	const date = "Sat, 21 Nov 2026 20:00:00 GMT"
+	for _, tt := range []struct {
+		name    string
+		server  flaky
+		offset  uint64
+		want    string // "" for an error
+		err     error
+		conns   int
+		ifRange string // of the second request
+	}{
+		{"strong tag", flaky{tag: `"1"`, ranges: true, each: 4}, 0, "0123456789", nil, 3, `"1"`},
+		{"date", flaky{date: date, ranges: true, each: 4}, 0, "0123456789", nil, 3, date},
+		{"weak tag and date", flaky{tag: `W/"1"`, date: date, ranges: true, each: 4}, 0, "0123456789", nil, 3, date},
+		{"weak tag", flaky{tag: `W/"1"`, ranges: true, each: 4}, 0, "", io.ErrUnexpectedEOF, maxAttempts, ""},
+		{"no ranges", flaky{tag: `"1"`, each: 4}, 0, "", io.ErrUnexpectedEOF, maxAttempts, `"1"`},
+		{"offset", flaky{ranges: true}, 4, "456789", nil, 1, ""},
+		{"offset without ranges", flaky{}, 4, "456789", nil, 1, ""},
+		{"offset and broken", flaky{tag: `"1"`, ranges: true, each: 4}, 3, "3456789", nil, 2, `"1"`},
+		{"offset at the end", flaky{}, 10, "", nil, 1, ""},
+		{"another version", flaky{tag: `"1"`, ranges: true, each: 4, change: `"2"`}, 0, "", errFinal, 2, `"1"`},
+		{"another range", flaky{ranges: true, wrong: "bytes 0-9/10"}, 4, "", errFinal, 1, ""},
+		{"no range", flaky{ranges: true, wrong: "bytes 4"}, 4, "", errFinal, 1, ""},
+		{"gone", flaky{tag: `"1"`, ranges: true, each: 4, status: http.StatusGone}, 0, "", errFinal, 2, `"1"`},
+		{"out of order", flaky{tag: `"1"`, ranges: true, each: 4, status: http.StatusBadGateway}, 0, "", ErrFetch, maxAttempts, `"1"`},
+		{"more than the limit in a range", flaky{ranges: true, wrong: "bytes 4-99/100"}, 4, "", ErrLimit, 1, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.server.payload = "0123456789"
+			server := httptest.NewUnstartedServer(&tt.server)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.Start()
+			t.Cleanup(server.Close)
+			body, err := NewHTTPFetcher(&http.Client{}, patient).Fetch(t.Context(), Request{URI: server.URL, Offset: tt.offset, Limit: 10})
+			var got []byte
+			if err == nil {
+				got, err = io.ReadAll(body)
+				body.Close()
+			}
+			if !errors.Is(err, tt.err) || tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("got %v, want %v", err, tt.err)
+			}
+			if err == nil && string(got) != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if len(tt.server.requests) != tt.conns {
+				t.Errorf("%d connections, want %d", len(tt.server.requests), tt.conns)
+			}
+			if len(tt.server.requests) > 1 && tt.server.requests[1].Get("If-Range") != tt.ifRange {
+				t.Errorf("If-Range %q, want %q", tt.server.requests[1].Get("If-Range"), tt.ifRange)
+			}
+		})
+	}
+}
+
+// A server that gives one byte for each connection is left after some.
+func TestFetchGivesUpOnDrops(t *testing.T) {
+	drip := &flaky{payload: strings.Repeat("x", 1000), tag: `"1"`, ranges: true, each: 1}
+	server := httptest.NewUnstartedServer(drip)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	t.Cleanup(server.Close)
+	body, err := NewHTTPFetcher(&http.Client{}, patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); !errors.Is(err, ErrFetch) || len(got) != maxConnections || len(drip.requests) != maxConnections {
+		t.Errorf("%d bytes over %d connections: %v", len(got), len(drip.requests), err)
+	}
 }
