@@ -159,7 +159,7 @@ func TestVersion(t *testing.T) {
 // TestMetadata is kept as far as a file of this store can have it, and nothing else is
 // taken for granted.
 func TestMetadata(t *testing.T) {
-	ptr := func(n uint16) *uint16 { return &n }
+	ptr := func(p suit.Permissions) *suit.Permissions { return &p }
 	kind := func(f suit.FileType) *suit.FileType { return &f }
 	when, number, id := time.Date(2026, 11, 21, 18, 0, 0, 0, time.UTC), int64(-7), uuid.New()
 	for name, tt := range map[string]struct {
@@ -169,16 +169,16 @@ func TestMetadata(t *testing.T) {
 		"permissions":  {&suit.ComponentMetadata{Permissions: ptr(maxPermissions)}, ""},
 		"times":        {&suit.ComponentMetadata{Modified: &when, Created: &when}, ""},
 		"regular file": {&suit.ComponentMetadata{FileType: kind(suit.RegularFile)}, ""},
-		"UUID":         {&suit.ComponentMetadata{Creator: &suit.Creator{UUID: &id}}, ""},
-		"bytes":        {&suit.ComponentMetadata{Creator: &suit.Creator{Bytes: []byte{1}}}, ""},
-		"text":         {&suit.ComponentMetadata{Creator: &suit.Creator{Text: "somebody"}}, ""},
-		"number":       {&suit.ComponentMetadata{Creator: &suit.Creator{Number: &number}}, ""},
+		"UUID":         {&suit.ComponentMetadata{Creator: &suit.ActorID{UUID: &id}}, ""},
+		"bytes":        {&suit.ComponentMetadata{Creator: &suit.ActorID{Bytes: []byte{1}}}, ""},
+		"text":         {&suit.ComponentMetadata{Creator: &suit.ActorID{Text: "somebody"}}, ""},
+		"number":       {&suit.ComponentMetadata{Creator: &suit.ActorID{Number: &number}}, ""},
 		"directory":    {&suit.ComponentMetadata{FileType: kind(suit.Directory)}, "regular files only"},
 		"link":         {&suit.ComponentMetadata{FileType: kind(suit.SymbolicLink)}, "regular files only"},
 		"unknown type": {&suit.ComponentMetadata{FileType: kind(0)}, "regular files only"},
 		"15 bits":      {&suit.ComponentMetadata{Permissions: ptr(maxPermissions + 1)}, "14 bits"},
-		"long creator": {&suit.ComponentMetadata{Creator: &suit.Creator{Text: strings.Repeat("x", maxCreator+1)}}, "more than 256 bytes"},
-		"long bytes":   {&suit.ComponentMetadata{Creator: &suit.Creator{Bytes: make([]byte, maxCreator+1)}}, "more than 256 bytes"},
+		"long creator": {&suit.ComponentMetadata{Creator: &suit.ActorID{Text: strings.Repeat("x", maxCreator+1)}}, "more than 256 bytes"},
+		"long bytes":   {&suit.ComponentMetadata{Creator: &suit.ActorID{Bytes: make([]byte, maxCreator+1)}}, "more than 256 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDisk()

@@ -15,7 +15,7 @@ func sampleIndex() *index {
 	least := uint64(3)
 	id, own := suit.ComponentID{[]byte("app")}, suit.ComponentID{[]byte("app"), []byte("suit")}
 	lib := suit.ComponentID{[]byte("lib"), []byte("suit")}
-	permissions, author := uint16(0o755), "somebody"
+	permissions, author := suit.Permissions(0o755), "somebody"
 	return &index{
 		Serial: 4,
 		Components: []componentEntry{{
@@ -116,7 +116,7 @@ func TestIndexThatLies(t *testing.T) {
 		"floor twice":             func(x *index) { x.Floors = append(x.Floors, x.Floors[0]) },
 		"too many floors":         func(x *index) { x.Floors = append(x.Floors, numberedFloors(maxFloors-1)...) },
 		"component without name":  func(x *index) { x.Components[0].File = "" },
-		"more permissions":        func(x *index) { p := uint16(1 << 14); x.Components[0].Metadata.Permissions = &p },
+		"more permissions":        func(x *index) { p := suit.Permissions(1 << 14); x.Components[0].Metadata.Permissions = &p },
 		"long creator":            func(x *index) { s := strings.Repeat("x", maxCreator+1); x.Components[0].Metadata.Creator.Text = &s },
 		"creator with short UUID": func(x *index) { x.Components[0].Metadata.Creator.UUID = []byte{1} },
 	} {

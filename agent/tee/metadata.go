@@ -19,13 +19,13 @@ const (
 // (draft-ietf-suit-update-management-14 section 4.12). It tells who asks what an image is
 // to be stored as; the file itself belongs to the store and nobody else.
 type metadataEntry struct {
-	Permissions *uint16       `cbor:"1,keyasint,omitempty"`
-	Modified    *int64        `cbor:"2,keyasint,omitempty"` // Unix seconds
-	Created     *int64        `cbor:"3,keyasint,omitempty"`
-	Creator     *creatorEntry `cbor:"4,keyasint,omitempty"`
+	Permissions *suit.Permissions `cbor:"1,keyasint,omitempty"`
+	Modified    *int64            `cbor:"2,keyasint,omitempty"` // Unix seconds
+	Created     *int64            `cbor:"3,keyasint,omitempty"`
+	Creator     *creatorEntry     `cbor:"4,keyasint,omitempty"`
 }
 
-// creatorEntry is a suit.Creator; one field is set.
+// creatorEntry is a suit.ActorID; one field is set.
 type creatorEntry struct {
 	UUID   []byte  `cbor:"1,keyasint,omitempty"`
 	Bytes  []byte  `cbor:"2,keyasint,omitempty"`
@@ -56,7 +56,7 @@ func newMetadata(m *suit.ComponentMetadata) (*metadataEntry, error) {
 	return e, e.check()
 }
 
-func newCreator(c *suit.Creator) *creatorEntry {
+func newCreator(c *suit.ActorID) *creatorEntry {
 	switch {
 	case c == nil:
 		return nil
@@ -98,7 +98,7 @@ func (e *metadataEntry) metadata() *suit.ComponentMetadata {
 	regular := suit.RegularFile
 	m := &suit.ComponentMetadata{Permissions: e.Permissions, FileType: &regular, Modified: moment(e.Modified), Created: moment(e.Created)}
 	if c := e.Creator; c != nil {
-		m.Creator = &suit.Creator{Bytes: c.Bytes, Number: c.Number}
+		m.Creator = &suit.ActorID{Bytes: c.Bytes, Number: c.Number}
 		if c.UUID != nil {
 			id := uuid.UUID(c.UUID)
 			m.Creator.UUID = &id
