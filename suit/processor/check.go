@@ -182,29 +182,29 @@ func (k *checker) supported(c suit.Command, selected []int) error {
 	case !known.where.allows(k.section):
 		return fmt.Errorf("%w: not in %s", ErrUnsupportedCommand, k.section)
 	}
-	lacks := ""
+	if lacks := k.lacks(c.Code); lacks != "" {
+		return fmt.Errorf("%w: %s", ErrUnsupportedCommand, lacks)
+	}
 	switch c.Code {
-	case suit.ConditionComponentSlot:
-		if k.slots == nil {
-			lacks = "the device has no slots"
-		}
-	case suit.DirectiveInvoke:
-		if k.config.Invoke == nil {
-			lacks = "the device invokes nothing"
-		}
-	case suit.DirectiveWait:
-		if k.config.Circumstances.Wait == nil {
-			lacks = "the device cannot wait"
-		}
 	case suit.DirectiveProcessDependency, suit.ConditionDependencyIntegrity:
 		if !slices.ContainsFunc(selected, func(i int) bool { return k.of.table[i].dependency }) {
 			return ErrNotDependency
 		}
 	}
-	if lacks != "" {
-		return fmt.Errorf("%w: %s", ErrUnsupportedCommand, lacks)
-	}
 	return nil
+}
+
+// lacks says why the device cannot execute a command that this package knows.
+func (m *machine) lacks(code suit.CommandCode) string {
+	switch {
+	case code == suit.ConditionComponentSlot && m.slots == nil:
+		return "the device has no slots"
+	case code == suit.DirectiveInvoke && m.config.Invoke == nil:
+		return "the device invokes nothing"
+	case code == suit.DirectiveWait && m.config.Circumstances.Wait == nil:
+		return "the device cannot wait"
+	}
+	return ""
 }
 
 // allowed asks for the right to a command on each of the components.

@@ -80,10 +80,13 @@ func (p *Processor) execute(ctx context.Context, proc *procedure, v *suit.Verifi
 	claims, failure := m.process(ctx, v, rights)
 	outcome := &Outcome{Report: m.trace.report(v, claims, failure), Components: claims, Bent: m.bent}
 	noteBent(outcome.Report, m.bent)
-	if failure != nil {
-		return outcome, failure
+	if failure == nil {
+		return outcome, nil
 	}
-	return outcome, nil
+	if unsupported(failure.Reason) {
+		outcome.Report.Capabilities = p.Capabilities()
+	}
+	return outcome, failure
 }
 
 // process takes the manifest through the checks, the sections and what comes last.
