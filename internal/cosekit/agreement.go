@@ -76,8 +76,8 @@ func parseAgreementPEM(data []byte) (*AgreementPublicKey, error) {
 		return nil, fmt.Errorf("%w: %T, want P-256", ErrKey, parsed)
 	}
 	key, err := ec.ECDH()
-	if err != nil || key.Curve() != ecdh.P256() {
-		return nil, fmt.Errorf("%w: an EC key on another curve than P-256", ErrKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return newAgreementPublicKey(key.Bytes())
 }
@@ -249,8 +249,8 @@ func parseAgreementKey(data []byte) (*agreementKey, error) {
 		return nil, fmt.Errorf("%w: %T, want P-256 to agree on keys with", ErrKey, parsed)
 	}
 	private, err := ec.ECDH()
-	if err != nil || private.Curve() != ecdh.P256() {
-		return nil, fmt.Errorf("%w: an EC key on another curve than P-256", ErrKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: an EC key on a curve that cannot be agreed on", ErrKey)
 	}
 	return newAgreementKey(private)
 }

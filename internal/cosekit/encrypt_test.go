@@ -2,11 +2,15 @@ package cosekit
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -239,7 +243,7 @@ func (m message) encode() []byte {
 	return data
 }
 
-// published is a message with both keys of the published examples' kinds.
+// crafted is a message that opens to "plaintext", and the keys that it opens with.
 func crafted(t *testing.T, alg Algorithm) (message, DecryptionKeys) {
 	t.Helper()
 	kek := newSecret(t, noise(16), []byte("kid-1"))
@@ -406,15 +410,22 @@ func TestChoiceOfKey(t *testing.T) {
 		return m.encode()
 	}
 	key := right.Secrets[0]
+	nested := m
+	nested.recipient = append(slices.Clone(m.recipient), []any{})
 	thumbprint := key.Thumbprint()
 	nameless, forHMAC := newSecret(t, noise(16), nil), newSecret(t, noise(16), []byte("kid-1"))
 	forHMAC.alg = HMAC256
 	spoilt := newSecret(t, noise(17)[1:], []byte("kid-1")) // has the right name
+	var nobodys []*SecretKey
+	for i := range maxUnwraps {
+		nobodys = append(nobodys, newSecret(t, bytes.Repeat([]byte{byte(i + 1)}, 16), nil))
+	}
 	for name, tt := range map[string]struct {
 		data []byte
 		keys []*SecretKey
 		want error
 	}{
+		"named behind nameless":      {m.encode(), append(nobodys, key), nil},
 		"named among many":           {m.encode(), append(slices.Clone(others), key), nil},
 		"named by thumbprint":        {unnamed(thumbprint[:]), append(slices.Clone(others), key), nil},
 		"named by another's kid":     {unnamed([]byte("other-3")), append(slices.Clone(others), key), ErrDecrypt},
@@ -427,6 +438,7 @@ func TestChoiceOfKey(t *testing.T) {
 		"the ninth":                  {unnamed(nil), append(slices.Clone(others[:maxUnwraps]), key), ErrNoDecryptionKey},
 		"two of the same name":       {m.encode(), []*SecretKey{spoilt, key}, nil},
 		"wrong one of the same name": {m.encode(), []*SecretKey{spoilt}, ErrDecrypt},
+		"with recipients of its own": {nested.encode(), []*SecretKey{key}, ErrNoDecryptionKey},
 		"of another size":            {unnamed(nil), []*SecretKey{newSecret(t, noise(32), nil)}, ErrNoDecryptionKey},
 		"none":                       {m.encode(), nil, ErrNoDecryptionKey},
 	} {
@@ -437,6 +449,64 @@ func TestChoiceOfKey(t *testing.T) {
 		if tt.want == ErrNoDecryptionKey && errors.Is(err, ErrDecrypt) {
 			t.Errorf("%s: %v is both", name, err)
 		}
+	}
+}
+
+// TestThumbprintOfAnother: a recipient that names the key of somebody else is not tried.
+func TestThumbprintOfAnother(t *testing.T) {
+	k := newAgreement(t)
+	sealed, err := Encryption{Content: A128GCM, Context: PayloadEncryption, Recipients: []Recipient{k.PublicKey()}}.Seal(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := parseEncrypted(t, sealed)
+	keys := DecryptionKeys{Agreements: []AgreementKey{newAgreement(t), k}}
+	for name, tt := range map[string]struct {
+		kid  []byte
+		want error
+	}{
+		"its own": {e.Recipients[0].KeyID, nil},
+		"another": {noise(32), ErrNoDecryptionKey},
+		"a name":  {[]byte("kid-2"), nil},
+		"none":    {nil, nil},
+	} {
+		e.Recipients[0].KeyID = tt.kid
+		if _, err := e.Open(keys, PayloadEncryption); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// TestSalt: one that stands in the headers goes into the key derivation (RFC 9053
+// section 5.1).
+func TestSalt(t *testing.T) {
+	k, ephemeral, protected, salt := newAgreement(t), newAgreement(t), unhex(t, "a101381d"), []byte("salt")
+	secret, err := ephemeral.SharedSecret(k.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kek, err := hkdf.Key(sha256.New, secret, salt, string(kdfContext(A192KW, protected, PayloadEncryption)), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, keys := crafted(t, A128GCM)
+	cek, err := parseEncrypted(t, m.encode()).unwrap(keys, PayloadEncryption)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := wrapKey(kek, cek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := map[int64]any{headerEphemeral: RawMessage(ephemeral.PublicKey().COSEKey()), headerSalt: salt}
+	m.recipient = []any{protected, headers, wrapped}
+	keys = DecryptionKeys{Agreements: []AgreementKey{k}}
+	if got, err := parseEncrypted(t, m.encode()).Open(keys, PayloadEncryption); err != nil || string(got) != "plaintext" {
+		t.Errorf("%q, %v", got, err)
+	}
+	headers[headerSalt] = []byte("pepper")
+	if _, err := parseEncrypted(t, m.encode()).Open(keys, PayloadEncryption); !errors.Is(err, ErrNoDecryptionKey) {
+		t.Errorf("with another salt: %v", err)
 	}
 }
 
@@ -593,6 +663,15 @@ func TestTokenThatFails(t *testing.T) {
 // encryptedSeeds are messages for fuzzing: our own of every kind, and the published.
 func encryptedSeeds(f *testing.F, all map[string]addressee) [][]byte {
 	seeds := vectorFiles(f)
+	if dir := os.Getenv("TEEP_VECTORS"); dir != "" {
+		for _, kind := range []string{"aes-kw-aes-gcm", "aes-kw-aes-ctr", "es-ecdh-aes-gcm", "es-ecdh-aes-ctr"} {
+			seed, err := os.ReadFile(filepath.Join(dir, "suit-firmware-encryption", "encryption-info-"+kind+".cbor"))
+			if err != nil {
+				f.Fatal(err)
+			}
+			seeds = append(seeds, seed)
+		}
+	}
 	for _, alg := range contentAlgorithms() {
 		for _, a := range all {
 			sealed, err := Encryption{Content: alg, Context: PayloadEncryption, Recipients: []Recipient{a.recipient}}.Seal([]byte("plaintext"))
