@@ -14,8 +14,8 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-// Config is what an Agent is made of. Fetcher and Observe may be left out, all else
-// is needed.
+// Config is what an Agent is made of. Processing, Reports and Observe may be left out, all
+// else is needed.
 type Config struct {
 	TAM       string // the URI of the TAM that this agent belongs to
 	Numbering teep.Numbering
@@ -26,13 +26,30 @@ type Config struct {
 	Components Components
 	Memory     Memory
 	Attester   Attester
-	Fetcher    processor.Fetcher // nil: manifests use integrated payloads only
 	Clock      func() time.Time
+	Processing Processing
+	// Reports is whom SUIT_Reports are encrypted to; nil: they are signed only.
+	Reports *cosekit.AgreementPublicKey
 
 	// Legacy lets TAMs and publishers sign with ES256 and EdDSA.
 	Legacy cosekit.LegacyPolicy
 	// Observe sees each step as it happens, refusals with their reasons among them.
 	Observe func(Event)
+}
+
+// Processing says how manifests are taken, and what the device can do for them; see
+// processor.Config for each. What is left out it cannot do.
+type Processing struct {
+	// Signatures is which signatures a manifest needs, by signers of whom each may
+	// publish what it installs.
+	Signatures    suit.SignatureRule
+	Mode          processor.Mode
+	Limits        *processor.Limits // nil: the processor's default
+	Fetcher       processor.Fetcher // nil: manifests use integrated payloads only
+	Keys          cosekit.DecryptionKeys
+	Invoke        func(context.Context, processor.Invocation) error
+	Circumstances processor.Circumstances
+	Custom        map[suit.CommandCode]processor.CustomCommand
 }
 
 // Agent processes one message at a time; more wait for their turn.
@@ -62,7 +79,15 @@ func New(c Config) (*Agent, error) {
 	if c.Key.Algorithm() == cosekit.Ed25519 {
 		a.suite = teep.SuiteEd25519
 	}
-	a.processor = processor.New(processor.Config{Host: c.Components, Fetcher: c.Fetcher, Limits: processor.DefaultLimits()})
+	p := c.Processing
+	limits := processor.DefaultLimits()
+	if p.Limits != nil {
+		limits = *p.Limits
+	}
+	a.processor = processor.New(processor.Config{
+		Host: c.Components, Limits: limits, Mode: p.Mode, Fetcher: p.Fetcher, Authority: processor.AuthorityFunc(a.authority),
+		Keys: p.Keys, Invoke: p.Invoke, Circumstances: p.Circumstances, Custom: p.Custom,
+	})
 	return a, nil
 }
 

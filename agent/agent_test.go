@@ -122,6 +122,8 @@ type release struct {
 	uri       string // of the manifest
 	name      string // manifest-component-id; the author's choice where empty, none where "-"
 	spoil     func(payloads map[string][]byte)
+	describe  func(*author.Description)
+	cosigner  cosekit.Signer // signs after signer
 }
 
 func (w *world) envelope(r release) []byte {
@@ -129,10 +131,14 @@ func (w *world) envelope(r release) []byte {
 	if r.class == "" {
 		r.class = class
 	}
-	m, payloads, err := author.CreateFrom(&author.Description{
+	d := &author.Description{
 		Component: id(w.t, r.component), SequenceNumber: r.sequence, VendorDomain: vendor, ClassInfo: r.class,
 		Payload: author.Payload{Integrated: true},
-	}, strings.NewReader(r.image))
+	}
+	if r.describe != nil {
+		r.describe(d)
+	}
+	m, payloads, err := author.CreateFrom(d, strings.NewReader(r.image))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -153,6 +159,11 @@ func (w *world) envelope(r release) []byte {
 	}
 	if r.signer != nil {
 		if e, err = e.Sign(r.signer); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if r.cosigner != nil {
+		if e, err = e.Countersign(r.cosigner); err != nil {
 			w.t.Fatal(err)
 		}
 	}

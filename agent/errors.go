@@ -24,6 +24,8 @@ var (
 	// ErrUnlink: a manifest that the TAM has listed was not unlinked, and no manifest
 	// of the Update was processed.
 	ErrUnlink = errors.New("manifest not unlinked")
+	// ErrInvoke: the application of an installed manifest did not run to a good end.
+	ErrInvoke = errors.New("manifest not invoked")
 )
 
 // TAMError is what a TAM says in an Update instead of sending manifests

@@ -12,12 +12,18 @@ const (
 	StepEvidence  Step = "evidence"  // evidence was made for it
 	StepAnswer    Step = "answer"    // the QueryResponse
 	StepUpdate    Step = "update"    // an Update by a trusted TAM
+	StepSelfTest  Step = "self-test" // a line that a candidate printed in its self-test
+	StepBent      Step = "bent"      // a rule that was bent to install a manifest
 	StepInstalled Step = "installed" // one manifest, in full
 	StepUnlinked  Step = "unlinked"  // one manifest and what only it referenced
 	StepFailed    Step = "failed"    // one manifest, not installed or not unlinked
 	StepReport    Step = "report"    // the Success or Error for the Update
 	StepRefused   Step = "refused"   // a message that came to nothing, and why
 	StepEnd       Step = "end"       // one side has nothing more to say
+
+	// Not of a session: somebody on the device starts an application.
+	StepOutput  Step = "output"  // a line that it printed
+	StepInvoked Step = "invoked" // one manifest, and its application has ended well
 )
 
 // Event is one step of a session as it happens, for people who watch. It holds no

@@ -17,8 +17,9 @@ type Components interface {
 	// Measure returns what is installed, components and the manifests that installed
 	// them, hashed at this moment.
 	Measure(ctx context.Context) ([]suit.PropertyClaims, error)
-	// Manifests returns the ids of the installed manifests.
-	Manifests() []suit.ComponentID
+	// Roots returns the ids of the manifests that are installed for themselves. Others
+	// are there as dependencies, and go with what depends on them.
+	Roots() []suit.ComponentID
 	// Envelope returns the envelope that an installed manifest came in;
 	// processor.ErrNotInstalled where there is none of that id.
 	Envelope(manifest suit.ComponentID) ([]byte, error)

@@ -102,17 +102,12 @@ func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.Query
 // would, and returns the reports. A failure is a finding, not an error.
 func (a *Agent) examine(ctx context.Context) ([]*suit.Report, error) {
 	var reports []*suit.Report
-	now := a.config.Clock()
-	for _, manifest := range a.config.Components.Manifests() {
-		data, err := a.config.Components.Envelope(manifest)
+	for _, manifest := range a.config.Components.Roots() {
+		envelope, err := a.installed(manifest)
 		if err != nil {
 			return nil, err
 		}
-		envelope, err := suit.Decode(data)
-		if err != nil {
-			return nil, err
-		}
-		verified, err := envelope.Verify(publishers{a.config.Anchors, now}, a.config.Legacy)
+		verified, rights, err := a.authority(envelope)
 		if err != nil {
 			reports = append(reports, unauthenticated(envelope, err))
 			continue
@@ -120,7 +115,7 @@ func (a *Agent) examine(ctx context.Context) ([]*suit.Report, error) {
 		if _, ok := verified.Manifest().Section(suit.SectionValidate); !ok {
 			continue
 		}
-		outcome, _ := a.processor.Validate(ctx, verified, a.rights(verified, now))
+		outcome, _ := a.processor.Validate(ctx, verified, rights)
 		reports = append(reports, outcome.Report)
 	}
 	return reports, ctx.Err()

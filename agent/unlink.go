@@ -35,7 +35,7 @@ func (a *Agent) unlink(ctx context.Context, unneeded []suit.ComponentID) (report
 }
 
 func (a *Agent) checkUnneeded(unneeded []suit.ComponentID) error {
-	installed := a.config.Components.Manifests()
+	installed := a.config.Components.Roots()
 	for i, manifest := range unneeded {
 		switch {
 		case !slices.ContainsFunc(installed, manifest.Equal):
@@ -52,18 +52,13 @@ func (a *Agent) checkUnneeded(unneeded []suit.ComponentID) error {
 // runs only if its signer is trusted now as for an installation. The manifest of a
 // publisher who is not trusted any more goes without.
 func (a *Agent) unlinkOne(ctx context.Context, manifest suit.ComponentID) (*suit.Report, error) {
-	data, err := a.config.Components.Envelope(manifest)
+	envelope, err := a.installed(manifest)
 	if err != nil {
 		return nil, err
 	}
-	envelope, err := suit.Decode(data)
-	if err != nil {
-		return nil, err
-	}
-	now := a.config.Clock()
-	verified, untrusted := envelope.Verify(publishers{a.config.Anchors, now}, a.config.Legacy)
+	verified, rights, untrusted := a.authority(envelope)
 	if untrusted == nil {
-		outcome, err := a.processor.Uninstall(ctx, verified, a.rights(verified, now))
+		outcome, err := a.processor.Uninstall(ctx, verified, rights)
 		if !errors.Is(err, processor.ErrUnauthorized) {
 			if err == nil {
 				a.observe(StepUnlinked, "%s", manifest)

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
-	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
@@ -101,18 +99,27 @@ func (a *Agent) answerUpdate(token []byte, reports []*suit.Report, faults []erro
 	return answer, errors.Join(errors.Join(faults...), err)
 }
 
-// signReports makes the token the nonce of each report, where there is one.
+// signReports makes the token the nonce of each report, where there is one, and
+// encrypts it to the TAM, where the device knows a key of it.
 func (a *Agent) signReports(token []byte, reports []*suit.Report) ([][]byte, error) {
 	var out [][]byte
 	for _, report := range reports {
 		report.Nonce = token
-		signed, err := suit.SignReport(report, a.config.ReportKey)
+		signed, err := a.signReport(report)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, signed)
 	}
 	return out, nil
+}
+
+func (a *Agent) signReport(report *suit.Report) ([]byte, error) {
+	if a.config.Reports == nil {
+		return suit.SignReport(report, a.config.ReportKey)
+	}
+	to := cosekit.Encryption{Content: cosekit.A128GCM, Recipients: []cosekit.Recipient{a.config.Reports}}
+	return suit.SignEncryptedReport(report, to, a.config.ReportKey)
 }
 
 func (a *Agent) succeed(token []byte, reports [][]byte) ([]byte, error) {
@@ -130,20 +137,22 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	if err != nil {
 		return nil, err
 	}
-	now := a.config.Clock()
-	verified, err := envelope.Verify(publishers{a.config.Anchors, now}, a.config.Legacy)
+	verified, rights, err := a.authority(envelope)
 	if err != nil {
 		return unauthenticated(envelope, err), err
 	}
 	if verified.Manifest().ComponentID == nil {
 		return unnamed(verified), errUnnamed
 	}
-	outcome, err := a.processor.Update(ctx, verified, a.rights(verified, now))
+	outcome, err := a.processor.Update(ctx, verified, rights)
 	if err != nil {
 		if errors.Is(err, processor.ErrFetch) {
 			err = errors.Join(err, a.askForPayload(verified.Manifest()))
 		}
 		return outcome.Report, err
+	}
+	for _, rule := range outcome.Bent {
+		a.observe(StepBent, "%s", rule)
 	}
 	for _, c := range outcome.Components {
 		a.observe(StepInstalled, "%s, sequence %d, %d bytes, %s %s", c.Component, verified.Manifest().SequenceNumber,
@@ -172,7 +181,8 @@ func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
 	switch {
 	case errors.Is(fault, suit.ErrDigestAlgorithm):
 		reason = suit.ReasonAlgorithmUnsupported
-	case errors.Is(fault, suit.ErrNoAuthentication), errors.Is(fault, suit.ErrNoSignature), errors.Is(fault, suit.ErrDigest):
+	case errors.Is(fault, suit.ErrNoAuthentication), errors.Is(fault, suit.ErrNoSignature),
+		errors.Is(fault, suit.ErrDigest), errors.Is(fault, suit.ErrSignatureRule):
 		reason = suit.ReasonUnauthorised
 	}
 	return &suit.Report{
@@ -191,47 +201,6 @@ func unnamed(v *suit.Verified) *suit.Report {
 	return &suit.Report{
 		Reference: suit.Reference{URI: v.Manifest().ReferenceURI, Digest: v.Digest()},
 		Failure:   &suit.ReportFailure{Record: suit.Record{Section: keyComponentID}, Reason: suit.ReasonConditionFailed},
-	}
-}
-
-// publishers are the keys that may sign manifests now.
-type publishers struct {
-	anchors anchor.Store
-	now     time.Time
-}
-
-// Lookup implements suit.Keys.
-func (p publishers) Lookup(t cosekit.Thumbprint) (*cosekit.PublicKey, bool) {
-	one, err := p.anchors.Lookup(t, anchor.TCSigner, p.now)
-	return one.Key, err == nil
-}
-
-// All implements suit.Keys.
-func (p publishers) All() []*cosekit.PublicKey {
-	var keys []*cosekit.PublicKey
-	for _, one := range p.anchors.For(anchor.TCSigner, p.now) {
-		keys = append(keys, one.Key)
-	}
-	return keys
-}
-
-// rights allows what one of the signers may publish, to a device like this one.
-func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
-	identity := a.config.Components.Identity()
-	var allowed []anchor.Anchor
-	for _, signer := range v.Signers() {
-		one, err := a.config.Anchors.Lookup(signer, anchor.TCSigner, now)
-		if err == nil && one.MayTarget(identity.Vendor[:], identity.Class[:]) {
-			allowed = append(allowed, one)
-		}
-	}
-	return func(access processor.Access) bool {
-		for _, one := range allowed {
-			if one.MayPublish(access.Component) {
-				return true
-			}
-		}
-		return false
 	}
 }
 

@@ -19,10 +19,13 @@ const (
 	settingsFile   = "config.yaml"
 	anchorsFile    = "anchors.cbor"
 	publicKeyFile  = "attestation.pub.pem"
+	decryptionFile = "decryption.pub.pem"
+	runsFile       = "runs.json"
 	keysDir        = "keys"
 	messageKeyFile = "message.pem"
 	reportKeyFile  = "report.pem"
 	attestKeyFile  = "attestation.pem"
+	decryptKeyFile = "decryption.pem"
 	storeDir       = "store"
 )
 
@@ -93,6 +96,7 @@ func Create(dir string, setup Setup) error {
 	}{
 		{anchorsFile, store.Encode()},
 		{publicKeyFile, keys.attestation.PublicKey().PEM()},
+		{decryptionFile, keys.decryption.PublicKey().PEM()},
 		{settingsFile, settings},
 	} {
 		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
@@ -111,19 +115,50 @@ func checkDir(path string) error {
 }
 
 // keys are the private keys of a device, each for one purpose.
-type keys struct{ message, report, attestation cosekit.Signer }
+type keys struct {
+	message, report, attestation cosekit.Signer
+	// decryption is what publishers encrypt payloads to; nil on devices that were made
+	// before there was one.
+	decryption cosekit.AgreementKey
+}
+
+// agreements is the decryption key, if there is one.
+func (k keys) agreements() []cosekit.AgreementKey {
+	if k.decryption == nil {
+		return nil
+	}
+	return []cosekit.AgreementKey{k.decryption}
+}
 
 func makeKeys(dir string, alg cosekit.Algorithm) (keys, error) {
-	return eachKey(dir, func(path string) (cosekit.Signer, error) {
+	k, err := eachKey(dir, func(path string) (cosekit.Signer, error) {
 		s, err := cosekit.LoadOrCreateSigner(path, alg)
 		if err == nil && s.Algorithm() != alg {
 			err = fmt.Errorf("%s is left from another attempt and is for %s: remove it", path, cosekit.AlgorithmName(s.Algorithm()))
 		}
 		return s, err
 	})
+	if err != nil {
+		return keys{}, err
+	}
+	path := filepath.Join(dir, keysDir, decryptKeyFile)
+	if k.decryption, err = cosekit.LoadAgreementKey(path); errors.Is(err, fs.ErrNotExist) {
+		k.decryption, err = cosekit.CreateAgreementKeyFile(path)
+	}
+	return k, err
 }
 
-func loadKeys(dir string) (keys, error) { return eachKey(dir, cosekit.LoadSigner) }
+func loadKeys(dir string) (keys, error) {
+	k, err := eachKey(dir, cosekit.LoadSigner)
+	if err != nil {
+		return keys{}, err
+	}
+	k.decryption, err = cosekit.LoadAgreementKey(filepath.Join(dir, keysDir, decryptKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		k.decryption, err = nil, nil
+	}
+	return k, err
+}
 
 func eachKey(dir string, get func(path string) (cosekit.Signer, error)) (k keys, err error) {
 	for name, dst := range map[string]*cosekit.Signer{
@@ -163,6 +198,9 @@ func syncDir(dir string) error {
 
 // PublicKeyPath returns where a device's public attestation key is.
 func PublicKeyPath(dir string) string { return filepath.Join(dir, publicKeyFile) }
+
+// DecryptionKeyPath returns where the public key is that publishers encrypt to.
+func DecryptionKeyPath(dir string) string { return filepath.Join(dir, decryptionFile) }
 
 // SettingsPath returns where a device's settings are.
 func SettingsPath(dir string) string { return filepath.Join(dir, settingsFile) }

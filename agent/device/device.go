@@ -30,6 +30,7 @@ type Options struct {
 
 // Device is an agent with its broker and its TEE, and the only user of its directory.
 type Device struct {
+	dir      string
 	settings Settings
 	keys     keys
 	anchors  anchor.Store
@@ -37,6 +38,7 @@ type Device struct {
 	agent    *agent.Agent
 	broker   *broker.Broker
 	clock    func() time.Time
+	observe  func(agent.Event)
 }
 
 // Open takes the device in dir for this process. tee.ErrLocked where another has it,
@@ -49,7 +51,10 @@ func Open(dir string, o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.clock = o.Clock
+	if o.Observe == nil {
+		o.Observe = func(agent.Event) {}
+	}
+	d.clock, d.observe = o.Clock, o.Observe
 	if d.store, err = tee.Open(filepath.Join(dir, storeDir), d.settings.Identity.processor()); err != nil {
 		return nil, err
 	}
@@ -83,7 +88,7 @@ func load(dir string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := new(Device)
+	d := &Device{dir: dir}
 	if d.settings, err = ParseSettings(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, settingsFile), err)
 	}
@@ -107,13 +112,27 @@ func (d *Device) assemble(o Options) error {
 	if err != nil {
 		return err
 	}
+	reports, err := s.TAM.reportKey()
+	if err != nil {
+		return err
+	}
+	secrets, err := s.Manifests.secretKeys()
+	if err != nil {
+		return err
+	}
+	limits := s.Manifests.limits()
 	d.agent, err = agent.New(agent.Config{
 		TAM: s.TAM.URL, Numbering: s.TAM.Numbering, Legacy: cosekit.LegacyPolicy(s.TAM.Legacy),
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
 		Components: d.store, Memory: d.store,
 		Attester: tee.NewAttester(d.store, d.keys.attestation, s.Identity.claims(), o.Clock),
-		Fetcher:  processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),
-		Clock:    o.Clock, Observe: o.Observe,
+		Clock:    o.Clock, Observe: o.Observe, Reports: reports,
+		Processing: agent.Processing{
+			Signatures: suit.SignatureRule(s.Manifests.Signatures), Mode: s.Manifests.mode(), Limits: &limits,
+			Fetcher: processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),
+			Keys:    cosekit.DecryptionKeys{Secrets: secrets, Agreements: d.keys.agreements()},
+			Invoke:  d.invoke, Circumstances: s.Conditions.circumstances(o.Clock), Custom: d.custom(),
+		},
 	})
 	if err != nil {
 		return err
@@ -187,6 +206,12 @@ func (d *Device) record(r broker.Result, err error) error {
 
 // Agent returns the agent, for RequestTA and UnrequestTA.
 func (d *Device) Agent() *agent.Agent { return d.agent }
+
+// Invoke runs the application of an installed manifest until it ends; see agent.Invoke.
+func (d *Device) Invoke(ctx context.Context, manifest suit.ComponentID) error {
+	_, err := d.agent.Invoke(ctx, manifest)
+	return err
+}
 
 // Unneeded returns the installed manifests that the TAM is asked to unlink.
 func (d *Device) Unneeded() []suit.ComponentID { return d.store.Unneeded() }

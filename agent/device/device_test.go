@@ -52,7 +52,7 @@ func TestCreateAndOpen(t *testing.T) {
 	if err := Create(dir, setup); !errors.Is(err, ErrExists) {
 		t.Errorf("second Create: %v", err)
 	}
-	for _, name := range []string{messageKeyFile, reportKeyFile, attestKeyFile} {
+	for _, name := range []string{messageKeyFile, reportKeyFile, attestKeyFile, decryptKeyFile} {
 		info, err := os.Stat(filepath.Join(dir, keysDir, name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -106,6 +106,65 @@ func TestCreateAgain(t *testing.T) {
 	setup.Algorithm = cosekit.ESP256
 	if err := Create(dir, setup); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("keys of another algorithm: %v", err)
+	}
+}
+
+// TestDecryptionKey: its public half is beside the settings, and a device that was made
+// before there was one works on.
+func TestDecryptionKey(t *testing.T) {
+	dir := t.TempDir()
+	if err := Create(dir, newSetup(t, "https://tam.example/tam")); err != nil {
+		t.Fatal(err)
+	}
+	status := func() Status {
+		d, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		s, err := d.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	data, err := os.ReadFile(DecryptionKeyPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := cosekit.ReadAgreementPublicKey(data)
+	if s := status(); err != nil || s.DecryptionKey == nil || *s.DecryptionKey != public.Thumbprint() {
+		t.Errorf("%v, %v", s.DecryptionKey, err)
+	}
+	if err := os.Remove(filepath.Join(dir, keysDir, decryptKeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	if s := status(); s.DecryptionKey != nil {
+		t.Errorf("%v", s.DecryptionKey)
+	}
+}
+
+// TestKeyFilesOfSettings: a file that cannot be read as what it should be keeps the
+// device from opening; it would be without a key that it is to have.
+func TestKeyFilesOfSettings(t *testing.T) {
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{garbage, "/nowhere/key"} {
+		for key, spoil := range map[string]func(*Settings){
+			"tam.report-encryption-key": func(s *Settings) { s.TAM.ReportKey = file },
+			"manifests.secret-keys":     func(s *Settings) { s.Manifests.SecretKeys = []string{file} },
+		} {
+			dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
+			spoil(&setup.Settings)
+			if err := Create(dir, setup); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), file) {
+				t.Errorf("%s %s: %v", key, file, err)
+			}
+		}
 	}
 }
 

@@ -8,6 +8,8 @@
 //	config.yaml          settings, see [Settings]
 //	anchors.cbor         which keys the device trusts for what
 //	attestation.pub.pem  the public device attestation key, to register with the TAM
-//	keys/                message, report and attestation key, PKCS#8, for the owner only
+//	decryption.pub.pem   the public key that publishers encrypt payloads to
+//	keys/                message, report, attestation and decryption key, PKCS#8, for the owner only
+//	runs.json            how applications ended when they were last invoked
 //	store/               components and state, see package agent/tee
 package device

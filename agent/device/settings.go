@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/tamarack-tam/tamarack/agent/broker"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -21,6 +24,10 @@ type Settings struct {
 	TAM      TAM      `yaml:"tam"`
 	Poll     Polling  `yaml:"poll"`
 	Identity Identity `yaml:"device"`
+
+	Manifests    Manifests    `yaml:"manifests,omitempty"`
+	Conditions   Conditions   `yaml:"conditions,omitempty"`
+	Applications Applications `yaml:"applications,omitempty"`
 }
 
 // TAM says where the TAM is and how it speaks.
@@ -30,6 +37,88 @@ type TAM struct {
 	Numbering teep.Numbering `yaml:"numbering"`
 	// Legacy accepts ES256 and EdDSA for ESP256 and Ed25519.
 	Legacy bool `yaml:"allow-legacy-algorithms,omitempty"`
+	// ReportKey is a file with the public agreement key of the TAM that SUIT_Reports are
+	// encrypted to; empty: they are signed only.
+	ReportKey string `yaml:"report-encryption-key,omitempty"`
+}
+
+// reportKey reads the key of the TAM; nil for none.
+func (t TAM) reportKey() (*cosekit.AgreementPublicKey, error) {
+	if t.ReportKey == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(t.ReportKey)
+	if err != nil {
+		return nil, fmt.Errorf("tam.report-encryption-key: %w", err)
+	}
+	key, err := cosekit.ReadAgreementPublicKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("tam.report-encryption-key: %s: %w", t.ReportKey, err)
+	}
+	return key, nil
+}
+
+// Manifests says how strictly manifests are taken.
+type Manifests struct {
+	// Signatures is which signatures a manifest needs.
+	Signatures SignatureRule `yaml:"signatures,omitempty"`
+	// Compat accepts what the published examples of the drafts do against their text;
+	// see processor.Compat.
+	Compat bool `yaml:"compat,omitempty"`
+	// MaxDownload is how many bytes one manifest may fetch, with its dependencies, and
+	// MaxStored how many it may write; the defaults of the processor where they are 0.
+	MaxDownload uint64 `yaml:"max-download,omitempty"`
+	MaxStored   uint64 `yaml:"max-stored,omitempty"`
+	// SecretKeys are files with symmetric keys that publishers encrypt payloads with.
+	// The device has an agreement key of its own beside them.
+	SecretKeys []string `yaml:"secret-keys,omitempty"`
+}
+
+// SignatureRule is a suit.SignatureRule, written by its name.
+type SignatureRule suit.SignatureRule
+
+// MarshalText implements encoding.TextMarshaler.
+func (r SignatureRule) MarshalText() ([]byte, error) {
+	return []byte(suit.SignatureRule(r).String()), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *SignatureRule) UnmarshalText(text []byte) error {
+	rule, err := suit.ParseSignatureRule(string(text))
+	*r = SignatureRule(rule)
+	return err
+}
+
+// mode is the processor's.
+func (m Manifests) mode() processor.Mode {
+	if m.Compat {
+		return processor.Compat
+	}
+	return processor.Strict
+}
+
+func (m Manifests) limits() processor.Limits {
+	l := processor.DefaultLimits()
+	if m.MaxDownload > 0 {
+		l.FetchedBytes = m.MaxDownload
+	}
+	if m.MaxStored > 0 {
+		l.StoredBytes = m.MaxStored
+	}
+	return l
+}
+
+// secretKeys reads the files.
+func (m Manifests) secretKeys() ([]*cosekit.SecretKey, error) {
+	var keys []*cosekit.SecretKey
+	for _, file := range m.SecretKeys {
+		key, err := cosekit.LoadSecretKey(file)
+		if err != nil {
+			return nil, fmt.Errorf("manifests.secret-keys: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // Polling says how often a running agent asks its TAM.
@@ -83,7 +172,7 @@ func (s Settings) Check() error {
 	case p.Stall < time.Second:
 		return fmt.Errorf("poll.stall-timeout: %s, at least 1s", p.Stall)
 	}
-	return s.Identity.check()
+	return errors.Join(s.Conditions.check(), s.Applications.check(), s.Identity.check())
 }
 
 func (i Identity) check() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -37,6 +38,18 @@ func TestSettingsRoundTrip(t *testing.T) {
 				UEID: ueid, Vendor: uuid.New(), Class: uuid.New(), OEMID: oemid,
 				Model: rapid.SampledFrom([]string{"lamp", "1", "true", "null", "a: b", "é"}).Draw(t, "model"), HWVersion: "1.0",
 			},
+		}
+		if rapid.Bool().Draw(t, "conditions") {
+			s.Manifests = Manifests{
+				Signatures: SignatureRule(suit.ClassicalAndPostQuantum), Compat: true, MaxDownload: 1, MaxStored: 2, SecretKeys: []string{"a", "b"},
+			}
+			s.Conditions = Conditions{
+				Battery:    rapid.SampledFrom([]*Source{nil, {Value: "1000"}, {File: "/run/battery"}}).Draw(t, "battery"),
+				Authorized: rapid.SampledFrom([]*Source{nil, {Value: "yes"}, {Value: "-3"}, {File: "/run/authorized"}}).Draw(t, "authorized"),
+				Clock:      rapid.Bool().Draw(t, "clock"), Wait: time.Minute,
+			}
+			s.Applications = Applications{Time: time.Second, Memory: 8}
+			s.TAM.ReportKey = "tam-reports.pem"
 		}
 		if rapid.Bool().Draw(t, "device id") {
 			id := uuid.New()
@@ -69,6 +82,19 @@ device:
   hwversion: "1"
 `
 
+// TestConditionsAsPeopleWriteThem: YAML has types of its own for them.
+func TestConditionsAsPeopleWriteThem(t *testing.T) {
+	for text, want := range map[string]Source{
+		"yes": {Value: "yes"}, "no": {Value: "no"}, "true": {Value: "true"}, "3": {Value: "3"}, `"3"`: {Value: "3"}, "-3": {Value: "-3"},
+		"file:/run/x": {File: "/run/x"},
+	} {
+		s, err := ParseSettings([]byte(sound + "conditions: {authorized: " + text + "}\n"))
+		if err != nil || s.Conditions.Authorized == nil || *s.Conditions.Authorized != want {
+			t.Errorf("%s: %+v, %v", text, s.Conditions.Authorized, err)
+		}
+	}
+}
+
 func TestSettingsRefused(t *testing.T) {
 	if s, err := ParseSettings([]byte(sound)); err != nil || s.Poll != DefaultPolling {
 		t.Fatalf("%+v, %v", s, err)
@@ -93,6 +119,18 @@ func TestSettingsRefused(t *testing.T) {
 		{"device:", "poll: {timeout: 0s}\ndevice:", "poll.timeout"},
 		{"device:", "poll: {download-timeout: 0s}\ndevice:", "poll.download-timeout"},
 		{"device:", "poll: {stall-timeout: 0s}\ndevice:", "poll.stall-timeout"},
+		{"device:", "manifests: {signatures: all}\ndevice:", "classical+post-quantum"},
+		{"device:", "manifests: {compat: perhaps}\ndevice:", "compat"},
+		{"device:", "manifests: {max-download: -1}\ndevice:", "max-download"},
+		{"device:", "manifests: {colour: red}\ndevice:", "colour"},
+		{"device:", "conditions: {battery: full}\ndevice:", "conditions.battery"},
+		{"device:", "conditions: {battery: \"file:\"}\ndevice:", "names no file"},
+		{"device:", "conditions: {authorized: perhaps}\ndevice:", "conditions.authorized"},
+		{"device:", "conditions: {authorized: 1.5}\ndevice:", "conditions.authorized"},
+		{"device:", "conditions: {wait: -1s}\ndevice:", "conditions.wait"},
+		{"device:", "conditions: {colour: red}\ndevice:", "colour"},
+		{"device:", "applications: {time: -1s}\ndevice:", "applications.time"},
+		{"device:", "applications: {memory-mib: 4097}\ndevice:", "applications.memory-mib"},
 	} {
 		text := strings.Replace(sound, tt.old, tt.new, 1)
 		if text == sound {

@@ -27,6 +27,10 @@ type Status struct {
 	Requested      []Requested        `json:"requested"`
 	Unneeded       []suit.ComponentID `json:"unneeded,omitempty"` // manifests that the TAM is asked to unlink
 	LastPoll       *LastPoll          `json:"last_poll,omitempty"`
+	// DecryptionKey is what publishers encrypt payloads to; nil where there is none.
+	DecryptionKey *cosekit.Thumbprint `json:"decryption_key,omitempty"`
+	// Runs are the last runs of applications, one for each component, the newest first.
+	Runs []Run `json:"runs,omitempty"`
 }
 
 // Trusted is one key of the anchor store.
@@ -91,5 +95,10 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 	if p, ok := d.store.LastPoll(); ok {
 		s.LastPoll = &LastPoll{p.At, p.Outcome, p.Failed}
 	}
-	return s, nil
+	if k := d.keys.decryption; k != nil {
+		t := k.PublicKey().Thumbprint()
+		s.DecryptionKey = &t
+	}
+	s.Runs, err = readRuns(d.dir)
+	return s, err
 }
