@@ -134,6 +134,9 @@ func printStatus(out io.Writer, s device.Status) error {
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
+	if s.DecryptionKey != nil {
+		fmt.Fprintf(w, "decryption key\t%s\n", s.DecryptionKey)
+	}
 	for _, t := range s.Trusted {
 		fmt.Fprintf(w, "trusts\t%s  %s\n", t.Key, trustText(t))
 	}
@@ -152,7 +155,21 @@ func printStatus(out io.Writer, s device.Status) error {
 			fmt.Fprintf(w, "\tshared with manifest %s\n", m)
 		}
 	}
+	for _, r := range s.Runs {
+		printRun(w, r)
+	}
 	return w.Flush()
+}
+
+func printRun(w io.Writer, r device.Run) {
+	outcome := "exit code 0"
+	if r.Error != "" {
+		outcome = r.Error
+	}
+	fmt.Fprintf(w, "last run\t%s  %s: %s\n", r.Component, r.At.Format(time.RFC3339), outcome)
+	for line := range strings.Lines(r.Output) {
+		fmt.Fprintf(w, "\t| %s\n", strings.TrimSuffix(line, "\n"))
+	}
 }
 
 func lastPoll(p *device.LastPoll) string {

@@ -173,7 +173,7 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 	var list []anchor.Anchor
 	givenAs := map[cosekit.Thumbprint]string{}
 	for _, file := range f.tamKeys {
-		key, err := readKey("--tam-key", file)
+		key, err := readKey("--tam-key", file, cosekit.ReadPublicKey)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +186,7 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 	publishers := map[cosekit.Thumbprint]int{}
 	for _, argument := range f.publisherKeys {
 		file, prefix, narrow := strings.Cut(argument, "=")
-		key, err := readKey("--publisher-key", file)
+		key, err := readKey("--publisher-key", file, cosekit.ReadManifestKey)
 		if err != nil {
 			return nil, err
 		}
@@ -219,21 +219,37 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 	return list, nil
 }
 
-func readKey(flag, file string) (*cosekit.PublicKey, error) {
+func readKey(flag, file string, read func([]byte) (*cosekit.PublicKey, error)) (*cosekit.PublicKey, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	key, err := cosekit.ReadPublicKey(data)
+	key, err := read(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", flag, file, err)
 	}
 	return key, nil
 }
 
+func readDecryptionKey(file string) (*cosekit.AgreementPublicKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("decryption key: %w", err)
+	}
+	key, err := cosekit.ReadAgreementPublicKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("decryption key %s: %w", file, err)
+	}
+	return key, nil
+}
+
 // explain says what was made and what comes next.
 func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
-	key, err := readKey("attestation key", device.PublicKeyPath(p.dir))
+	key, err := readKey("attestation key", device.PublicKeyPath(p.dir), cosekit.ReadPublicKey)
+	if err != nil {
+		return err
+	}
+	decryption, err := readDecryptionKey(device.DecryptionKeyPath(p.dir))
 	if err != nil {
 		return err
 	}
@@ -249,12 +265,13 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
   class id         %s
   TAM              %s
   attestation key  %s
+  decryption key   %s, for publishers: %s
 
 %sNext, let the TAM know the attestation key, then hold a session:
   %s
   teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
-		s.Settings.TAM.URL, key.Thumbprint(), warning, p.registration(), lines.Quote(p.dir))
+		s.Settings.TAM.URL, key.Thumbprint(), decryption.Thumbprint(), device.DecryptionKeyPath(p.dir), warning, p.registration(), lines.Quote(p.dir))
 	return err
 }
 

@@ -37,7 +37,7 @@ const (
 	exitOK          = 0 // done; for run: ended by an interrupt
 	exitFailure     = 1 // of this machine: files, settings
 	exitUsage       = 2 // wrong command line
-	exitRefused     = 3 // the session was held, but the agent or the TAM refused something
+	exitRefused     = 3 // the session was held, but the agent or the TAM refused something; or an application failed
 	exitUnreachable = 4 // no TAM answers at that URL
 	exitInUse       = 5 // another agent uses the directory
 )
@@ -46,7 +46,8 @@ const exitCodes = `Exit codes:
   0  done (run: ended by an interrupt)
   1  failure on this machine
   2  wrong command line
-  3  the session was held, but something was refused or not installed
+  3  the session was held, but something was refused or not installed;
+     or an application did not run to a good end
   4  the TAM cannot be reached, or is not one
   5  another agent uses the directory`
 
@@ -73,7 +74,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 		return usageError{fmt.Errorf("%w; see '%s --help'", flagFault(err), cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&p.dir, "dir", p.defaultDir(), "`directory` of the device (environment: TEEP_AGENT_DIR)")
-	root.AddCommand(p.initCommand(), p.pollCommand(), p.runCommand(), p.statusCommand(), p.requestCommand())
+	root.AddCommand(p.initCommand(), p.pollCommand(), p.runCommand(), p.statusCommand(), p.requestCommand(), p.invokeCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -144,7 +145,7 @@ func exitCode(err error) int {
 	case errors.Is(err, broker.ErrUnreachable), errors.Is(err, broker.ErrAnswer), errors.As(err, &status):
 		return exitUnreachable
 	case errors.Is(err, agent.ErrUntrustedTAM), errors.Is(err, agent.ErrReplayed), errors.Is(err, agent.ErrRefused),
-		errors.Is(err, agent.ErrManifest), errors.Is(err, agent.ErrUnlink), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
+		errors.Is(err, agent.ErrManifest), errors.Is(err, agent.ErrUnlink), errors.Is(err, agent.ErrInvoke), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
 		return exitRefused
 	}
 	return exitFailure
