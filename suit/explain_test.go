@@ -1,0 +1,393 @@
+package suit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// offsetOf returns where the command at a path of positions begins in its sequence:
+// positions of commands, with those of alternatives between them.
+func offsetOf(t testing.TB, seq *Sequence, path ...int) uint64 {
+	t.Helper()
+	for {
+		c := seq.Commands[path[0]]
+		if path = path[1:]; len(path) == 0 {
+			if c.Offset == 0 {
+				t.Fatal("offsets are those of a decoded manifest")
+			}
+			return uint64(c.Offset)
+		}
+		switch arg := c.Argument.(type) {
+		case *Sequence:
+			seq = arg
+		case *Alternatives:
+			seq, path = &arg.Sequences[path[0]], path[1:]
+		}
+	}
+}
+
+// explained is an envelope with its manifest decoded, and a report that is about it.
+type explainedManifest struct {
+	*testing.T
+	envelope *Envelope
+	manifest *Manifest
+}
+
+func explainedBy(t *testing.T, m *Manifest) explainedManifest {
+	t.Helper()
+	e := must[*Envelope](t)(NewEnvelope(m, nil))
+	return explainedManifest{t, e, must[*Manifest](t)(e.UnverifiedManifest())}
+}
+
+// at returns the record of a command on a component.
+func (x explainedManifest) at(s Section, index uint64, path ...int) Record {
+	seq, ok := x.manifest.Section(s)
+	if !ok {
+		x.Fatalf("no %s", s)
+	}
+	return Record{Section: s, Offset: offsetOf(x, seq, path...), ComponentIndex: index}
+}
+
+func (x explainedManifest) report(entries ...ReportEntry) *Report {
+	return &Report{Reference: Reference{Digest: x.envelope.Digest()}, Entries: entries}
+}
+
+func (x explainedManifest) failed(reason ReportReason, code CommandCode, rec Record, measured Parameters) *Report {
+	rec.Measured = measured
+	r := x.report(rec)
+	r.Failure = &ReportFailure{Code: int64(code), Record: rec, Reason: reason}
+	return r
+}
+
+// explain returns the last line, which tells how the procedure ended.
+func (x explainedManifest) explain(r *Report) Statement {
+	x.Helper()
+	all := must[[]Statement](x)(Explain(r, x.envelope, nil))
+	return all[len(all)-1]
+}
+
+func TestExplain(t *testing.T) {
+	x := explainedBy(t, smallManifest())
+	wanted, other := SumSHA256([]byte("payload")).String(), SumSHA256([]byte("other"))
+	failed := x.failed(ReasonConditionFailed, ConditionImageMatch, x.at(SectionInstall, 0, 2), Parameters{ImageDigest: &other})
+	failed.Entries = append([]ReportEntry{
+		x.at(SectionShared, 0, 1),
+		PropertyClaims{Component: id("app", "hello"), ImageSize: ptr(uint64(5))},
+	}, failed.Entries...)
+	all := must[[]Statement](t)(Explain(failed, x.envelope, nil))
+	var lines []string
+	for _, s := range all {
+		lines = append(lines, s.Text)
+	}
+	want := []string{
+		"shared-sequence[1].vendor-identifier on app/hello ran: asked for vendor-id " + vendorID.String(),
+		"app/hello has image-size 5",
+		"install[2].image-match on app/hello failed, the condition does not hold: asked for image-digest " + wanted +
+			", image-size 7; measured image-digest " + other.String(),
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("%q, want %q", lines, want)
+	}
+	last := all[2]
+	if !last.Failed || last.Misfit || !last.Component.Equal(id("app", "hello")) || len(last.Sites) != 1 ||
+		last.Sites[0].Command != ConditionImageMatch || last.Sites[0].Asked.ImageDigest.String() != wanted {
+		t.Errorf("%+v", last)
+	}
+	if s := x.explain(x.report()); s.Text != "the procedure has completed" || s.Failed {
+		t.Errorf("%+v", s)
+	}
+}
+
+// two has two components, sequences inside sequences, and parameters that depend on
+// how these went.
+func two() *Manifest {
+	a, b, c := SumSHA256([]byte("a")), SumSHA256([]byte("b")), SumSHA256([]byte("c"))
+	override := func(p Parameters) Command { return Command{Code: DirectiveOverrideParameters, Argument: &p} }
+	check := Command{Code: ConditionImageMatch, Argument: ReportAll}
+	index := func(a Argument) Command { return Command{Code: DirectiveSetComponentIndex, Argument: a} }
+	return &Manifest{
+		Version: 1, Common: Common{
+			Components: []ComponentID{id("one"), id("two")},
+			Shared: seq(index(Index(0)), override(Parameters{ImageDigest: &a}),
+				index(Index(1)), override(Parameters{ImageDigest: &b, Content: []byte{1}})),
+		},
+		Sections: map[Section]Severable{
+			SectionInstall: {Sequence: seq( // on component 0
+				Command{Code: DirectiveTryEach, Argument: &Alternatives{Sequences: []Sequence{ // 0
+					*seq(check, override(Parameters{ComponentSlot: ptr(uint64(1))}), override(Parameters{ImageDigest: &b})),
+					*seq(check, override(Parameters{ComponentSlot: ptr(uint64(1))}), Command{Code: ConditionCheckContent, Argument: ReportAll}),
+				}}},
+				check, // 1: a or b
+				Command{Code: ConditionComponentSlot, Argument: ReportAll}, // 2: 1 in either case
+				index(IndexList{0, 1}), // 3
+				Command{Code: DirectiveOverrideMultiple, Argument: ParameterSets{0: {ImageDigest: &c}}}, // 4, on 0 afterwards
+				check,                  // 5
+				index(AllComponents{}), // 6
+				check,                  // 7
+				Command{Code: DirectiveRunSequence, Argument: seq(index(Index(1)), check)}, // 8
+				index(Index(1)), // 9
+				Command{Code: DirectiveCopyParams, Argument: ParameterCopies{0: {ParameterImageDigest}}}, // 10
+				check, // 11
+				Command{Code: DirectiveSetParameters, Argument: &Parameters{ImageDigest: &b, URI: ptr("u")}}, // 12
+				check, // 13
+				Command{Code: DirectiveFetch, Argument: ReportAll}, // 14
+			)},
+			SectionValidate: {Sequence: seq(check)}, // on component 0
+		},
+	}
+}
+
+func TestExplainParameters(t *testing.T) {
+	x := explainedBy(t, two())
+	a, b, c := SumSHA256([]byte("a")), SumSHA256([]byte("b")), SumSHA256([]byte("c"))
+	for _, test := range []struct {
+		name  string
+		index uint64
+		path  []int
+		asked *Digest
+	}{
+		{"before the alternatives", 0, []int{0, 0, 0}, &a},
+		{"after either alternative", 0, []int{1}, nil},
+		{"override-multiple", 0, []int{5}, &c},
+		{"all, 0", 0, []int{7}, &c},
+		{"all, 1", 1, []int{7}, &b},
+		{"in a sequence with its own index", 1, []int{8, 1}, &b},
+		{"copied", 1, []int{11}, &c},
+		{"set where it is set", 1, []int{13}, &c},
+	} {
+		rec := x.at(SectionInstall, test.index, test.path...)
+		s := x.explain(x.failed(ReasonConditionFailed, ConditionImageMatch, rec, Parameters{}))
+		if s.Misfit || len(s.Sites) == 0 {
+			t.Errorf("%s: %+v", test.name, s)
+			continue
+		}
+		// Where several commands are meant, that at the path is one of them.
+		want := false
+		for _, at := range s.Sites {
+			got := at.Asked.ImageDigest
+			want = want || got == nil && test.asked == nil || got != nil && test.asked != nil && got.Equal(*test.asked)
+			if len(at.Missing) > 0 {
+				t.Errorf("%s: missing %v", test.name, at.Missing)
+			}
+		}
+		if !want {
+			t.Errorf("%s: %s, want %v", test.name, s.Text, test.asked)
+		}
+	}
+	slot := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 2), Parameters{ComponentSlot: ptr(uint64(0))}))
+	if !strings.HasSuffix(slot.Text, "install[2].component-slot on one failed, the condition does not hold: asked for component-slot 1; measured component-slot 0") {
+		t.Errorf("the same in each alternative: %s", slot.Text)
+	}
+	content := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 0, 1, 2), Parameters{}))
+	if !strings.HasSuffix(content.Text, "check-content on one failed, the condition does not hold: lacks content") {
+		t.Errorf("a parameter that nobody sets: %s", content.Text)
+	}
+	fetch := x.explain(x.failed(ReasonOperationFailed, 0, x.at(SectionInstall, 1, 14), Parameters{}))
+	if fetch.Text != `install[14].fetch on two failed, the operation failed: asked for uri "u"` {
+		t.Errorf("set where it is not set: %s", fetch.Text)
+	}
+}
+
+// Nested sequences count their bytes from their own beginning.
+func TestExplainSeveral(t *testing.T) {
+	x := explainedBy(t, two())
+	rec := x.at(SectionInstall, 0, 0, 0, 0)
+	want := []string{
+		"install[0].try-each[0][0].image-match", "install[0].try-each[1][0].image-match", "install[8].run-sequence[0].set-component-index",
+	}
+	if s := must[[]Statement](t)(Explain(x.report(rec), x.envelope, nil))[0]; !slices.Equal(paths(s), want) {
+		t.Errorf("%q, want %q", paths(s), want)
+	} else if !strings.HasPrefix(s.Text, strings.Join(want, " or ")+" on one ran") {
+		t.Error(s.Text)
+	}
+	if got := paths(x.explain(x.failed(ReasonConditionFailed, 0, rec, Parameters{}))); !slices.Equal(got, want[:2]) {
+		t.Errorf("a condition has failed: %q, want %q", got, want[:2])
+	}
+	if got := paths(x.explain(x.failed(ReasonOperationFailed, 0, rec, Parameters{}))); !slices.Equal(got, want[2:]) {
+		t.Errorf("a directive has failed: %q, want %q", got, want[2:])
+	}
+	if got := paths(x.explain(x.failed(ReasonConditionFailed, DirectiveSetComponentIndex, rec, Parameters{}))); !slices.Equal(got, want[:2]) {
+		t.Errorf("the reason goes before the code: %q, want %q", got, want[:2])
+	}
+	if got := paths(x.explain(x.failed(ReasonUnauthorised, DirectiveSetComponentIndex, rec, Parameters{}))); !slices.Equal(got, want[2:]) {
+		t.Errorf("the code tells: %q, want %q", got, want[2:])
+	}
+	if got := paths(x.explain(x.failed(ReasonUnauthorised, 99, rec, Parameters{}))); !slices.Equal(got, want) {
+		t.Errorf("nothing tells: %q, want %q", got, want)
+	}
+}
+
+func paths(s Statement) (list []string) {
+	for _, at := range s.Sites {
+		list = append(list, at.Path)
+	}
+	return list
+}
+
+func TestExplainMisfits(t *testing.T) {
+	m := two()
+	severable := &Alternatives{Sequences: m.Sections[SectionInstall].Sequence.Commands[0].Argument.(*Alternatives).Sequences}
+	m.Sections[SectionPayloadFetch] = Severable{Sequence: seq(Command{Code: DirectiveTryEach, Argument: severable})}
+	if err := m.MakeSeverable(SectionPayloadFetch); err != nil {
+		t.Fatal(err)
+	}
+	m.ReferenceURI = "https://example.com/m"
+	x := explainedBy(t, m)
+	severed := must[*Envelope](t)(x.envelope.Sever(SectionPayloadFetch))
+	good := x.at(SectionInstall, 0, 1)
+	for name, test := range map[string]struct {
+		change func(r *Report)
+		want   string
+	}{
+		"another digest":     {func(r *Report) { r.Reference.Digest = SumSHA256(nil) }, "the report is about another manifest"},
+		"unknown digest":     {func(r *Report) { r.Reference.Digest = Digest{-99, []byte{1}} }, "cannot be computed here"},
+		"another URI":        {func(r *Report) { r.Reference.URI = "https://example.com/n" }, "names the manifest \"https://example.com/n\""},
+		"byte of no command": {func(r *Report) { r.Failure.Record.Offset++ }, "no command at byte"},
+		"byte 0":             {func(r *Report) { r.Entries = []ReportEntry{Record{Section: SectionInstall}} }, "no command at byte 0 of install"},
+		"byte far out":       {func(r *Report) { r.Failure.Record.Offset = 1 << 63 }, "no command at byte 9223372036854775808"},
+		"component 2":        {func(r *Report) { r.Failure.Record.ComponentIndex = 2 }, "component 2 of 2"},
+		"another component":  {func(r *Report) { r.Failure.Record.ComponentIndex = 1 }, "of install runs on two"},
+		"no such section":    {func(r *Report) { r.Failure.Record.Section = SectionLoad }, "the manifest has no load"},
+		"unknown section":    {func(r *Report) { r.Failure.Record.Section = -5 }, "the manifest has no section -5"},
+		"severed section":    {func(r *Report) { r.Failure.Record.Section = SectionPayloadFetch }, "payload-fetch has been severed"},
+		"dependency":         {func(r *Report) { r.Failure.Record.ManifestID = []uint64{2, 0} }, "dependency [2 0] is not at hand"},
+	} {
+		r := x.failed(ReasonConditionFailed, 0, good, Parameters{})
+		r.Reference.URI = m.ReferenceURI
+		r.Entries = nil
+		test.change(r)
+		found := false
+		for _, s := range must[[]Statement](t)(Explain(r, severed, nil)) {
+			if s.Misfit {
+				found = found || strings.Contains(s.Text, test.want)
+				if len(s.Sites) > 0 {
+					t.Errorf("%s: sites %v", name, s.Sites)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: %+v", name, must[[]Statement](t)(Explain(r, severed, nil)))
+		}
+	}
+}
+
+// A failure before any command names the element of the manifest that is at fault.
+func TestExplainRefusal(t *testing.T) {
+	x := explainedBy(t, smallManifest())
+	for _, test := range []struct {
+		section Section
+		reason  ReportReason
+		want    string
+	}{
+		{2, ReasonUnauthorised, "refused before any command, at authentication-wrapper: the signature was not accepted"},
+		{2, ReasonConditionFailed, "refused before any command, at sequence-number: the condition does not hold"},
+		{3, ReasonComponentUnsupported, "refused before any command, at common: the component is not supported"},
+		{SectionInstall, 77, "refused before any command, at install: for a reason that is not registered (77)"},
+	} {
+		s := x.explain(x.failed(test.reason, 0, Record{Section: test.section}, Parameters{}))
+		if s.Text != test.want || !s.Failed || s.Misfit {
+			t.Errorf("%+v, want %s", s, test.want)
+		}
+	}
+}
+
+func TestExplainDependency(t *testing.T) {
+	x, dependency := explainedBy(t, smallManifest()), explainedBy(t, two())
+	asked := 0
+	find := func(path []uint64) *Envelope {
+		asked++
+		if slices.Equal(path, []uint64{1}) {
+			return dependency.envelope
+		}
+		return nil
+	}
+	rec := dependency.at(SectionInstall, 1, 11)
+	rec.ManifestID = []uint64{1}
+	r := x.failed(ReasonConditionFailed, 0, rec, Parameters{})
+	lost := rec
+	lost.ManifestID = []uint64{9}
+	r.Entries = []ReportEntry{lost, lost, rec, rec}
+	all := must[[]Statement](t)(Explain(r, x.envelope, find))
+	if last := all[len(all)-1]; !strings.HasPrefix(last.Text, "dependency [1]: install[11].image-match on two failed") {
+		t.Error(last.Text)
+	}
+	if !all[0].Misfit || asked != 2 {
+		t.Errorf("%+v, asked %d times", all[0], asked)
+	}
+	for i := range uint64(2 * maxExplained) {
+		r.Entries = append(r.Entries, Record{ManifestID: []uint64{i, i}})
+	}
+	asked = 0
+	if _, err := Explain(r, x.envelope, find); err != nil || asked > maxExplained {
+		t.Errorf("%d dependencies are looked at, %v", asked, err)
+	}
+}
+
+// A manifest that is large and nested costs a bounded replay, and what was not reached
+// is not made up.
+func TestExplainBoundsWork(t *testing.T) {
+	leaf := seq(slices.Repeat([]Command{{Code: DirectiveSetComponentIndex, Argument: AllComponents{}}}, MaxCommands)...)
+	m := smallManifest()
+	for i := range byte(MaxComponents - 1) {
+		m.Common.Components = append(m.Common.Components, ComponentID{{i}})
+	}
+	list := slices.Repeat([]Command{{Code: DirectiveRunSequence, Argument: leaf}}, 100)
+	list = append(list, Command{Code: ConditionImageMatch, Argument: ReportAll})
+	m.Sections[SectionInstall] = Severable{Sequence: seq(list...)}
+	x := explainedBy(t, m)
+	s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 100), Parameters{}))
+	if want := "install on app/hello, in a manifest too long to be replayed, failed, the condition does not hold"; s.Misfit || s.Sites != nil || !strings.Contains(s.Text, want) {
+		t.Errorf("%+v, want %s", s, want)
+	}
+}
+
+// FuzzExplain: whatever a report and a manifest say, there is a line for each entry, and
+// nothing in it that a terminal would act on.
+func FuzzExplain(f *testing.F) {
+	reports := [][]byte{}
+	for _, r := range []*Report{successReport(), failureReport()} {
+		reports = append(reports, must[[]byte](f)(r.Encode()))
+	}
+	for _, m := range []*Manifest{smallManifest(), fullManifest(), two()} {
+		raw := must[[]byte](f)(m.Encode(false))
+		for _, r := range reports {
+			f.Add(raw, r, uint64(1))
+		}
+		for i := range uint64(64) {
+			f.Add(raw, reports[1], i)
+		}
+	}
+	f.Fuzz(func(t *testing.T, manifest, report []byte, offset uint64) {
+		m, err := DecodeManifest(manifest)
+		if err != nil {
+			return
+		}
+		e, err := NewEnvelope(m, nil)
+		if err != nil {
+			return
+		}
+		r, err := DecodeReport(report)
+		if err != nil {
+			return
+		}
+		r.Reference = Reference{m.ReferenceURI, e.Digest()}
+		if r.Failure != nil {
+			for _, s := range []Section{SectionShared, SectionInstall, SectionLoad, SectionValidate} {
+				r.Entries = append(r.Entries, Record{Section: s, Offset: offset, ComponentIndex: offset % 3})
+			}
+			r.Failure.Record.Offset = offset
+		}
+		all, err := Explain(r, e, func([]uint64) *Envelope { return e })
+		if err != nil || len(all) < len(r.Entries) {
+			t.Fatalf("%d statements of %d entries, %v", len(all), len(r.Entries), err)
+		}
+		for _, s := range all {
+			if s.Text == "" || !utf8.ValidString(s.Text) || strings.ContainsFunc(s.Text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+				t.Fatalf("%q", s.Text)
+			}
+		}
+	})
+}

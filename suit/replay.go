@@ -1,0 +1,324 @@
+package suit
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// A replay goes through the command sequences of a manifest in the order in which
+// procedures run them, and notes what is known at the commands that a report names: on
+// which components they run, and with which parameters. What depends on how a try-each
+// or a sequence with soft failures went is not known.
+
+// procedures are the sections that run one after the other with one set of parameters
+// (draft-ietf-suit-manifest-37 section 6.3, draft-ietf-suit-trust-domains).
+var procedures = [][]Section{
+	{SectionDependencyResolution, SectionPayloadFetch, SectionCandidateVerification, SectionInstall, SectionValidate},
+	{SectionValidate, SectionLoad, SectionInvoke},
+	{SectionUninstall},
+}
+
+// maxReplay bounds the work on one manifest, in commands times components. Beyond it
+// nothing more is found out; real manifests stay far below.
+const maxReplay = 1 << 17
+
+// place is where a record says that a command is. Commands of nested sequences count
+// from the beginning of their own, so that several may be at one place.
+type place struct {
+	section Section
+	offset  uint64
+}
+
+// site is a command at a place.
+type site struct {
+	path    string
+	command *Command
+	// asked are the parameters there, by the indices of the components that it runs on.
+	asked map[uint64]*knowledge
+}
+
+type replay struct {
+	manifest *Manifest
+	indices  uint64                    // of components and dependencies
+	wanted   map[place]map[uint64]bool // places with component indices
+	found    map[place][]*site
+	left     int
+}
+
+// replayManifest finds the commands at the wanted places.
+func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool) *replay {
+	r := &replay{manifest: m, indices: indices, wanted: wanted, found: map[place][]*site{}, left: maxReplay}
+	for _, sections := range procedures {
+		now := &scene{of: map[uint64]*knowledge{}}
+		for _, s := range sections {
+			body, ok := m.Sections[s]
+			if !ok {
+				continue
+			}
+			r.section(SectionShared, m.Common.Shared, now)
+			if body.Sequence == nil {
+				now.lost = true // severed: it may set anything
+				continue
+			}
+			r.section(s, body.Sequence, now)
+		}
+	}
+	return r
+}
+
+func (r *replay) section(s Section, seq *Sequence, now *scene) {
+	if seq == nil {
+		return
+	}
+	now.current, now.sure = []uint64{0}, true
+	r.sequence(s, s.String(), seq, now)
+}
+
+func (r *replay) sequence(s Section, path string, seq *Sequence, now *scene) {
+	for i := range seq.Commands {
+		c := &seq.Commands[i]
+		if r.left -= 1 + len(now.current); r.left < 0 {
+			now.lost = true
+			return
+		}
+		here := fmt.Sprintf("%s[%d].%s", path, i, c.Code)
+		r.note(place{s, uint64(c.Offset)}, here, c, now)
+		r.step(s, here, c, now)
+	}
+}
+
+// note keeps what is known at a command that somebody wants.
+func (r *replay) note(p place, path string, c *Command, now *scene) {
+	wanted := r.wanted[p]
+	if wanted == nil {
+		return
+	}
+	i := slices.IndexFunc(r.found[p], func(s *site) bool { return s.path == path })
+	if i < 0 {
+		i = len(r.found[p])
+		r.found[p] = append(r.found[p], &site{path: path, command: c, asked: map[uint64]*knowledge{}})
+	}
+	asked := r.found[p][i].asked
+	for _, index := range now.current {
+		if !wanted[index] {
+			continue
+		}
+		here := now.at(index).clone()
+		if now.lost {
+			here.all = true
+		}
+		if before := asked[index]; before != nil {
+			here = join(before, here)
+		}
+		asked[index] = here
+	}
+}
+
+func (r *replay) step(s Section, path string, c *Command, now *scene) {
+	switch arg := c.Argument.(type) {
+	case Index:
+		now.current, now.sure = []uint64{uint64(arg)}, true
+	case IndexList:
+		now.current, now.sure = arg, true
+	case AllComponents:
+		now.current, now.sure = nil, true
+		for i := range r.indices {
+			now.current = append(now.current, i)
+		}
+	case *Parameters:
+		for _, index := range now.current {
+			now.set(index, arg, c.Code == DirectiveOverrideParameters)
+		}
+	case ParameterSets:
+		now.sure = true
+		for _, index := range slices.Sorted(maps.Keys(arg)) {
+			now.set(index, arg[index], true)
+			now.current = []uint64{index}
+		}
+	case ParameterCopies:
+		for _, from := range slices.Sorted(maps.Keys(arg)) {
+			now.copyFrom(from, arg[from])
+		}
+	case *Sequence:
+		before := r.clone(now)
+		r.sequence(s, path, arg, now)
+		if softens(arg) {
+			*now = *joinScenes(before, now)
+		}
+	case *Alternatives:
+		r.alternatives(s, path, arg, now)
+	}
+}
+
+// alternatives runs each alternative as if those before it had failed somewhere.
+func (r *replay) alternatives(s Section, path string, a *Alternatives, now *scene) {
+	entry := r.clone(now)
+	var end *scene
+	if a.Optional {
+		end = entry
+	}
+	for i := range a.Sequences {
+		one := r.clone(entry)
+		r.sequence(s, fmt.Sprintf("%s[%d]", path, i), &a.Sequences[i], one)
+		if end == nil {
+			end = one
+		} else {
+			end = joinScenes(end, one)
+		}
+		entry = joinScenes(entry, one)
+		entry.current, entry.sure = now.current, now.sure
+	}
+	*now = *end
+}
+
+// clone counts what it costs.
+func (r *replay) clone(s *scene) *scene {
+	if r.left -= len(s.of); r.left < 0 {
+		return &scene{of: map[uint64]*knowledge{}, current: s.current, lost: true}
+	}
+	return s.clone()
+}
+
+func softens(seq *Sequence) bool {
+	return slices.ContainsFunc(seq.Commands, func(c Command) bool {
+		p, ok := c.Argument.(*Parameters)
+		return ok && p.SoftFailure != nil && *p.SoftFailure
+	})
+}
+
+// scene is what is known before a command.
+type scene struct {
+	current []uint64 // component indices that may be selected
+	sure    bool     // that they all are
+	lost    bool     // nothing is known of parameters
+	of      map[uint64]*knowledge
+}
+
+func (s *scene) at(index uint64) *knowledge {
+	if s.of[index] == nil {
+		s.of[index] = &knowledge{open: map[ParameterCode]bool{}}
+	}
+	return s.of[index]
+}
+
+func (s *scene) set(index uint64, from *Parameters, replace bool) {
+	k := s.at(index)
+	for _, code := range from.Codes() {
+		switch {
+		case !s.sure:
+			k.forget(code)
+		case replace:
+			k.take(code, from)
+			delete(k.open, code)
+		case !k.open[code] && !k.Has(code):
+			k.take(code, from)
+		}
+	}
+}
+
+func (s *scene) copyFrom(from uint64, codes []ParameterCode) {
+	source := s.at(from)
+	for _, index := range s.current {
+		k := s.at(index)
+		for _, code := range codes {
+			switch {
+			case !s.sure || source.open[code]:
+				k.forget(code)
+			case source.Has(code):
+				k.take(code, &source.Parameters)
+				delete(k.open, code)
+			}
+		}
+	}
+}
+
+func (s *scene) clone() *scene {
+	out := &scene{current: s.current, sure: s.sure, lost: s.lost, of: make(map[uint64]*knowledge, len(s.of))}
+	for index, k := range s.of {
+		out.of[index] = k.clone()
+	}
+	return out
+}
+
+// joinScenes is what is known where either may have come before.
+func joinScenes(a, b *scene) *scene {
+	out := &scene{current: a.current, lost: a.lost || b.lost, of: map[uint64]*knowledge{}}
+	out.sure = a.sure && b.sure && slices.Equal(a.current, b.current)
+	for _, index := range b.current {
+		if !slices.Contains(out.current, index) {
+			out.current = append(slices.Clone(out.current), index)
+		}
+	}
+	for _, s := range []*scene{a, b} {
+		for index := range s.of {
+			if out.of[index] == nil {
+				out.of[index] = join(a.at(index), b.at(index))
+			}
+		}
+	}
+	return out
+}
+
+// knowledge is what is known of a component's parameters: those that are set, and
+// those of which that is open. Every other one is unset.
+type knowledge struct {
+	Parameters
+	open map[ParameterCode]bool
+	all  bool // open are all that are not set
+}
+
+func (k *knowledge) forget(code ParameterCode) {
+	if f, known := parameterFields[code]; known {
+		f.copy(&k.Parameters, &Parameters{})
+	} else {
+		delete(k.Other, code)
+	}
+	k.open[code] = true
+}
+
+// unset reports whether the parameter is known to have no value.
+func (k *knowledge) unset(code ParameterCode) bool { return !k.all && !k.open[code] && !k.Has(code) }
+
+func (k *knowledge) clone() *knowledge {
+	out := &knowledge{Parameters: k.Parameters, open: maps.Clone(k.open), all: k.all}
+	out.Other = maps.Clone(k.Other)
+	return out
+}
+
+// join keeps what both know.
+func join(a, b *knowledge) *knowledge {
+	out := a.clone()
+	out.all = a.all || b.all
+	for code := range b.open {
+		out.forget(code)
+	}
+	for _, k := range []*knowledge{a, b} {
+		for _, code := range k.Codes() {
+			if !sameParameter(code, &a.Parameters, &b.Parameters) {
+				out.forget(code)
+			}
+		}
+	}
+	return out
+}
+
+func sameParameter(code ParameterCode, a, b *Parameters) bool {
+	return a.Has(code) && b.Has(code) && bytes.Equal(encodedParameter(code, a), encodedParameter(code, b))
+}
+
+// encodedParameter returns nil for a parameter that does not encode.
+func encodedParameter(code ParameterCode, p *Parameters) []byte {
+	f, known := parameterFields[code]
+	if !known {
+		return p.Other[code]
+	}
+	raw, err := cosekit.Marshal(f.value(p))
+	if err != nil {
+		return nil
+	}
+	return raw
+}
