@@ -215,7 +215,7 @@ func (c *campaign) connect(v *victim, p plan) (*site, error) {
 	}
 	s.keys = map[cosekit.Algorithm]*cosekit.PublicKey{}
 	for _, name := range []string{"keys/tam-esp256.pub.pem", "keys/tam-ed25519.pub.pem"} {
-		key, err := cosekit.ParsePublicKeyPEM([]byte(c.identity[name]))
+		key, err := cosekit.ReadPublicKey([]byte(c.identity[name]))
 		if err != nil {
 			return nil, err
 		}
