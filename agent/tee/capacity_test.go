@@ -3,6 +3,7 @@ package tee
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -109,6 +110,68 @@ func TestFullStoreStillAnswers(t *testing.T) {
 	}
 }
 
+// TestFullStoreOfTrees is the same with trees, of which one part or another is as large as
+// a publisher can make it.
+func TestFullStoreOfTrees(t *testing.T) {
+	long := func(kind string, i, n int) string {
+		return fmt.Sprintf("%s-%d-%d-%s", kind, i, n, strings.Repeat("x", suit.MaxComponentSize-20))
+	}
+	for name, next := range map[string]func(i int) []part{
+		"long names": func(i int) []part {
+			lib := part{long("lib", i, 0), 1, false, map[string]string{long("z", i, 0): "z"}, nil}
+			return []part{lib, {long("app", i, 0), 1, true, map[string]string{long("x", i, 0): "x", long("y", i, 0): "y"}, []string{lib.name}}}
+		},
+		"shared images": func(i int) []part {
+			app := part{fmt.Sprint("app-", i), 1, true, map[string]string{}, nil}
+			for n := range 20 {
+				app.images[fmt.Sprint("x-", n)] = map[bool]string{true: "x"}[i == 0]
+			}
+			return []part{app}
+		},
+		"dependencies that never came": func(i int) []part {
+			app := part{fmt.Sprint("app-", i), 1, true, nil, nil}
+			for n := range suit.MaxDependencies {
+				app.needs = append(app.needs, long("lib", i, n))
+			}
+			return []part{app}
+		},
+		"components without images": func(i int) []part {
+			app := part{fmt.Sprint("app-", i), 1, true, map[string]string{}, nil}
+			for n := range suit.MaxComponents {
+				app.images[long("x", i, n)] = ""
+			}
+			return []part{app}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk()
+			s := openDisk(t, d)
+			n := 0
+			for full := false; !full; {
+				files, before := len(d.names), s.view()
+				switch err := commit(t, s, nil, next(n)...); {
+				case err == nil:
+					n++
+				case !errors.Is(err, ErrFull):
+					t.Fatalf("tree %d: %v", n, err)
+				default:
+					t.Logf("tree %d: %v", n, err)
+					if full = true; len(d.names) != files || s.view() != before {
+						t.Error("the refused tree has left something")
+					}
+				}
+			}
+			makeNotes(t, s)
+			s = openDisk(t, d.reboot(aftermaths[1]))
+			answers(t, s)
+			for _, root := range s.Roots()[n-2:] {
+				mustCommit(t, s, []string{root.String()})
+			}
+			mustCommit(t, s, nil, next(n)...)
+		})
+	}
+}
+
 // preinstall enters the first n manifests at once: one by one they take their time.
 func preinstall(t *testing.T, s *Store, n int, next func(i int) *suit.Verified) []*suit.Verified {
 	t.Helper()
@@ -143,7 +206,9 @@ func makeNotes(t *testing.T, s *Store) {
 			next.Updates = append(next.Updates, slices.Repeat([]byte{byte(i)}, 32))
 		}
 		for _, m := range next.Manifests {
-			next.Unneeded = append(next.Unneeded, m.ID)
+			if m.Root {
+				next.Unneeded = append(next.Unneeded, m.ID)
+			}
 		}
 		for i := range maxRequests {
 			id := suit.ComponentID{append([]byte{byte(i)}, make([]byte, suit.MaxComponentSize-5)...)}

@@ -10,10 +10,18 @@ import (
 // checkBounds refuses an index that lists more than this package lets one list.
 func (x *index) checkBounds() error {
 	if len(x.Components) > maxComponents || len(x.Manifests) > maxComponents || len(x.Requests) > maxRequests ||
-		len(x.Updates) > maxUpdates || len(x.Retired) > maxRetired || len(x.Floors) > maxFloors {
+		len(x.Updates) > maxUpdates || len(x.Retired) > maxRetired || len(x.Floors) > maxFloors || x.listed() > maxListed {
 		return fmt.Errorf("%w: the index lists more than it may", ErrDamaged)
 	}
 	return nil
+}
+
+// listed counts the components and dependencies that manifests list.
+func (x *index) listed() (n int) {
+	for _, m := range x.Manifests {
+		n += len(m.Components) + len(m.Dependencies)
+	}
+	return n
 }
 
 // check refuses an index that this package would not have written.

@@ -181,6 +181,8 @@ func (x *index) checkRoom() error {
 		return fmt.Errorf("%w: %d components, at most %d; unlink something first", ErrFull, len(x.Components), maxComponents)
 	case len(x.Manifests) > maxComponents:
 		return fmt.Errorf("%w: %d manifests, at most %d; unlink something first", ErrFull, len(x.Manifests), maxComponents)
+	case x.listed() > maxListed:
+		return fmt.Errorf("%w: %d components and dependencies in all manifests, at most %d; unlink something first", ErrFull, x.listed(), maxListed)
 	}
 	listed := x.listers()
 	for _, m := range x.Manifests {

@@ -125,9 +125,10 @@ func TestVersion(t *testing.T) {
 	}
 	lib := part{"lib", 1, false, map[string]string{"z": ""}, nil}.installation(t)
 	app := part{"app", 1, true, map[string]string{"x": "", "z": ""}, []string{"lib"}}.installation(t)
-	bundle := part{"bundle", 1, true, map[string]string{"w": ""}, nil}.installation(t)
-	lib.Version, app.Version = []int64{3, -1, 1}, []int64{5, 0}
-	for _, name := range []string{"x", "z", "w"} {
+	bundle := part{"bundle", 1, true, map[string]string{"w": "", "u": ""}, nil}.installation(t)
+	tool := part{"tool", 1, true, map[string]string{"w": "", "v": ""}, nil}.installation(t)
+	lib.Version, app.Version, tool.Version = []int64{3, -1, 1}, []int64{5, 0}, []int64{7}
+	for _, name := range []string{"x", "z", "w", "u"} {
 		if err := put(t, tx, component(t, name), name); err != nil {
 			t.Fatal(err)
 		}
@@ -135,20 +136,22 @@ func TestVersion(t *testing.T) {
 	if _, err := tx.Version(t.Context(), component(t, "x")); !errors.Is(err, processor.ErrNoImage) {
 		t.Errorf("of what is not installed: %v", err)
 	}
-	if err := tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{lib, app, bundle}}); err != nil {
+	if err := tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{lib, app, bundle, tool}}); err != nil {
 		t.Fatal(err)
 	}
 	if tx, err = s.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	for name, want := range map[string][]int64{"x": {5, 0}, "z": {3, -1, 1}, "w": nil, "lib": {3, -1, 1}, "app": {5, 0}, "bundle": nil} {
+	for name, want := range map[string][]int64{"x": {5, 0}, "z": {3, -1, 1}, "w": {7}, "u": nil, "lib": {3, -1, 1}, "app": {5, 0}, "bundle": nil} {
 		if got, err := tx.Version(t.Context(), component(t, name)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s has version %v, %v; want %v", name, got, err, want)
 		}
 	}
-	if _, err := tx.Version(t.Context(), component(t, "none")); !errors.Is(err, processor.ErrNoImage) {
-		t.Errorf("of nothing: %v", err)
+	for _, name := range []string{"none", "v"} {
+		if _, err := tx.Version(t.Context(), component(t, name)); !errors.Is(err, processor.ErrNoImage) {
+			t.Errorf("of %s, which has no image: %v", name, err)
+		}
 	}
 	installed, err := s.Installed(t.Context())
 	if err != nil || !slices.Equal(installed[0].Version, lib.Version) {

@@ -27,7 +27,8 @@ const (
 
 // Bounds of the lists in the index, far under cosekit.MaxElements.
 const (
-	maxComponents = 512 // and as many manifests; evidence has no room for more
+	maxComponents = 512  // and as many manifests; evidence has no room for more
+	maxListed     = 2048 // components and dependencies that all manifests list together
 	maxRequests   = 256
 	maxUpdates    = 256  // digests of recent Updates; the oldest is forgotten first
 	maxRetired    = 1024 // manifests that were uninstalled; the oldest is forgotten first
@@ -215,7 +216,7 @@ func (x *index) admit(version uint64) error {
 		return err
 	}
 	if version <= withoutLists {
-		x.moveLists()
+		x.moveLists() // no more than evidence had room for
 	}
 	if err := x.check(); err != nil {
 		return err

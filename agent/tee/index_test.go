@@ -110,6 +110,7 @@ func TestIndexThatLies(t *testing.T) {
 		"unneeded twice":          func(x *index) { x.Unneeded = append(x.Unneeded, x.Unneeded[0]) },
 		"unneeded and no root":    func(x *index) { x.Unneeded = []suit.ComponentID{x.Manifests[0].ID} },
 		"retired and installed":   func(x *index) { x.Retired[0].ID = x.Manifests[0].ID },
+		"too many listed":         func(x *index) { x.Manifests[1].Dependencies = make([]suit.ComponentID, maxListed) },
 		"too many retired":        func(x *index) { x.Retired = make([]retiredEntry, maxRetired+1) },
 		"component, no floor":     func(x *index) { x.Floors = x.Floors[:1] },
 		"above its floor":         func(x *index) { x.Manifests[1].Sequence = 9 },

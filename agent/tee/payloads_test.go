@@ -139,6 +139,28 @@ func TestPayloadsOfNoUse(t *testing.T) {
 		"another component is installed": {func(t *testing.T, s *Store) {
 			mustCommit(t, s, nil, part{"app", 1, true, map[string]string{"y": "other"}, nil})
 		}, "o"},
+		"another component is installed by who received it": {func(t *testing.T, s *Store) {
+			tx, err := s.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, _, err := resume(t, tx, component(t, "x"), one)
+			if err := errors.Join(err, p.Suspend(), put(t, tx, component(t, "y"), "other")); err != nil {
+				t.Fatal(err)
+			}
+			in := part{"app", 1, true, map[string]string{"y": ""}, nil}.installation(t)
+			if err := tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{in}}); err != nil {
+				t.Fatal(err)
+			}
+			if kept := mustReceive(t, s, "x", one, ""); kept != "o" {
+				t.Errorf("kept %q", kept)
+			}
+		}, "o"},
+		"it arrived whole, and something else failed": {func(t *testing.T, s *Store) {
+			if _, err := receive(t, s, "x", one, "ne", true); err != nil {
+				t.Fatal(err)
+			}
+		}, "one"},
 		"begun anew in one transaction": {func(t *testing.T, s *Store) {
 			tx, err := s.Begin(t.Context())
 			if err != nil {
