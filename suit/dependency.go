@@ -18,6 +18,8 @@ type Dependency struct {
 
 const keyDependencyPrefix = 1
 
+var dependencyStep = namer(map[int64]string{keyDependencyPrefix: "prefix"})
+
 // TableEntry is what a component index stands for.
 type TableEntry struct {
 	ID         ComponentID
@@ -58,7 +60,7 @@ func decodeDependencies(raw []byte) ([]Dependency, error) {
 			return overLimit("more than %d dependencies", MaxDependencies)
 		}
 		d := Dependency{Index: uint64(key)}
-		err := decodeIntMap(value, true, func(int64) string { return "" }, func(key int64, value []byte) (err error) {
+		err := decodeIntMap(value, true, dependencyStep, func(key int64, value []byte) (err error) {
 			if key == keyDependencyPrefix {
 				d.Prefix, err = decodeComponentID(value)
 				return err

@@ -49,10 +49,11 @@ type PathError struct {
 func (e *PathError) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *PathError) Unwrap() error { return e.Err }
 
-// at puts a step in front of the path of err. It returns nil for nil.
+// at puts a step in front of the path of err. It returns nil for nil. A step without a
+// name, as that of an empty component id, is left out.
 func at(step string, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || step == "" {
+		return err
 	}
 	inner, ok := err.(*PathError) // only a direct one carries on the path
 	switch {

@@ -166,6 +166,8 @@ func clearSequence(s *Sequence) {
 	}
 }
 
+// Offsets count from the beginning of the sequence that the command stands in, also
+// where that is inside another.
 func TestOffsetsAreThoseOfTheEncoding(t *testing.T) {
 	raw, err := encodeSequence(fullManifest().Sections[SectionLoad].Sequence, 0)
 	if err != nil {
@@ -175,13 +177,33 @@ func TestOffsetsAreThoseOfTheEncoding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, c := range s.Commands {
-		if code := cosekit.MustMarshal(int64(c.Code)); !bytes.HasPrefix(raw[c.Offset:], code) {
-			t.Errorf("command %d: %s is not at offset %d", i, c.Code, c.Offset)
+	nested := 0
+	var check func(s *Sequence, depth int)
+	check = func(s *Sequence, depth int) {
+		nested = max(nested, depth)
+		raw, err := encodeSequence(s, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Commands[0].Offset != 1 {
+			t.Errorf("the first command is at %d, want 1", s.Commands[0].Offset)
+		}
+		for i, c := range s.Commands {
+			if code := cosekit.MustMarshal(int64(c.Code)); !bytes.HasPrefix(raw[c.Offset:], code) {
+				t.Errorf("command %d: %s is not at offset %d", i, c.Code, c.Offset)
+			}
+			switch arg := c.Argument.(type) {
+			case *Sequence:
+				check(arg, depth+1)
+			case *Alternatives:
+				for j := range arg.Sequences {
+					check(&arg.Sequences[j], depth+1)
+				}
+			}
 		}
 	}
-	if s.Commands[0].Offset != 1 {
-		t.Errorf("the first command is at %d, want 1", s.Commands[0].Offset)
+	if check(&s, 0); nested != 2 {
+		t.Errorf("%d sequences inside each other", nested)
 	}
 }
 
@@ -228,6 +250,13 @@ func TestManifestRefusals(t *testing.T) {
 		}
 		return s
 	}
+	byIndex := func(n int, value any) rawMap {
+		m := rawMap{}
+		for i := range n {
+			m[i] = value
+		}
+		return m
+	}
 	for _, test := range []struct {
 		name   string
 		change func(m, common rawMap)
@@ -249,6 +278,35 @@ func TestManifestRefusals(t *testing.T) {
 			c[2] = make([][][]byte, MaxComponents+1)
 		}, "manifest.common.components", ErrLimit},
 		{"dependencies as a list", func(_, c rawMap) { c[1] = []any{} }, "manifest.common.dependencies", ErrMalformed},
+		{"no dependency", func(_, c rawMap) { c[1] = rawMap{} }, "manifest.common.dependencies", ErrMalformed},
+		{"dependency by name", func(_, c rawMap) { c[1] = rawMap{"x": rawMap{}} }, "manifest.common.dependencies", ErrMalformed},
+		{"dependency -1", func(_, c rawMap) { c[1] = rawMap{-1: rawMap{}} }, "manifest.common.dependencies[-1]", ErrMalformed},
+		{"dependency as a list", func(_, c rawMap) { c[1] = rawMap{0: []any{}} }, "manifest.common.dependencies[0]", ErrMalformed},
+		{"prefix of text", func(_, c rawMap) { c[1] = rawMap{1: rawMap{1: "x"}} }, "manifest.common.dependencies[1].prefix", ErrMalformed},
+		{"too many dependencies", func(_, c rawMap) {
+			many := rawMap{}
+			for i := range MaxDependencies + 1 {
+				many[i] = rawMap{}
+			}
+			c[1] = many
+		}, "manifest.common.dependencies[64]", ErrLimit},
+		{"CoSWID of text", func(m, _ rawMap) { m[14] = "x" }, "manifest.coswid", ErrMalformed},
+		{"CoSWID of a short digest", func(m, _ rawMap) { m[14] = []any{-16, []byte{1}} }, "manifest.coswid", ErrMalformed},
+		{"text of a short digest", func(m, _ rawMap) { m[23] = []any{-16, []byte{1}} }, "manifest.text", ErrMalformed},
+		{"override-multiple of nothing", sequence(34, rawMap{}), "manifest.install[0].override-multiple", ErrMalformed},
+		{"override-multiple as a list", sequence(34, []any{1}), "manifest.install[0].override-multiple", ErrMalformed},
+		{"override-multiple without parameters", sequence(34, rawMap{0: rawMap{}}), "manifest.install[0].override-multiple[0]", ErrMalformed},
+		{"override-multiple of text", sequence(3, 0, 34, rawMap{7: rawMap{21: 1}}), "manifest.install[1].override-multiple[7].uri", ErrMalformed},
+		{"override-multiple of -1", sequence(34, rawMap{-1: rawMap{21: "x"}}), "manifest.install[0].override-multiple[-1]", ErrMalformed},
+		{"override-multiple of too many", sequence(34, byIndex(MaxComponents+1, rawMap{21: "x"})), "manifest.install[0].override-multiple[256]", ErrLimit},
+		{"copy-params of nothing", sequence(35, rawMap{}), "manifest.install[0].copy-params", ErrMalformed},
+		{"copy-params without parameters", sequence(35, rawMap{0: []any{}}), "manifest.install[0].copy-params[0]", ErrMalformed},
+		{"copy-params of text", sequence(35, rawMap{3: []any{1, "x"}}), "manifest.install[0].copy-params[3][1]", ErrMalformed},
+		{"copy-params of too many", sequence(35, rawMap{0: make([]int, MaxCodes+1)}), "manifest.install[0].copy-params[0]", ErrLimit},
+		{"nested metadata", sequence(32, wrap([]any{20, rawMap{30: wrap(rawMap{5: 9})}})),
+			"manifest.install[0].run-sequence[0].override-parameters.component-metadata.file-type", ErrMalformed},
+		{"component text of bytes", func(m, _ rawMap) { m[23] = wrap(rawMap{"en": rawMap{[1]string{"x"}: rawMap{}}}) }, "manifest.text.en", ErrMalformed},
+		{"text of a component without a name", func(m, _ rawMap) { m[23] = wrap(rawMap{"en": rawMap{[0]int{}: rawMap{1: 5}}}) }, "manifest.text.en", ErrMalformed},
 		{"shared sequence bare", func(_, c rawMap) { c[4] = []any{14, 0} }, "manifest.common.shared-sequence", ErrMalformed},
 		{"reference URI of bytes", func(m, _ rawMap) { m[4] = []byte("x") }, "manifest.reference-uri", ErrMalformed},
 		{"reference URI too long", func(m, _ rawMap) { m[4] = strings.Repeat("x", MaxURILength+1) }, "manifest.reference-uri", ErrLimit},
