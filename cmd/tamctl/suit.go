@@ -150,7 +150,7 @@ func parse[T any](field *T, name, flag string, read func(string) (T, error)) err
 }
 
 func (c *creation) create(stdout io.Writer, d *author.Description) error {
-	if err := replaceable(c.out, c.file, c.key, d.Payload.File); err != nil {
+	if err := replaceable(c.out, append(d.Files(), c.file, c.key)...); err != nil {
 		return err
 	}
 	made, err := author.Create(d)

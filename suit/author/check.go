@@ -34,7 +34,8 @@ func (d *Description) checkComponents() error {
 			}
 		}
 	}
-	if len(d.components()) == 0 && len(d.Dependencies) == 0 {
+	list := d.components()
+	if len(list) == 0 && (len(d.Dependencies) == 0 || d.Payload.given() || d.SelfTest) {
 		return d.refuse("component", "component is missing: for example app/hello")
 	}
 	return nil

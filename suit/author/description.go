@@ -225,6 +225,19 @@ func (d *Description) componentPath(i int, key string) string {
 	return key
 }
 
+// Files returns the files that the description is made of. Whoever writes the envelope
+// must not write over them.
+func (d *Description) Files() []string {
+	read, _ := d.files()
+	var list []string
+	for _, name := range read {
+		if *name != "" {
+			list = append(list, *name)
+		}
+	}
+	return list
+}
+
 // files returns the names of all files that are read, and of those that are written.
 func (d *Description) files() (read, written []*string) {
 	read = []*string{&d.CoSWID}

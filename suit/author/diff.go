@@ -326,11 +326,11 @@ func (d *differ) sections(a, b *facts) {
 		before, after := strings.Join(a.commands[s], ", "), strings.Join(b.commands[s], ", ")
 		switch {
 		case had && !has:
-			d.add("section", s.String(), before, "", "there is no %s section any more", s)
+			d.add("section", s.String(), before, "", "the section %s is gone", s)
 		case has && !had:
-			d.add("section", s.String(), "", after, "there is a %s section now: %s", s, after)
+			d.add("section", s.String(), "", after, "the section %s is new: %s", s, after)
 		case before != after:
-			d.add("section", s.String(), before, after, "the %s section does other things: %s", s, after)
+			d.add("section", s.String(), before, after, "the section %s does other things: %s", s, after)
 		}
 	}
 }

@@ -61,3 +61,70 @@ func ExampleCreateFrom_refused() {
 	// Output:
 	// description not usable: give class-info or class-id: without a class every device of the vendor would install the payload
 }
+
+// A payload in the manifest, and what a linter has to say of it without a signature.
+func ExampleLint() {
+	d, err := author.Parse([]byte(`
+components:
+  - {id: app/motd, payload: {content: "welcome"}}
+  - {id: app/motd/backup, payload: {copy-from: app/motd}}
+sequence-number: 1
+vendor-domain: example.com
+class-info: thermostat rev 2
+uninstall: false
+`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	made, err := author.Create(d)
+	if err != nil {
+		log.Fatal(err)
+	}
+	envelope, err := made.Envelope()
+	if err != nil {
+		log.Fatal(err)
+	}
+	data, err := envelope.Encode(true)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range author.Lint(data) {
+		fmt.Printf("%s: %s: %s\n", f.Severity, f.Rule, f.Text)
+	}
+	// Output:
+	// warning: unsigned: the envelope is not signed
+	// warning: no-uninstall: there is no uninstall section
+}
+
+// What a device with the first manifest sees of the second one.
+func ExampleDiff() {
+	make := func(sequence uint64, version, content string) []byte {
+		made, err := author.Create(&author.Description{
+			Component:      suit.ComponentID{[]byte("app"), []byte("motd")},
+			SequenceNumber: sequence, Version: version,
+			VendorDomain: "example.com", ClassInfo: "thermostat",
+			Payload: author.Payload{Content: content},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		data, err := made.Manifest.Encode(true)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return data
+	}
+	changes, err := author.Diff(make(4, "1.1", "hello"), make(3, "1.0", "hello!"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range changes {
+		if c.Kind != "image" {
+			fmt.Println(c.Text)
+		}
+	}
+	// Output:
+	// the sequence number goes down from 4 to 3: a device that has the first one refuses the second
+	// the version is 1.0, that was 1.1
+	// the size of app/motd is 6 bytes, that was 5 bytes
+}

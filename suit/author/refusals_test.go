@@ -56,6 +56,7 @@ var badDescriptions = []struct{ name, document, want string }{
 	{"component and components", single + "components: []\n", "line 5: component is for a single component"},
 	{"payload and components", head + "payload: {uri: 'https://a/b'}\ncomponents: [{id: a}]\n", "line 5: payload is for a single component"},
 	{"no components", head + "components: []\n", "component is missing"},
+	{"payload of nothing", head + "manifest-component: b\npayload: {content: x}\ndependencies: [{file: library.suit, integrated: true}]\n", "component is missing"},
 	{"no id", head + "components:\n  - payload: {content: x}\n", "components[0].id is missing"},
 	{"dots", head + "components:\n  - {id: a/.., payload: {content: x}}\n", "line 6: components[0].id a/..: a segment \"..\""},
 	{"id twice", head + "components:\n  - {id: a, payload: {content: x}}\n  - {id: a, payload: {content: x}}\n", "line 7: components[1].id a is a component already"},
