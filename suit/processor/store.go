@@ -172,8 +172,11 @@ func (f *frame) spared(ctx context.Context, c *component) (bool, error) {
 // alreadyThere spares a command whose result the component has (section 8.4.10.4).
 func (f *frame) alreadyThere(ctx context.Context, c *component) (bool, error) {
 	want, size := c.params.ImageDigest, c.params.ImageSize
-	if want == nil || size == nil {
+	switch {
+	case want == nil, size == nil && !c.dependency:
 		return false, nil
+	case size == nil:
+		size = new(uint64)
 	}
 	return f.holds(ctx, c, *want, *size)
 }
