@@ -236,6 +236,9 @@ func sumWrapped(algorithm DigestAlgorithm, content []byte) (Digest, error) {
 	if !ok {
 		return Digest{}, fmt.Errorf("%w: %s", ErrDigestAlgorithm, algorithm)
 	}
-	h.Write(cosekit.MustMarshal(content))
+	head := cosekit.MustMarshal(uint64(len(content)))
+	head[0] |= byte(cosekit.MajorBytes) << 5
+	h.Write(head)
+	h.Write(content)
 	return Digest{algorithm, h.Sum(nil)}, nil
 }

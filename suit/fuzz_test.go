@@ -45,7 +45,7 @@ func publishedExamples(f *testing.F) (examples [][]byte) {
 func FuzzDecode(f *testing.F) {
 	addSeeds(f)
 	s := newSigner(f, cosekit.Ed25519)
-	for _, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f)} {
+	for _, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f), everySeverable(f), two()} {
 		m.Sections[SectionPayloadFetch] = m.Sections[SectionValidate]
 		e, err := Sign(m, smallPayloads, s)
 		if err != nil {
@@ -70,7 +70,35 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("verified without a key")
 		}
 		checkManifest(t, e.manifest)
+		checkSevering(t, e)
 	})
+}
+
+// checkSevering takes out all that can be severed and puts it back.
+func checkSevering(t *testing.T, e *Envelope) {
+	if _, err := e.UnverifiedManifest(); err != nil {
+		return
+	}
+	bare, err := e.Sever()
+	if err != nil {
+		t.Fatal(err)
+	}
+	severed, err := bare.Severed()
+	if err != nil {
+		t.Fatalf("a manifest that was read: %v", err)
+	}
+	for _, s := range severed {
+		content, carried := e.Element(s)
+		if !carried {
+			continue
+		}
+		if bare, err = bare.Restore(s, content); err != nil {
+			t.Fatalf("%s was taken out and does not go back: %v", s, err)
+		}
+	}
+	if !reflect.DeepEqual(bare, e) {
+		t.Fatalf("severed and restored: %+v, want %+v", bare, e)
+	}
 }
 
 // FuzzManifest is FuzzDecode for what stands inside the envelope.
@@ -127,6 +155,9 @@ func FuzzReport(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(raw)
+		f.Add(must[[]byte](f)(AuthenticateReport(r, newSecret(f, 1, ""))))
+		e := cosekit.Encryption{Content: cosekit.A128CTR, Recipients: []cosekit.Recipient{fuzzKey(f)}}
+		f.Add(must[[]byte](f)(SignEncryptedReport(r, e, s)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		opened, err := OpenReport(data)
@@ -136,7 +167,10 @@ func FuzzReport(f *testing.F) {
 		if _, err := opened.Verify(newSigner(t, cosekit.Ed25519).PublicKey(), cosekit.AllowLegacy); err == nil {
 			t.Fatal("verifies under a new key")
 		}
-		r, err := opened.Unverified()
+		if _, err := opened.VerifyMAC(newSecret(t, 2, "")); err == nil {
+			t.Fatal("verifies under a new secret")
+		}
+		r, err := opened.WithKeys(cosekit.DecryptionKeys{Secrets: []*cosekit.SecretKey{fuzzKey(t)}}).Unverified()
 		if err != nil {
 			return
 		}
@@ -152,4 +186,11 @@ func FuzzReport(f *testing.F) {
 			t.Fatalf("encoding is not a fixpoint (%v)", err)
 		}
 	})
+}
+
+// fuzzKey decrypts the encrypted seeds, so that changes of their ciphertext, which
+// AES-CTR does not notice, are read.
+func fuzzKey(t testing.TB) *cosekit.SecretKey {
+	t.Helper()
+	return must[*cosekit.SecretKey](t)(cosekit.NewSecretKey(make([]byte, 16), []byte("k")))
 }

@@ -14,7 +14,7 @@ func Sign(m *Manifest, payloads map[string][]byte, signer cosekit.Signer) (*Enve
 	if err != nil {
 		return nil, err
 	}
-	return e.Sign(signer)
+	return e.addSignature(signer)
 }
 
 // NewEnvelope makes an envelope that is not signed yet. What stands in the manifest
@@ -67,6 +67,9 @@ func (e *Envelope) Sign(signer cosekit.Signer) (*Envelope, error) {
 	if len(e.blocks) > 0 {
 		return nil, fmt.Errorf("sign: %w; countersign it", ErrSigned)
 	}
+	if err := e.checkBeforeSigning(); err != nil {
+		return nil, err
+	}
 	return e.addSignature(signer)
 }
 
@@ -81,13 +84,13 @@ func (e *Envelope) Countersign(signer cosekit.Signer) (*Envelope, error) {
 			return nil, fmt.Errorf("countersign: %w by this key (block %d)", ErrSigned, i+1)
 		}
 	}
+	if err := e.checkBeforeSigning(); err != nil {
+		return nil, err
+	}
 	return e.addSignature(signer)
 }
 
 func (e *Envelope) addSignature(signer cosekit.Signer) (*Envelope, error) {
-	if err := e.checkBeforeSigning(); err != nil {
-		return nil, err
-	}
 	block, err := cosekit.Sign1(signer, e.signed, cosekit.Form{Detached: true})
 	if err != nil {
 		return nil, err

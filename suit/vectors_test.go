@@ -116,6 +116,14 @@ func (x vectorIndex) keyRing(t testing.TB) KeyRing {
 	return ring
 }
 
+func unmarshal(t testing.TB, data []byte, v any) bool {
+	t.Helper()
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
