@@ -199,17 +199,10 @@ func (x *index) checkRoom() error {
 // envelopes of dependencies as they were fetched, and what is left of payloads whose
 // components are installed. A file that stays behind is swept at the next Open.
 func (t *transaction) tidy(installed []processor.Installation, envelopes []string) {
-	named := t.store.view().files()
 	for _, in := range installed {
-		for _, id := range append([]suit.ComponentID{in.Manifest}, in.Components...) {
-			if p := t.store.keptPayload(hashed(id.Key())); p != nil && (p.by == nil || p.by == t) {
-				t.store.forgetPayload(p)
-				if !named[p.name()] {
-					_ = t.store.files.Remove(p.name())
-				}
-			}
-		}
+		t.store.supersede(t, append([]suit.ComponentID{in.Manifest}, in.Components...))
 	}
+	named := t.store.view().files()
 	for _, name := range slices.AppendSeq(envelopes, maps.Values(t.candidates)) {
 		if !named[name] && !t.store.resumable(name) {
 			_ = t.store.files.Remove(name)

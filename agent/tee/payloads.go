@@ -62,16 +62,20 @@ func (t *transaction) Resume(ctx context.Context, component suit.ComponentID, wa
 // claim returns what is kept of the payload, for this transaction alone; nil where there
 // is nothing of use.
 func (t *transaction) claim(p payload) (*keptPayload, error) {
-	old := t.store.keptPayload(p.component)
+	t.store.mu.Lock()
+	old := t.store.payloads[p.component]
+	useless := old != nil && (old.by == t || old.by == nil && old.want != p.want)
+	taken := old != nil && !useless && old.by != nil
+	if old != nil && !useless && !taken {
+		old.by = t
+	}
+	t.store.mu.Unlock()
 	switch {
-	case old == nil:
-		return nil, nil
-	case old.by == t || old.by == nil && old.want != p.want:
+	case useless:
 		return nil, t.drop(old)
-	case old.by != nil:
+	case taken:
 		return nil, errors.New("another transaction receives it")
 	}
-	old.by = t
 	return old, nil
 }
 
@@ -118,7 +122,9 @@ func (r *receiver) save() error {
 	if err := r.store.files.Rename(r.kept.name(), next.name()); err != nil {
 		return err
 	}
+	r.store.mu.Lock()
 	r.kept.payload, r.grown = next, 0
+	r.store.mu.Unlock()
 	return r.store.files.SyncDir()
 }
 
@@ -146,10 +152,15 @@ func (t *transaction) drop(p *keptPayload) error {
 	return t.store.removeIfThere(p.name())
 }
 
-func (s *Store) keptPayload(component string) *keptPayload {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.payloads[component]
+// received returns the payload that this transaction has received for the component, nil
+// for none.
+func (t *transaction) received(id suit.ComponentID) *keptPayload {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	if p := t.store.payloads[hashed(id.Key())]; p != nil && p.by == t {
+		return p
+	}
+	return nil
 }
 
 func (s *Store) keepPayload(p *keptPayload) {
@@ -167,7 +178,9 @@ func (s *Store) forgetPayload(p *keptPayload) {
 // resumable reports whether the file is one that a later transaction can go on with.
 func (s *Store) resumable(name string) bool {
 	p, ok := parsePayload(name)
-	kept := s.keptPayload(p.component)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.payloads[p.component]
 	return ok && kept != nil && kept.name() == name
 }
 
@@ -180,6 +193,24 @@ func (s *Store) adopt(name string) bool {
 	}
 	s.payloads[p.component] = &keptPayload{payload: p}
 	return true
+}
+
+// supersede forgets what is kept of payloads for components that are installed now, and
+// removes it unless it is what was installed.
+func (s *Store) supersede(t *transaction, installed []suit.ComponentID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	named := s.index.files()
+	for _, id := range installed {
+		p := s.payloads[hashed(id.Key())]
+		if p == nil || p.by != nil && p.by != t {
+			continue
+		}
+		delete(s.payloads, p.component)
+		if !named[p.name()] {
+			_ = s.files.Remove(p.name())
+		}
+	}
 }
 
 // release ends the transaction's hold on payloads, and drops what is not worth keeping:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -298,6 +299,35 @@ func TestTwoTransactionsWithOnePayload(t *testing.T) {
 	}
 	if err := p.Suspend(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOthersWhileAPayloadArrives: the store is asked and changed in the meantime; the race
+// detector watches.
+func TestOthersWhileAPayloadArrives(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	s.checkpoint = 1
+	mustCommit(t, s, nil, part{"app", 1, true, map[string]string{"y": "1"}, nil})
+	var others sync.WaitGroup
+	for i := range 2 {
+		others.Go(func() {
+			for n := range 10 {
+				name := fmt.Sprintf("c%d-%d", i, n%3)
+				if _, err := receive(t, s, name, suit.SumSHA256(nil), "abc", n%2 == 0); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Measure(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if err := s.RecordPoll(Poll{Outcome: name}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	others.Wait()
+	if got := contents(t, s); got != "app* y=1" || len(s.payloads) != 6 {
+		t.Errorf("%s, and %d payloads", got, len(s.payloads))
 	}
 }
 

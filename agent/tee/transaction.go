@@ -104,7 +104,7 @@ func (t *transaction) Create(ctx context.Context, component suit.ComponentID) (i
 	if err := t.ready(ctx, component); err != nil {
 		return nil, err
 	}
-	if p := t.store.keptPayload(hashed(component.Key())); p != nil && p.by == t {
+	if p := t.received(component); p != nil {
 		if err := t.drop(p); err != nil {
 			return nil, err
 		}
