@@ -4,16 +4,19 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"testing"
+
+	"filippo.io/mldsa"
 )
 
 // Each operation stands beside its floor, the bare signature of the same algorithm.
 
 func BenchmarkSign1(b *testing.B) {
 	payload := make([]byte, 1024)
-	for _, alg := range []Algorithm{ESP256, Ed25519} {
+	for _, alg := range append(mldsaAlgorithms, ESP256, Ed25519) {
 		key := newKey(b, alg)
 		s, err := NewSigner(key)
 		if err != nil {
@@ -38,35 +41,100 @@ func BenchmarkSign1(b *testing.B) {
 
 func BenchmarkParseVerify(b *testing.B) {
 	payload := make([]byte, 1024)
-	for _, alg := range []Algorithm{ESP256, Ed25519} {
+	for _, alg := range append(mldsaAlgorithms, ESP256, Ed25519) {
 		key := newKey(b, alg)
 		s, err := NewSigner(key)
 		if err != nil {
 			b.Fatal(err)
 		}
-		wire := sign1(b, s, payload, Form{})
-		b.Run(AlgorithmName(alg), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				m, err := Parse(wire)
-				if err == nil {
-					err = m.Verify(s.PublicKey(), false)
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 		sig := bareSign(b, alg, key, payload)
-		b.Run(AlgorithmName(alg)+"/floor", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if !bareVerify(key.Public(), payload, sig) {
-					b.Fatal("does not verify")
-				}
-			}
-		})
+		benchmarkVerify(b, s.PublicKey(), sign1(b, s, payload, Form{}), func() bool { return bareVerify(key.Public(), payload, sig) })
 	}
+}
+
+// BenchmarkParseVerifyHSS has as its floor the hashes of the signature's chains, which
+// nobody gets around. Two levels, with the parameters of RFC 8554's first example.
+func BenchmarkParseVerifyHSS(b *testing.B) {
+	secret := hssSecret{newLMSSecret(5, 4, "upper"), newLMSSecret(5, 4, "lower")}
+	key, err := newHSS(secret.public())
+	if err != nil {
+		b.Fatal(err)
+	}
+	payload, protected := make([]byte, 1024), MustMarshal(map[int]any{1: int64(HSSLMS)})
+	structure := sigStructure("Signature1", payload, protected)
+	signature := secret.sign(structure)
+	wire := MustMarshal(cborTag(TagSign1, []any{protected, map[int]any{}, payload, signature}))
+	hashes := secret[0].chained(0, secret[1].public()) + secret[1].chained(7, structure)
+	benchmarkVerify(b, key, wire, func() bool {
+		var block [55]byte
+		for range hashes {
+			sum := sha256.Sum256(block[:])
+			copy(block[23:], sum[:])
+		}
+		return true
+	})
+}
+
+// chained is how many hashes lead from a signature to the ends of its chains.
+func (s *lmsSecret) chained(q uint32, message []byte) (hashes int) {
+	ots := lmotsTypes[s.otsCode]
+	for _, digit := range ots.digits(s.hash(q, lmsMESG, s.start(q, -1), message)) {
+		hashes += 1<<ots.w - 1 - digit
+	}
+	return hashes
+}
+
+func benchmarkVerify(b *testing.B, key *PublicKey, wire []byte, floor func() bool) {
+	b.Run(AlgorithmName(key.Algorithm()), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			m, err := Parse(wire)
+			if err == nil {
+				err = m.Verify(key, false)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run(AlgorithmName(key.Algorithm())+"/floor", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !floor() {
+				b.Fatal("does not verify")
+			}
+		}
+	})
+}
+
+// BenchmarkMAC has one HMAC of the same payload as its floor.
+func BenchmarkMAC(b *testing.B) {
+	payload := make([]byte, 1024)
+	key := secretKey(b, secretA, "")
+	wire, err := Mac0(key, payload, Form{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("ParseVerify", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			m, err := ParseMAC(wire)
+			if err == nil {
+				err = m.Verify(key)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("floor", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			h := hmac.New(sha256.New, key.k)
+			h.Write(payload)
+			h.Sum(nil)
+		}
+	})
 }
 
 func bareSign(b *testing.B, alg Algorithm, key crypto.Signer, payload []byte) []byte {
@@ -84,8 +152,11 @@ func bareSign(b *testing.B, alg Algorithm, key crypto.Signer, payload []byte) []
 }
 
 func bareVerify(key crypto.PublicKey, payload, sig []byte) bool {
-	if key, ok := key.(ed25519.PublicKey); ok {
+	switch key := key.(type) {
+	case ed25519.PublicKey:
 		return ed25519.Verify(key, payload, sig)
+	case *mldsa.PublicKey:
+		return mldsa.Verify(key, payload, sig, nil) == nil
 	}
 	sum := sha256.Sum256(payload)
 	return ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), sum[:], sig)

@@ -343,23 +343,87 @@ func newSigner(tb testing.TB, alg Algorithm) Signer {
 }
 
 // FuzzParsePublicKey: what parses has an encoding that parses to the same key, and
-// that encoding is a fixpoint.
+// that encoding is a fixpoint. The door of TEEP admits what the other does, or nothing.
 func FuzzParsePublicKey(f *testing.F) {
-	f.Add(newSigner(f, ESP256).PublicKey().COSEKey())
-	f.Add(newSigner(f, Ed25519).PublicKey().COSEKey())
+	for _, alg := range append(mldsaAlgorithms, ESP256, Ed25519) {
+		f.Add(newSigner(f, alg).PublicKey().COSEKey())
+		f.Add(newSigner(f, alg).PublicKey().PEM())
+	}
 	f.Add(unhex(f, "a4 0102 2001 215820"+rfc9679X+"22f5"))
 	f.Add(unhex(f, p256Published))
+	hss, err := newHSS(unhex(f, rfc8554(f)[0].Public))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(hss.COSEKey())
+	f.Add(hss.PEM())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		key, err := ParsePublicKey(data)
+		key, err := ReadManifestKey(data)
+		narrow, refusal := ReadPublicKey(data)
+		if err != nil {
+			if !errors.Is(err, ErrKey) || refusal == nil {
+				t.Fatalf("refused with %v, and %v", err, refusal)
+			}
+			return
+		}
+		if key.SignsTEEP() != (refusal == nil) || refusal == nil && !narrow.Equal(key) {
+			t.Fatalf("%s at the door of TEEP: %v", AlgorithmName(key.Algorithm()), refusal)
+		}
+		for _, encoded := range [][]byte{key.COSEKey(), key.PEM()} {
+			again, err := ReadManifestKey(encoded)
+			if err != nil || !again.Equal(key) || !bytes.Equal(again.COSEKey(), key.COSEKey()) {
+				t.Fatalf("not a fixpoint: %v", err)
+			}
+		}
+	})
+}
+
+// FuzzParseSigner: no error quotes what was read, and what parses signs.
+func FuzzParseSigner(f *testing.F) {
+	for _, alg := range append(mldsaAlgorithms, ESP256, Ed25519) {
+		data, err := EncodePrivateKey(newKey(f, alg))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ParseManifestSigner(data)
 		if err != nil {
 			if !errors.Is(err, ErrKey) {
 				t.Fatalf("refused without ErrKey: %v", err)
 			}
 			return
 		}
-		again, err := ParsePublicKey(key.COSEKey())
-		if err != nil || !again.Equal(key) || !bytes.Equal(again.COSEKey(), key.COSEKey()) {
-			t.Fatalf("not a fixpoint: %v", err)
+		if err := parse(t, sign1(t, s, []byte("x"), Form{})).Verify(s.PublicKey(), false); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzReadSecretKey: what is read authenticates, or says what it is for instead.
+func FuzzReadSecretKey(f *testing.F) {
+	f.Add(MustMarshal(map[int]any{1: 4, -1: unhex(f, secretA)}))
+	f.Add([]byte("a3 0104 0305 205820" + secretA))
+	f.Add([]byte("a301040305205820" + secretA + "\n"))
+	f.Add(MustMarshal(map[int]any{1: 4, 2: []byte("kid"), 3: -5, 4: []int{5, 6}, -1: unhex(f, secretA)}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := readSecretKey(data)
+		if err != nil {
+			if !errors.Is(err, ErrKey) || key != nil {
+				t.Fatalf("refused with %v, and %v", err, key)
+			}
+			return
+		}
+		wire, err := Mac0(key, []byte("x"), Form{})
+		if err != nil {
+			if !errors.Is(err, ErrKey) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if m, err := ParseMAC(wire); err != nil || m.Verify(key) != nil && key.ops == nil {
+			t.Fatalf("does not verify: %v", err)
 		}
 	})
 }

@@ -8,8 +8,12 @@ func UnderLegacyName(s Signer) Signer { return legacySigner{s} }
 type legacySigner struct{ Signer }
 
 func (s legacySigner) Algorithm() Algorithm {
-	if s.Signer.Algorithm() == Ed25519 {
+	switch alg := s.Signer.Algorithm(); alg {
+	case ESP256:
+		return LegacyES256
+	case Ed25519:
 		return LegacyEdDSA
+	default:
+		return alg // it has one name only
 	}
-	return LegacyES256
 }

@@ -54,7 +54,7 @@ func cborTag(number uint64, content any) Tag {
 
 func TestSignAndVerify(t *testing.T) {
 	payload := []byte("payload")
-	for _, alg := range []Algorithm{ESP256, Ed25519} {
+	for _, alg := range append(mldsaAlgorithms, ESP256, Ed25519) {
 		s, other := newSigner(t, alg), newSigner(t, alg)
 		for _, form := range []Form{{}, {Untagged: true}, {Detached: true}, {CWTClaims: ConfirmationHeader(s.PublicKey())}} {
 			t.Run(fmt.Sprintf("%s %+v", AlgorithmName(alg), form), func(t *testing.T) {
@@ -111,13 +111,13 @@ func checkSigned(t *testing.T, m *Signed, payload []byte, form Form, s, stranger
 }
 
 func TestSignedByEveryAlgorithm(t *testing.T) {
-	p256, ed := newSigner(t, ESP256), newSigner(t, Ed25519)
-	wire, err := Sign([]Signer{p256, ed}, []byte("x"), Form{})
+	p256, ed, quantumSafe := newSigner(t, ESP256), newSigner(t, Ed25519), newSigner(t, MLDSA65)
+	wire, err := Sign([]Signer{p256, ed, quantumSafe}, []byte("x"), Form{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := parse(t, wire)
-	for _, s := range []Signer{p256, ed} {
+	for _, s := range []Signer{p256, ed, quantumSafe} {
 		if err := m.Verify(s.PublicKey(), false); err != nil {
 			t.Errorf("%s: %v", AlgorithmName(s.Algorithm()), err)
 		}
@@ -149,6 +149,7 @@ func TestLegacyAlgorithms(t *testing.T) {
 func TestAlgorithmMustFitTheKey(t *testing.T) {
 	for _, tt := range []struct{ named, key Algorithm }{
 		{Ed25519, ESP256}, {ESP256, Ed25519}, {LegacyEdDSA, ESP256}, {LegacyES256, Ed25519}, {-35, ESP256}, {0, ESP256}, {5, ESP256},
+		{MLDSA44, ESP256}, {HSSLMS, Ed25519}, {ESP256, MLDSA44}, {LegacyES256, MLDSA44}, {MLDSA65, MLDSA44}, {HSSLMS, MLDSA87},
 	} {
 		s := newSigner(t, tt.key)
 		m := parse(t, craft(t, s, MustMarshal(map[int]any{1: tt.named}), map[int]any{}, []byte("x")))

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/sha256"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -163,7 +165,7 @@ func (k crooked) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 func TestSignerOfAnotherForm(t *testing.T) {
 	for _, answer := range []string{
 		"", "3000", "3006020101020101" + "00", "300702010102020101" + "00", "3003020101",
-		"3006020101" + "0201ff", "30080202000102020001", // negative, and with a zero in front
+		"3006020101" + "0201ff", "3009020101020101020101", "30080202000102020001", // negative, and with a zero in front
 		"3026" + "0221" + "01" + hex.EncodeToString(make([]byte, 32)) + "020101", // 33 bytes
 	} {
 		s, err := NewSigner(crooked{newKey(t, ESP256), answer})
@@ -280,5 +282,18 @@ func TestHSSPKIXRefused(t *testing.T) {
 	}
 	if _, err := parsePKIX(append(bytes.Clone(block.Bytes), 0)); !errors.Is(err, ErrKey) {
 		t.Errorf("a byte behind it: %v", err)
+	}
+	encoded := unhex(t, rfc8554(t)[0].Public)
+	for name, info := range map[string]subjectPublicKeyInfo{
+		"parameters": {pkix.AlgorithmIdentifier{Algorithm: oidHSS, Parameters: asn1.NullRawValue}, asn1.BitString{Bytes: encoded, BitLength: 480}},
+		"479 bits":   {pkix.AlgorithmIdentifier{Algorithm: oidHSS}, asn1.BitString{Bytes: append(bytes.Clone(encoded[:59]), 0), BitLength: 479}},
+	} {
+		der, err := asn1.Marshal(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parsePKIX(der); !errors.Is(err, ErrKey) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -85,14 +85,14 @@ var signatureVectors = map[string]error{
 	"hashsig.hsssig-sig-01": nil,
 
 	// Not supported: P-384, P-521, P-256 with SHA-512, Ed448.
-	"ecdsa.ecdsa-02":        ErrKey,
-	"ecdsa.ecdsa-03":        ErrKey,
-	"ecdsa.ecdsa-04":        ErrAlgorithm,
-	"ecdsa.ecdsa-sig-02":    ErrKey,
-	"ecdsa.ecdsa-sig-03":    ErrKey,
-	"ecdsa.ecdsa-sig-04":    ErrAlgorithm,
-	"eddsa.eddsa-02":        ErrKey,
-	"eddsa.eddsa-sig-02":    ErrKey,
+	"ecdsa.ecdsa-02":     ErrKey,
+	"ecdsa.ecdsa-03":     ErrKey,
+	"ecdsa.ecdsa-04":     ErrAlgorithm,
+	"ecdsa.ecdsa-sig-02": ErrKey,
+	"ecdsa.ecdsa-sig-03": ErrKey,
+	"ecdsa.ecdsa-sig-04": ErrAlgorithm,
+	"eddsa.eddsa-02":     ErrKey,
+	"eddsa.eddsa-sig-02": ErrKey,
 
 	"sign-test.ecdsa-01":     nil,
 	"sign-test.sign-fail-01": ErrMalformed, // another tag
