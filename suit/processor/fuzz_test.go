@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -56,30 +58,35 @@ func uninstallAgain(ctx context.Context, tr *trial, v *suit.Verified, updated bo
 	if !updated {
 		return errors.New("uninstalled what was not installed")
 	}
-	for _, id := range v.Manifest().Common.Components {
-		if tr.host.images[id.Key()] != nil {
-			return fmt.Errorf("%s is still there", id)
-		}
+	if len(tr.host.manifests) > 0 {
+		return fmt.Errorf("left %v", tr.host.manifests)
 	}
 	return nil
 }
 
 // FuzzProcess takes manifests of every shape, signed by someone who may do anything,
-// through both procedures.
+// through all procedures on devices of every kind.
 func FuzzProcess(f *testing.F) {
-	for _, m := range seeds(f) {
+	for i, m := range seeds(f) {
 		encoded, err := m.Encode(true)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(encoded)
+		f.Add(encoded, uint16(i*37))
 	}
-	f.Fuzz(func(t *testing.T, encoded []byte) {
+	l := inLib(f, library(libImage), libImage)
+	tree := newTrial().dependent(f, l)
+	encoded, err := tree.Encode(true)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(encoded, uint16(0))
+	f.Fuzz(func(t *testing.T, encoded []byte, kind uint16) {
 		m, err := suit.DecodeManifest(encoded)
 		if err != nil {
 			return
 		}
-		envelope, err := suit.Sign(m, map[string][]byte{"#tc": helloTA}, author)
+		envelope, err := suit.Sign(m, map[string][]byte{"#tc": helloTA, "#lib/suit": l.envelope}, author)
 		if err != nil {
 			return
 		}
@@ -87,17 +94,127 @@ func FuzzProcess(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr := newTrial()
-		tr.Fetcher = webFiles
-		tr.Limits.Components = 3
+		tr := deviceOf(kind)
+		before := tr.host.snapshot()
 		updated, _, err := process(t.Context(), tr, v)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := onlyVouched(tr.host, before, m, library(libImage)); err != nil {
+			t.Fatal(err)
+		}
+		installed := tr.host.snapshot()
+		if _, err := tr.processor().Invoke(t.Context(), v, tr.rights); err == nil && !updated {
+			t.Fatal("invoked what is not installed")
+		}
+		if err := tr.host.same(installed); err != nil {
+			t.Fatalf("invoke: %v", err)
 		}
 		if err := uninstallAgain(t.Context(), tr, v, updated); err != nil {
 			t.Fatal(err)
 		}
 	})
+}
+
+// deviceOf makes a device whose answers are the bits of kind.
+func deviceOf(kind uint16) *trial {
+	tr := newTrial()
+	bit := func(i int) bool { return kind>>i&1 == 1 }
+	tr.Fetcher = webFiles
+	tr.Limits.Components, tr.Limits.Commands = 8, 500
+	tr.host.resumes, tr.metadata = bit(0), bit(1)
+	if bit(2) {
+		tr.Mode = Compat
+	}
+	if bit(3) {
+		tr.slot = ptr(uint64(kind >> 4 & 1))
+	}
+	if bit(5) {
+		tr.Circumstances = Circumstances{
+			Clock:     func() time.Time { return time.Unix(1<<30, 0) },
+			Battery:   func(context.Context) (uint64, error) { return uint64(kind), nil },
+			Authorize: func(context.Context, *int64) error { return nil },
+			Wait:      func(context.Context, *suit.WaitInfo) error { return nil },
+		}
+	}
+	if bit(6) {
+		tr.Invoke = (&runner{}).invoke
+	}
+	if bit(7) {
+		tr.Custom = map[suit.CommandCode]CustomCommand{-300: {Condition: bit(8), Run: func(context.Context, CustomCall) error { return nil }}}
+	}
+	if bit(9) {
+		tr.Authority = nil
+	}
+	if faults := []string{"Open", "Read", "Create", "Write", "Close", "Swap", "Version"}; bit(10) {
+		tr.host.faults[faults[int(kind>>11)%len(faults)]] = errors.New("flash is worn out")
+	}
+	return tr
+}
+
+// onlyVouched holds every image that a manifest brought against the digests and contents
+// that are signed, those of its dependency included. A swap moves what was there.
+func onlyVouched(host, before *memory, manifests ...*suit.Manifest) error {
+	known := [][]byte{}
+	for _, image := range before.images {
+		known = append(known, image)
+	}
+	digests := []suit.Digest{}
+	collect := func(p *suit.Parameters) {
+		if p.Content != nil {
+			known = append(known, p.Content)
+		}
+		if p.ImageDigest != nil {
+			digests = append(digests, *p.ImageDigest)
+		}
+	}
+	for _, m := range manifests {
+		if m.Common.Shared != nil {
+			eachParameters(m.Common.Shared, collect)
+		}
+		for _, body := range m.Sections {
+			if body.Sequence != nil {
+				eachParameters(body.Sequence, collect)
+			}
+		}
+	}
+	for key, image := range host.images {
+		if slices.ContainsFunc(known, func(one []byte) bool { return bytes.Equal(one, image) }) {
+			continue
+		}
+		if !slices.ContainsFunc(digests, func(d suit.Digest) bool { return digestOf(d.Algorithm, image).Equal(d) }) {
+			return fmt.Errorf("%x holds %q, which nothing vouches for", key, image)
+		}
+	}
+	return nil
+}
+
+func digestOf(algorithm suit.DigestAlgorithm, image []byte) suit.Digest {
+	h, ok := algorithm.New()
+	if !ok {
+		return suit.Digest{}
+	}
+	h.Write(image)
+	return suit.Digest{Algorithm: algorithm, Bytes: h.Sum(nil)}
+}
+
+func eachParameters(sequence *suit.Sequence, f func(*suit.Parameters)) {
+	for _, c := range sequence.Commands {
+		switch arg := c.Argument.(type) {
+		case *suit.Parameters:
+			f(arg)
+		case suit.ParameterSets:
+			for _, p := range arg {
+				f(p)
+			}
+		case *suit.Sequence:
+			eachParameters(arg, f)
+		case *suit.Alternatives:
+			for i := range arg.Sequences {
+				eachParameters(&arg.Sequences[i], f)
+			}
+		}
+	}
 }
 
 // seeds are manifests of this package's tests and, where they are at hand, the
@@ -107,13 +224,17 @@ func seeds(f *testing.F) []*suit.Manifest {
 		sample(newImage),
 		removable(check(suit.DirectiveUnlink)),
 		install(override(suit.Parameters{Content: newImage}), check(suit.DirectiveWrite), check(suit.ConditionCheckContent)),
+		invocable(check(suit.DirectiveInvoke)),
+		two(index(0), override(suit.Parameters{SourceComponent: ptr(uint64(1)), Content: newImage}), check(suit.DirectiveWrite), check(suit.DirectiveSwap), check(suit.DirectiveCopy), check(suit.ConditionImageMatch)),
+		two(index(0), tries(inner(check(suit.ConditionVersion)), inner(runs(override(suit.Parameters{SoftFailure: ptr(true), UseBefore: ptr(uint64(1))}), check(suit.ConditionUseBefore)))), check(suit.ConditionMinimumBattery)),
+		two(do(suit.DirectiveOverrideMultiple, suit.ParameterSets{0: {Content: newImage}}), do(suit.DirectiveCopyParams, suit.ParameterCopies{0: {suit.ParameterContent}}), check(suit.DirectiveWrite), check(suit.ConditionImageNotMatch)),
 		install(do(suit.DirectiveSetComponentIndex, suit.AllComponents{}), override(suit.Parameters{URI: ptr("#tc")}), check(suit.DirectiveFetch)),
 		install(do(suit.DirectiveSetParameters, &suit.Parameters{DeviceID: &device.Device}), check(suit.ConditionDeviceIdentifier), check(suit.ConditionAbort)),
 	}
 	if os.Getenv("TEEP_VECTORS") == "" {
 		return manifests
 	}
-	for _, family := range []string{"suit-manifest", "teep"} {
+	for _, family := range []string{"suit-manifest", "teep", "suit-trust-domains", "suit-firmware-encryption"} {
 		files := openVectors(f, family)
 		for name := range files.files {
 			m, err := files.read(f, name).UnverifiedManifest()
