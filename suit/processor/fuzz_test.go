@@ -247,71 +247,91 @@ func seeds(f *testing.F) []*suit.Manifest {
 	return manifests
 }
 
-// Sequences of supported commands in any order end in the old state, or in an image
-// that the manifest vouches for by its digest or its content.
+// Sequences of commands in any order and any nesting, on two components, end in the old
+// state, or in images that the manifest vouches for by their digests or contents.
 func TestAnySequenceEndsInAKnownState(t *testing.T) {
 	images := [][]byte{newImage, oldImage, []byte("third"), {}}
 	payloads := map[string][]byte{}
 	for i, image := range images {
 		payloads[fmt.Sprintf("#%d", i)] = image
 	}
-	command := rapid.Custom(func(r *rapid.T) suit.Command {
-		i := rapid.IntRange(0, len(images)-1).Draw(r, "image")
-		var p suit.Parameters
-		switch rapid.IntRange(0, 5).Draw(r, "kind") {
-		case 0:
-			return check(suit.DirectiveFetch)
-		case 1:
-			return check(suit.ConditionImageMatch)
-		case 2:
-			return check(rapid.SampledFrom([]suit.CommandCode{suit.DirectiveWrite, suit.ConditionCheckContent}).Draw(r, "content"))
-		case 3:
-			p.Content = images[i]
-		case 4:
-			p.URI = ptr(fmt.Sprintf("#%d", i))
-		case 5:
-			p.ImageDigest = ptr(suit.SumSHA256(images[i]))
-			if rapid.Bool().Draw(r, "with size") {
-				p.ImageSize = ptr(uint64(len(images[i])))
-			}
-		}
-		code := rapid.SampledFrom([]suit.CommandCode{suit.DirectiveOverrideParameters, suit.DirectiveSetParameters}).Draw(r, "code")
-		return do(code, &p)
-	})
 	successes := 0
 	rapid.Check(t, func(r *rapid.T) {
-		m := sample(newImage)
-		m.Common.Shared.Commands[0] = override(suit.Parameters{VendorID: &device.Vendor, ClassID: &device.Class})
 		some := func(label string) int { return rapid.IntRange(0, len(images)-1).Draw(r, label) }
-		commands := append([]suit.Command{override(suit.Parameters{
-			Content: images[some("content")], URI: ptr(fmt.Sprintf("#%d", some("uri"))),
-			ImageDigest: ptr(suit.SumSHA256(images[some("digest")])),
-		})}, rapid.SliceOfN(command, 1, 12).Draw(r, "commands")...)
-		m.Sections = map[suit.Section]suit.Severable{suit.SectionInstall: sequence(commands...)}
+		m := two(append([]suit.Command{
+			do(suit.DirectiveSetComponentIndex, suit.AllComponents{}),
+			override(suit.Parameters{
+				Content: images[some("content")], URI: ptr(fmt.Sprintf("#%d", some("uri"))),
+				ImageDigest: ptr(suit.SumSHA256(images[some("digest")])), SourceComponent: ptr(uint64(1)),
+			}), index(0),
+		}, anyCommands(r, images, 12, 2)...)...)
+		m.Common.Shared.Commands[1] = override(suit.Parameters{VendorID: &device.Vendor, ClassID: &device.Class})
 		tr := newTrial()
 		tr.integrated = payloads
+		before := tr.host.snapshot()
 		updated, _, err := process(t.Context(), tr, authentic(t, m, payloads))
 		if err != nil {
 			r.Fatal(err)
 		}
-		if !updated {
-			return
+		if err := onlyVouched(tr.host, before, m); err != nil {
+			r.Fatal(err)
 		}
-		successes++
-		installed := tr.host.images[app.Key()]
-		for _, c := range commands {
-			p, ok := c.Argument.(*suit.Parameters)
-			if !ok {
-				continue
-			}
-			if p.ImageDigest != nil && p.ImageDigest.Equal(suit.SumSHA256(installed)) ||
-				p.Content != nil && bytes.Equal(p.Content, installed) {
-				return
-			}
+		if updated {
+			successes++
 		}
-		r.Fatalf("installed %q, which no digest or content vouches for", installed)
 	})
 	if successes == 0 {
 		t.Error("no sequence succeeded: the test shows nothing")
 	}
+}
+
+func anyCommands(r *rapid.T, images [][]byte, most, depth int) []suit.Command {
+	n := rapid.IntRange(1, most).Draw(r, "commands")
+	commands := make([]suit.Command, n)
+	for i := range commands {
+		commands[i] = anyCommand(r, images, depth)
+	}
+	return commands
+}
+
+func anyCommand(r *rapid.T, images [][]byte, depth int) suit.Command {
+	sequence := func() suit.Sequence { return inner(anyCommands(r, images, 4, depth-1)...) }
+	kinds := 9
+	if depth > 0 {
+		kinds = 11
+	}
+	var p suit.Parameters
+	image := rapid.SampledFrom(images).Draw(r, "image")
+	switch rapid.IntRange(0, kinds-1).Draw(r, "kind") {
+	case 0, 1:
+		return check(rapid.SampledFrom([]suit.CommandCode{
+			suit.DirectiveFetch, suit.DirectiveWrite, suit.DirectiveCopy, suit.DirectiveSwap,
+		}).Draw(r, "store"))
+	case 2, 3:
+		return check(rapid.SampledFrom([]suit.CommandCode{
+			suit.ConditionImageMatch, suit.ConditionCheckContent, suit.ConditionImageNotMatch,
+		}).Draw(r, "condition"))
+	case 4:
+		return do(suit.DirectiveSetComponentIndex, rapid.SampledFrom([]suit.Argument{
+			suit.Index(0), suit.Index(1), suit.AllComponents{}, suit.IndexList{1, 0},
+		}).Draw(r, "index"))
+	case 5:
+		p.Content = image
+	case 6:
+		p.SourceComponent = ptr(uint64(rapid.IntRange(0, 1).Draw(r, "source")))
+	case 7:
+		p.URI = ptr(fmt.Sprintf("#%d", rapid.IntRange(0, len(images)-1).Draw(r, "uri")))
+	case 8:
+		p.ImageDigest = ptr(suit.SumSHA256(image))
+		if rapid.Bool().Draw(r, "with size") {
+			p.ImageSize = ptr(uint64(len(image)))
+		}
+	case 9:
+		return tries(sequence(), sequence())
+	case 10:
+		s := sequence()
+		return runs(append([]suit.Command{override(suit.Parameters{SoftFailure: ptr(rapid.Bool().Draw(r, "soft"))})}, s.Commands...)...)
+	}
+	code := rapid.SampledFrom([]suit.CommandCode{suit.DirectiveOverrideParameters, suit.DirectiveSetParameters}).Draw(r, "code")
+	return do(code, &p)
 }
