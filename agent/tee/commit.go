@@ -157,7 +157,9 @@ func (x *index) putImages(list []processor.Installation, candidates map[string]s
 	}
 	for key := range candidates {
 		if !placed[key] {
-			return errors.New("a candidate is of no component of the manifests that are installed")
+			var id suit.ComponentID
+			err := id.UnmarshalCBOR([]byte(key))
+			return errors.Join(fmt.Errorf("the candidate %s is of no component of the manifests that are installed", id), err)
 		}
 	}
 	return nil

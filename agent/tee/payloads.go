@@ -49,14 +49,17 @@ func (t *transaction) Resume(ctx context.Context, component suit.ComponentID, wa
 		return nil, nil, fmt.Errorf("resume the payload of component %s: %w", component, err)
 	}
 	r := &receiver{store: t.store, kept: old, whole: func(file string) { t.candidates[component.Key()] = file }}
-	if old == nil {
-		return r, nil, r.begin(t, p)
+	if old != nil {
+		earlier, err := r.proceed()
+		if err == nil {
+			return r, earlier, nil
+		}
+		// It is not what its name says: another file, a link, or less than was there.
+		if err := t.drop(old); err != nil {
+			return nil, nil, err
+		}
 	}
-	earlier, err := r.proceed()
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("resume %s: %w", old.name(), err), t.drop(old))
-	}
-	return r, earlier, nil
+	return r, nil, r.begin(t, p)
 }
 
 // claim returns what is kept of the payload, for this transaction alone; nil where there

@@ -119,15 +119,12 @@ func (x *index) satisfied(r requestEntry) bool {
 	})
 }
 
-// holders returns the roots that keep on the device what somebody asks for: by
+// holders returns the manifests that keep on the device what somebody asks for: by
 // themselves or by what they depend on.
 func (x *index) holders(name suit.ComponentID) []manifestEntry {
 	providers := x.providers(name)
 	var out []manifestEntry
 	for _, m := range x.Manifests {
-		if !m.Root {
-			continue
-		}
 		below := x.below(m)
 		if slices.ContainsFunc(providers, func(p manifestEntry) bool { return below[p.ID.Key()] }) {
 			out = append(out, m)

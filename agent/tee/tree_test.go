@@ -358,6 +358,15 @@ func TestRequestsAndDependencies(t *testing.T) {
 	if added, err := s.Request(wish(t, "z", 1)); added || err != nil || len(s.Unneeded()) != 0 {
 		t.Errorf("what the library is needed for is needed: added %v, %v, unneeded %v", added, err, s.Unneeded())
 	}
+	// One that lists it too is a root of its own.
+	mustCommit(t, s, nil, part{"other", 1, true, map[string]string{"z": ""}, nil})
+	if changed, err := s.Withdraw(component(t, "z")); !changed || err != nil {
+		t.Error(changed, err)
+	}
+	if u := s.Unneeded(); len(u) != 1 || u[0].String() != "other" {
+		t.Errorf("unneeded %v", u)
+	}
+	mustCommit(t, s, []string{"other"})
 	mustCommit(t, s, nil, part{"tool", 1, true, nil, []string{"app"}})
 	if _, err := s.Withdraw(component(t, "app")); err != nil {
 		t.Fatal(err)
