@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,33 +13,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
-	"github.com/tamarack-tam/tamarack/suit"
-	"github.com/tamarack-tam/tamarack/suit/author"
-	"github.com/tamarack-tam/tamarack/tam/teephttp"
+	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
-
-// What the demo's publisher signs for.
-const (
-	demoVendor = "tamarack.example"
-	demoClass  = "demo device"
-	demoPrefix = "demo"
-	demoSample = "Hello from a Trusted Component, delivered by Tamarack.\n"
-)
-
-var demoComponent = suit.ComponentID{[]byte("demo"), []byte("app")}
 
 func demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Start a TAM, a publisher and devices on this machine, and deliver a file to them",
+		Short: "Start a TAM, a publisher and devices on this machine, and deliver an application to them",
 		Long: `Start a TAM, a publisher and devices in a temporary directory, with fresh keys and
-real HTTP on loopback, and deliver a file to every device: first contact,
+real HTTP on loopback, and deliver an application to every device: first contact,
 challenge, evidence, admission, update, installation, and the confirmation by
-each device's own attestation. It succeeds only if every device then holds
-exactly that file and the TAM shows it confirmed.`,
+each device's own attestation. The application is a small WebAssembly module; the
+devices run it. Version 2 takes the place of version 1. Version 3 is broken: it
+fails its own test, so the devices refuse it, and version 2 runs on. Version 4
+mends that.
+
+With --payload one file of your own is delivered instead, and run if it is a
+WebAssembly module. The demo succeeds only if every device then holds exactly what
+it should, the TAM shows that as confirmed, and each effect was seen.`,
 		Example: `  tamarack demo
   tamarack demo --devices 5 --payload ./firmware.bin --exit`,
 		Args: cobra.NoArgs,
@@ -52,7 +46,7 @@ exactly that file and the TAM shows it confirmed.`,
 		},
 	}
 	cmd.Flags().IntVar(&o.devices, "devices", 2, "how many devices")
-	cmd.Flags().StringVar(&o.payload, "payload", "", "the file to deliver; a short text if none is named")
+	cmd.Flags().StringVar(&o.payload, "payload", "", "the `file` to deliver, instead of an application in several versions")
 	cmd.Flags().BoolVar(&o.exit, "exit", false, "end when it is done instead of serving on")
 	return cmd
 }
@@ -70,14 +64,9 @@ type demo struct {
 	server    *server
 	operator  *operator
 	publisher cosekit.Signer
-	payload   payloadFile
+	releases  []*release // in the order of their delivery
+	standing  *release   // what every device has to hold by now
 	devices   []*demoDevice
-}
-
-type payloadFile struct {
-	path   string
-	size   int64
-	sha256 string // hexadecimal
 }
 
 // runDemo ends with nil only when the story was told to its end: an interrupt
@@ -96,7 +85,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) (err error) {
 		}
 		d.say.line("demo", "kept for a look: %s, with the TAM's log in tamarack.log", dir)
 	}()
-	if err := d.choosePayload(o.payload); err != nil {
+	if err := d.prepare(o.payload); err != nil {
 		return err
 	}
 
@@ -135,9 +124,26 @@ func (d *demo) closeDevices() error {
 
 // play is the story. Each step fails the demo unless the TAM shows its effect.
 func (d *demo) play(ctx context.Context, devices int) error {
-	if err := d.publish(ctx); err != nil {
-		return fmt.Errorf("publish: %w", err)
+	if err := d.registerPublisher(ctx); err != nil {
+		return fmt.Errorf("publisher: %w", err)
 	}
+	for i, r := range d.releases {
+		if err := d.publish(ctx, r); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		if i == 0 {
+			if err := d.enrollAll(ctx, devices); err != nil {
+				return err
+			}
+		}
+		if err := d.deliverToAll(ctx, r); err != nil {
+			return err
+		}
+	}
+	return d.check(ctx)
+}
+
+func (d *demo) enrollAll(ctx context.Context, devices int) error {
 	for i := range devices {
 		dev, err := d.enroll(ctx, i)
 		if err != nil {
@@ -145,37 +151,24 @@ func (d *demo) play(ctx context.Context, devices int) error {
 		}
 		d.devices = append(d.devices, dev)
 	}
+	return nil
+}
+
+func (d *demo) deliverToAll(ctx context.Context, r *release) error {
 	for i, dev := range d.devices {
 		d.say.progress("delivering", i, len(d.devices))
-		if err := d.deliver(ctx, dev); err != nil {
+		deliver := d.deliver
+		if r.broken {
+			deliver = d.deliverBroken
+		}
+		if err := deliver(ctx, dev, r); err != nil {
 			return fmt.Errorf("%s: %w", dev.name, err)
 		}
 	}
+	if !r.broken {
+		d.standing = r
+	}
 	d.say.progress("delivering", len(d.devices), len(d.devices))
-	return d.check(ctx)
-}
-
-func (d *demo) choosePayload(path string) error {
-	if path == "" {
-		path = filepath.Join(d.dir, "sample.txt")
-		if err := os.WriteFile(path, []byte(demoSample), 0o600); err != nil {
-			return err
-		}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("payload: %w; name a file that can be read with --payload, or leave it out for a sample", err)
-	}
-	defer f.Close() // it was only read
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err != nil {
-		return fmt.Errorf("payload: %w", err)
-	}
-	if n == 0 {
-		return usageError{fmt.Errorf("payload %s is empty; name a file with something in it", path)}
-	}
-	d.payload = payloadFile{path, n, hex.EncodeToString(h.Sum(nil))}
 	return nil
 }
 
@@ -186,7 +179,7 @@ func (d *demo) startTAM(ctx context.Context) (<-chan error, error) {
 	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
 	c.TEEP.RateLimit = RateConfig{PerAddress: -1, Total: -1} // every device has the same address
 	c.API.TokenFile = filepath.Join(d.dir, "admin.token")
-	c.API.MaxPayload = max(c.API.MaxPayload, d.payload.size)
+	c.API.MaxPayload = max(c.API.MaxPayload, d.releases[0].size)
 	logFile, err := os.Create(filepath.Join(d.dir, "tamarack.log"))
 	if err != nil {
 		return nil, err
@@ -203,42 +196,6 @@ func (d *demo) startTAM(ctx context.Context) (<-chan error, error) {
 	return ended, nil
 }
 
-// publish signs the payload as a publisher would, away from the TAM, and uploads it.
-func (d *demo) publish(ctx context.Context) error {
-	var err error
-	if d.publisher, err = cosekit.CreateKeyFile(filepath.Join(d.dir, "publisher.pem"), cosekit.ESP256); err != nil {
-		return err
-	}
-	if err := d.operator.addPublisher(ctx, "demo publisher", d.publisher.PublicKey(), demoPrefix); err != nil {
-		return err
-	}
-	d.say.line("operator", "registered publisher key %s for %s/…", short(d.publisher.PublicKey()), demoPrefix)
-	envelope, err := author.Sign(&author.Description{
-		Component:      demoComponent,
-		SequenceNumber: 1,
-		VendorDomain:   demoVendor,
-		ClassInfo:      demoClass,
-		Payload:        author.Payload{File: d.payload.path, URIBase: d.server.teepURL + teephttp.PayloadPath},
-	}, d.publisher)
-	if err != nil {
-		return err
-	}
-	encoded, err := envelope.Encode(true)
-	if err != nil {
-		return err
-	}
-	d.say.line("publisher", "signed %s (%s) as %s, sequence 1", filepath.Base(d.payload.path), size(d.payload.size), demoComponent)
-	if err := d.operator.upload(ctx, d.payload.path); err != nil {
-		return err
-	}
-	digest, err := d.operator.publish(ctx, encoded)
-	if err != nil {
-		return err
-	}
-	d.say.line("operator", "published manifest %s", digest)
-	return nil
-}
-
 // check is the verdict: what each device holds, measured now, beside what the TAM shows.
 func (d *demo) check(ctx context.Context) error {
 	var rows []row
@@ -253,32 +210,24 @@ func (d *demo) check(ctx context.Context) error {
 		}
 		rows = append(rows, r)
 	}
-	d.say.table(rows, d.payload)
+	d.say.table(rows, d.standing)
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d devices do not hold the payload, confirmed", wrong, len(rows))
+		return fmt.Errorf("%d of %d devices do not hold %s, confirmed", wrong, len(rows), d.standing.name())
 	}
 	return nil
 }
 
-func (d *demo) verdict(ctx context.Context, dev *demoDevice) (row, error) {
-	r := row{device: dev.name, held: "nothing", tam: "nothing"}
-	status, err := dev.Status(ctx)
+func (d *demo) verdict(ctx context.Context, dev *demoDevice) (r row, err error) {
+	r.device = dev.name
+	if r.held, r.sequence, err = dev.held(ctx); err != nil {
+		return r, err
+	}
+	status, err := d.operator.status(ctx, dev, d.standing)
 	if err != nil {
 		return r, err
 	}
-	for _, c := range status.Components {
-		if c.ID.Equal(demoComponent) {
-			r.held, r.sequence = hex.EncodeToString(c.SHA256), c.Sequence
-		}
-	}
-	state, err := d.operator.componentState(ctx, dev)
-	if err != nil {
-		return r, err
-	}
-	if state != "" {
-		r.tam = state
-	}
-	r.right = r.held == d.payload.sha256 && r.tam == "confirmed"
+	r.tam = state(status)
+	r.right = r.held == d.standing.sha256 && r.sequence == d.standing.sequence && r.tam == string(client.ComponentStateConfirmed)
 	return r, nil
 }
 
@@ -287,7 +236,23 @@ type demoDevice struct {
 	*device.Device
 	name string
 	dir  string
-	id   string // at the TAM
+	id   string        // at the TAM
+	said []agent.Event // since it was last asked
+}
+
+// held is what the device measures of the component now, and the sequence number of the
+// manifest that it came with.
+func (dev *demoDevice) held(ctx context.Context) (sha256 string, sequence uint64, err error) {
+	status, err := dev.Status(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	for _, c := range status.Components {
+		if c.ID.Equal(demoComponent) {
+			return hex.EncodeToString(c.SHA256), c.Sequence, nil
+		}
+	}
+	return "nothing", 0, nil
 }
 
 func short(key *cosekit.PublicKey) string { return key.Thumbprint().String()[:16] + "…" }

@@ -3,16 +3,21 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/agent/wasm"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
+	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
 
 // enroll makes a device, lets it meet the TAM, and has the operator accept it.
@@ -26,7 +31,8 @@ func (d *demo) enroll(ctx context.Context, i int) (*demoDevice, error) {
 	if err := device.Create(dev.dir, setup); err != nil {
 		return nil, err
 	}
-	if dev.Device, err = device.Open(dev.dir, device.Options{}); err != nil {
+	observe := func(e agent.Event) { dev.said = append(dev.said, e) }
+	if dev.Device, err = device.Open(dev.dir, device.Options{Observe: observe}); err != nil {
 		return nil, err
 	}
 	if err := d.operator.addAttestationAnchor(ctx, dev.name, dev.AttestationKey()); err != nil {
@@ -84,7 +90,8 @@ func (d *demo) setup(i int) (device.Setup, error) {
 }
 
 // deliver is two polls: one brings the update, the next the evidence that it is there.
-func (d *demo) deliver(ctx context.Context, dev *demoDevice) error {
+// An application is then run.
+func (d *demo) deliver(ctx context.Context, dev *demoDevice, r *release) error {
 	for _, what := range []string{
 		"fetched, checked and installed; it says so in a signed report",
 		"polled again; its attester measured the component",
@@ -92,14 +99,67 @@ func (d *demo) deliver(ctx context.Context, dev *demoDevice) error {
 		if _, err := dev.Poll(ctx); err != nil {
 			return err
 		}
-		state, err := d.operator.componentState(ctx, dev)
+		status, err := d.operator.status(ctx, dev, r)
 		if err != nil {
 			return err
 		}
-		if state == "" {
-			state = "nothing offered"
+		d.say.line(dev.name, "%s: the TAM has it as %s", what, state(status))
+	}
+	if r.application {
+		return d.invoke(ctx, dev, r)
+	}
+	return nil
+}
+
+// deliverBroken wants the update refused by the application's own test, the TAM to know,
+// and the version before to stand and run as if nothing had happened.
+func (d *demo) deliverBroken(ctx context.Context, dev *demoDevice, r *release) error {
+	dev.said = nil
+	_, err := dev.Poll(ctx)
+	if !errors.Is(err, agent.ErrManifest) || !errors.Is(err, wasm.ErrExit) {
+		return fmt.Errorf("%s should have failed its self-test, and did not: %w", r.name(), err)
+	}
+	for _, e := range dev.said {
+		if e.Step == agent.StepSelfTest || e.Step == agent.StepFailed {
+			d.say.line(dev.name, "%s: %s", e.Step, e.Detail)
 		}
-		d.say.line(dev.name, "%s: the TAM has it as %s", what, state)
+	}
+	status, err := d.operator.status(ctx, dev, r)
+	if err != nil {
+		return err
+	}
+	if state(status) != string(client.ComponentStateFailed) {
+		return fmt.Errorf("the TAM has %s as %s, not as failed", r.name(), state(status))
+	}
+	d.say.line("TAM", "has %s on %s as %s: %s", r.name(), dev.name, status.State, status.Reason)
+	held, _, err := dev.held(ctx)
+	if err != nil {
+		return err
+	}
+	if held != d.standing.sha256 {
+		return fmt.Errorf("it holds %s, not %s any more", held, d.standing.name())
+	}
+	d.say.line(dev.name, "still holds %s, and runs it", d.standing.name())
+	return d.invoke(ctx, dev, d.standing)
+}
+
+// invoke runs what is installed, and wants it to be the application of that release.
+func (d *demo) invoke(ctx context.Context, dev *demoDevice, r *release) error {
+	dev.said = nil
+	if err := dev.Invoke(ctx, r.manifest); err != nil {
+		return err
+	}
+	printed := 0
+	for _, e := range dev.said {
+		if e.Step == agent.StepOutput {
+			d.say.line(dev.name, "%s: %s", e.Step, e.Detail)
+			if strings.HasSuffix(e.Detail, r.greeting) {
+				printed++
+			}
+		}
+	}
+	if printed == 0 && r.greeting != "" {
+		return fmt.Errorf("%s did not print %q", r.name(), r.greeting)
 	}
 	return nil
 }

@@ -122,19 +122,26 @@ func (o *operator) require(ctx context.Context, id string, component suit.Compon
 	return answered(r.HTTPResponse, r.Body, nil)
 }
 
-// componentState is what the TAM shows for the demo's update; empty for nothing.
-func (o *operator) componentState(ctx context.Context, dev *demoDevice) (string, error) {
-	r, err := o.api.GetDeviceWithResponse(ctx, dev.id)
+// status is how far the TAM has a release on the device; nil where it was not offered.
+func (o *operator) status(ctx context.Context, dev *demoDevice, r *release) (*client.ComponentStatus, error) {
+	answer, err := o.api.GetDeviceWithResponse(ctx, dev.id)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := answered(r.HTTPResponse, r.Body, nil); err != nil {
-		return "", err
+	if err := answered(answer.HTTPResponse, answer.Body, nil); err != nil {
+		return nil, err
 	}
-	for _, c := range r.JSON200.Components {
-		if id, err := suit.ParseComponentID(c.Component); err == nil && id.HasPrefix(demoComponent) {
-			return string(c.State), nil
+	for _, c := range answer.JSON200.Components {
+		if c.Manifest == r.digest {
+			return &c, nil
 		}
 	}
-	return "", nil
+	return nil, nil
+}
+
+func state(s *client.ComponentStatus) string {
+	if s == nil {
+		return "nothing offered"
+	}
+	return string(s.State)
 }

@@ -60,7 +60,7 @@ type row struct {
 	right    bool
 }
 
-func (n *narrator) table(rows []row, p payloadFile) {
+func (n *narrator) table(rows []row, want *release) {
 	n.clear()
 	fmt.Fprintf(n.w, "\n%-10s %-10s %-4s %-10s %-64s\n", "DEVICE", "COMPONENT", "SEQ", "TAM SAYS", "SHA-256 ON THE DEVICE")
 	right := 0
@@ -70,8 +70,8 @@ func (n *narrator) table(rows []row, p payloadFile) {
 			right++
 		}
 	}
-	fmt.Fprintf(n.w, "%-37s %s\n\n", "the file itself", p.sha256)
-	fmt.Fprintf(n.w, "Devices that hold exactly the file, confirmed by their own attestation: %d of %d\n", right, len(rows))
+	fmt.Fprintf(n.w, "%-37s %s\n\n", want.name()+" itself", want.sha256)
+	fmt.Fprintf(n.w, "Devices that hold exactly that, confirmed by their own attestation: %d of %d\n", right, len(rows))
 }
 
 // next says what a person can try, now or with processes of their own.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tamarack-tam/tamarack/agent/wasm/sample"
 )
 
 func runHere(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -36,6 +38,58 @@ func TestDemoDeliversTheFileOfTheUser(t *testing.T) {
 	want := regexp.MustCompile(`(?m)^device-\d +demo/app +1 +confirmed +` + hex.EncodeToString(sum[:]) + `\s*$`)
 	if rows := want.FindAllString(out, -1); len(rows) != 3 {
 		t.Errorf("%d rows with the digest of the file, want 3:\n%s", len(rows), out)
+	}
+}
+
+// TestDemoRunsAnApplication: the sound versions run, the broken third does not, and each
+// device says so for itself.
+func TestDemoRunsAnApplication(t *testing.T) {
+	code, out, fault := runHere(t, "demo", "--exit", "--devices", "2")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s%s", code, out, fault)
+	}
+	at := 0
+	for _, want := range []string{
+		"output: demo/app: Hello from a Trusted Application, version 1.",
+		"output: demo/app: Hello from a Trusted Application, version 2.",
+		"self-test: demo/app: version 3, self-test: FAILED",
+		"failed: ",
+		"has version-3.wasm on device-1 as failed",
+		"still holds version-2.wasm",
+		"output: demo/app: Hello from a Trusted Application, version 2.",
+		"signed version-4.wasm (",
+		"output: demo/app: Hello from a Trusted Application, version 4.",
+		"demo/app   4    confirmed",
+		"Devices that hold exactly that, confirmed by their own attestation: 2 of 2",
+	} {
+		i := strings.Index(out[at:], want)
+		if i < 0 {
+			t.Fatalf("no %q where it belongs:\n%s", want, out)
+		}
+		at += i
+	}
+	if strings.Contains(out, "Application, version 3") {
+		t.Errorf("the broken version ran:\n%s", out)
+	}
+	if n := strings.Count(out, "Hello from a Trusted Application"); n != 8 {
+		t.Errorf("%d greetings, want 4 of each device:\n%s", n, out)
+	}
+}
+
+// TestDemoRunsTheModuleOfTheUser: a file that is a WebAssembly module is run, any other
+// is not.
+func TestDemoRunsTheModuleOfTheUser(t *testing.T) {
+	module, err := sample.Application("mine", false) // nobody asks it to test itself
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := filepath.Join(t.TempDir(), "mine.wasm")
+	if err := os.WriteFile(payload, module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, fault := runHere(t, "demo", "--exit", "--devices", "1", "--payload", payload)
+	if code != 0 || !strings.Contains(out, "output: demo/app: Hello from a Trusted Application, version mine.") {
+		t.Errorf("exit %d\n%s%s", code, out, fault)
 	}
 }
 
