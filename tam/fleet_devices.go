@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
 
@@ -54,10 +56,23 @@ type DeviceDetail struct {
 	Agents       []devices.Agent
 	Inventory    []devices.InventoryItem
 	Components   []devices.ComponentStatus
+	Reports      []ReplayedReport // the last about each manifest component id
 	Requirements []devices.Requirement
 	Removals     []devices.Removal
 	Appraisals   []devices.Appraisal // the newest first, a few
 }
+
+// ReplayedReport is a SUIT_Report in words. All of it is the device's word.
+type ReplayedReport struct {
+	Component suit.ComponentID // manifest component id
+	Manifest  suit.Digest
+	At        time.Time
+	Completed bool
+	Lines     []string
+}
+
+// shownReports is how many reports a DeviceDetail replays, those of the last updates.
+const shownReports = 32
 
 // shownAppraisals is how many attestations a DeviceDetail goes back.
 const shownAppraisals = 5
@@ -87,10 +102,35 @@ func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err err
 		if d.Removals, err = r.Removals(found.ID); err != nil {
 			return err
 		}
+		if d.Reports, err = replayReports(r, found.ID); err != nil {
+			return err
+		}
 		d.Appraisals, err = r.Appraisals(found.ID, shownAppraisals)
 		return err
 	})
 	return d, err
+}
+
+// replayReports puts the last reports of a device into words, the newest first.
+func replayReports(r Reader, id devices.ID) ([]ReplayedReport, error) {
+	kept, err := r.Reports(id)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(kept, func(a, b Report) int { return b.At.Compare(a.At) })
+	var list []ReplayedReport
+	for _, k := range kept[:min(len(kept), shownReports)] {
+		report, err := suit.DecodeReport(k.Encoded)
+		if err != nil {
+			return nil, fmt.Errorf("stored report on %s: %w", k.Component, err)
+		}
+		words, err := replay(r, report)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ReplayedReport{k.Component, k.Manifest, k.At, report.Succeeded(), words.Lines})
+	}
+	return list, nil
 }
 
 // minPrefix is how many digits of an id or a digest may name a thing.

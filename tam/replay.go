@@ -3,24 +3,129 @@ package tam
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// replayed is a report in words: what it says of each command, and the failure.
+// replayed is a report in words. All of it is the device's word.
 type replayed struct {
-	Lines   []string
-	Failure string
+	Lines   []string // what it says of each command and component, in order
+	Failure string   // the line that tells why the procedure ended; empty where it completed
 }
+
+// Caps of what is said in words.
+const (
+	maxReplayLine  = 1 << 10 // bytes
+	maxReplayLines = 512
+)
 
 // replay holds a report against the manifest that it is about, which was published
 // here, and against those that this one depends on.
 func replay(r ManifestReader, report *suit.Report) (replayed, error) {
 	l := library{r: r}
-	return replayed{Failure: failureWords(report.Failure)}, l.fault
+	m, err := r.Manifest(report.Reference.Digest)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return replayed{}, err
+	}
+	root := l.envelope(m.Digest)
+	if root == nil {
+		return unplayed(report), l.fault
+	}
+	statements, err := suit.Explain(report, root, func(path []uint64) *suit.Envelope {
+		return l.dependency(root, m.Dependencies, path)
+	})
+	if err != nil {
+		return unplayed(report), l.fault
+	}
+	var out replayed
+	for _, s := range statements {
+		line := cut(s.Text)
+		if s.Failed {
+			out.Failure = line
+		}
+		out.Lines = append(out.Lines, line)
+	}
+	if out.Failure == "" && !report.Succeeded() && len(out.Lines) > 0 {
+		out.Failure = out.Lines[len(out.Lines)-1] // it does not fit the manifest
+	}
+	out.Lines = append(out.Lines, bentWords(report)...)
+	out.Lines = append(out.Lines, capabilityWords(report.Capabilities)...)
+	if more := len(out.Lines) - maxReplayLines; more > 0 {
+		out.Lines = append(out.Lines[:maxReplayLines], fmt.Sprintf("%d more lines", more))
+	}
+	return out, l.fault
 }
 
-// library finds the manifests of a published tree.
+// unplayed is a report whose manifest is not at hand.
+func unplayed(report *suit.Report) replayed {
+	f := report.Failure
+	if f == nil {
+		return replayed{Lines: []string{"the procedure has completed"}}
+	}
+	words := fmt.Sprintf("%s in %s at byte %d, component %d", f.Reason, f.Record.Section, f.Record.Offset, f.Record.ComponentIndex)
+	return replayed{Lines: []string{words}, Failure: words}
+}
+
+func cut(line string) string {
+	if len(line) <= maxReplayLine {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxReplayLine], "") + "…"
+}
+
+// keyBentRules is where a report of this project's processor names the rules that it
+// has bent for a manifest (docs/decisions/0014).
+const keyBentRules = -257
+
+func bentWords(report *suit.Report) []string {
+	raw, ok := report.Extensions[keyBentRules]
+	if !ok {
+		return nil
+	}
+	var rules []string
+	if err := cosekit.Unmarshal(raw, &rules); err != nil {
+		return nil // somebody else's extension
+	}
+	var lines []string
+	for _, rule := range rules {
+		lines = append(lines, cut(fmt.Sprintf("the device has bent the rule %q", rule)))
+	}
+	return lines
+}
+
+// capabilityWords say what the device can do, which it tells where a manifest asks for more.
+func capabilityWords(c *suit.Capabilities) []string {
+	if c == nil {
+		return nil
+	}
+	var lines []string
+	add := func(what string, names []string) {
+		if len(names) > 0 {
+			lines = append(lines, cut(fmt.Sprintf("the device supports the %s %s", what, strings.Join(names, ", "))))
+		}
+	}
+	add("components", words(c.Components))
+	add("commands", words(c.Commands))
+	add("parameters", words(c.Parameters))
+	var algorithms []string
+	for _, a := range c.Algorithms {
+		algorithms = append(algorithms, cosekit.AlgorithmName(a))
+	}
+	add("algorithms", algorithms)
+	return lines
+}
+
+func words[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, item := range list {
+		out[i] = item.String()
+	}
+	return out
+}
+
+// library finds the envelopes of a published tree.
 type library struct {
 	r     ManifestReader
 	known []*suit.Envelope // that were opened; dependencies may be inside
@@ -46,7 +151,6 @@ func (l *library) envelope(digest suit.Digest) *suit.Envelope {
 	}
 	e, err := suit.Decode(raw)
 	if err != nil {
-		l.fault = fmt.Errorf("published envelope %s: %w", digest, err)
 		return nil
 	}
 	return l.keep(e)
@@ -57,42 +161,41 @@ func (l *library) keep(e *suit.Envelope) *suit.Envelope {
 	return e
 }
 
-// dependency returns the manifest at a path of dependency indices from the root; nil
+// dependency returns the envelope at a path of dependency indices from the root; nil
 // where it cannot be told.
-func (l *library) dependency(root *suit.Manifest, dependencies []Dependency, path []uint64) *suit.Manifest {
+func (l *library) dependency(root *suit.Envelope, dependencies []Dependency, path []uint64) *suit.Envelope {
 	at := root
 	for _, index := range path {
-		table, err := at.Common.Table()
+		manifest, err := at.UnverifiedManifest()
+		if err != nil {
+			return nil
+		}
+		table, err := manifest.Common.Table()
 		if err != nil || index >= uint64(len(table)) || !table[index].Dependency {
 			return nil
 		}
-		var found *suit.Digest
-		for i, d := range dependencies {
-			if !d.Component.Equal(table[index].ID) {
-				continue
-			}
-			if found != nil {
-				return nil // the device has chosen one of them
-			}
-			found = &dependencies[i].Digest
-		}
-		if found == nil {
+		digest, ok := single(dependencies, table[index].ID)
+		if !ok {
 			return nil
 		}
-		e := l.envelope(*found)
-		if e == nil {
-			return nil
-		}
-		if at, err = e.UnverifiedManifest(); err != nil {
+		if at = l.envelope(digest); at == nil {
 			return nil
 		}
 	}
 	return at
 }
 
-func failureWords(f *suit.ReportFailure) string {
-	if f == nil {
-		return ""
+// single returns the manifest that is stored under the id, unless the device chooses
+// between several.
+func single(list []Dependency, id suit.ComponentID) (digest suit.Digest, ok bool) {
+	for _, d := range list {
+		if !d.Component.Equal(id) {
+			continue
+		}
+		if ok {
+			return suit.Digest{}, false
+		}
+		digest, ok = d.Digest, true
 	}
-	return fmt.Sprintf("%s in %s at byte %d, component %d", f.Reason, f.Record.Section, f.Record.Offset, f.Record.ComponentIndex)
+	return digest, ok
 }

@@ -81,6 +81,24 @@ func (e DeviceState) Valid() bool {
 	}
 }
 
+// Defines values for KeyUse.
+const (
+	KeyUseMessages KeyUse = "messages"
+	KeyUseReports  KeyUse = "reports"
+)
+
+// Valid indicates whether the value is a known member of the KeyUse enum.
+func (e KeyUse) Valid() bool {
+	switch e {
+	case KeyUseMessages:
+		return true
+	case KeyUseReports:
+		return true
+	default:
+		return false
+	}
+}
+
 // Agent defines model for Agent.
 type Agent struct {
 	// Algorithm Examples: ESP256
@@ -275,7 +293,13 @@ type Key struct {
 	// PublicKey PEM.
 	PublicKey  string `json:"publicKey"`
 	Thumbprint string `json:"thumbprint"`
+
+	// Use Agents trust it for messages, or encrypt SUIT reports to it.
+	Use KeyUse `json:"use"`
 }
+
+// KeyUse Agents trust it for messages, or encrypt SUIT reports to it.
+type KeyUse string
 
 // Manifest defines model for Manifest.
 type Manifest struct {

@@ -261,7 +261,7 @@ func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 }
 
 func (s *server) ListKeys(context.Context, ListKeysRequestObject) (ListKeysResponseObject, error) {
-	return ListKeys200JSONResponse(show(s.keys, showKey)), nil
+	return ListKeys200JSONResponse(s.keys), nil
 }
 
 func (s *server) Health(context.Context, HealthRequestObject) (HealthResponseObject, error) {

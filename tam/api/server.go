@@ -38,7 +38,9 @@ type Options struct {
 	Operator string
 	// Keys are the TAM's public message keys, to show.
 	Keys []*cosekit.PublicKey
-	Log  *slog.Logger // nil: nothing is logged
+	// ReportKey is the one that devices may encrypt SUIT reports to; nil for none.
+	ReportKey *cosekit.AgreementPublicKey
+	Log       *slog.Logger // nil: nothing is logged
 }
 
 // server answers the operations of openapi.yaml.
@@ -46,7 +48,7 @@ type server struct {
 	fleet  *tam.Fleet
 	bearer *bearer
 	actor  string
-	keys   []*cosekit.PublicKey
+	keys   []Key
 	log    *slog.Logger
 }
 
@@ -64,7 +66,7 @@ func New(fleet *tam.Fleet, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{fleet, newBearer(o.Token), "operator:" + o.Operator, o.Keys, o.Log}
+	s := &server{fleet, newBearer(o.Token), "operator:" + o.Operator, showKeys(o), o.Log}
 
 	engine := gin.New()
 	engine.ContextWithFallback = true // the request's context, when it is cancelled

@@ -55,12 +55,20 @@ func showDevice(d tam.SeenDevice) Device {
 }
 
 func showDetail(d tam.DeviceDetail) DeviceDetail {
-	return DeviceDetail{
+	out := DeviceDetail{
 		Device: showDevice(d.Device), Agents: show(d.Agents, showAgent),
 		Inventory: show(d.Inventory, showInventory), Components: show(d.Components, showStatus),
 		Requirements: show(d.Requirements, showRequirement), Removals: show(d.Removals, showRemoval),
 		Appraisals: show(d.Appraisals, showAppraisal),
 	}
+	for _, r := range d.Reports {
+		for i, c := range d.Components {
+			if c.Component.Equal(r.Component) {
+				out.Components[i].Report = Report{At: r.At, Manifest: r.Manifest.String(), Completed: r.Completed, Lines: r.Lines}
+			}
+		}
+	}
+	return out
 }
 
 func showAgent(a devices.Agent) Agent {
@@ -148,9 +156,19 @@ func showEvent(e audit.Event) Event {
 	}
 }
 
-func showKey(k *cosekit.PublicKey) Key {
-	return Key{
-		Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(k.Algorithm()),
-		PublicKey: string(k.PEM()),
+// showKeys lists the TAM's public keys.
+func showKeys(o Options) []Key {
+	list := show(o.Keys, func(k *cosekit.PublicKey) Key {
+		return Key{
+			Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(k.Algorithm()),
+			Use: KeyUseMessages, PublicKey: string(k.PEM()),
+		}
+	})
+	if k := o.ReportKey; k != nil {
+		list = append(list, Key{
+			Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(cosekit.ECDHESA128KW),
+			Use: KeyUseReports, PublicKey: string(k.PEM()),
+		})
 	}
+	return list
 }
