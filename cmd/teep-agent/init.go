@@ -253,7 +253,7 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
 	if err != nil {
 		return err
 	}
-	warning := "No publisher key was given: this device will refuse every manifest.\n\n"
+	warning := "No publisher key was given: this device will refuse every manifest.\n"
 	for _, a := range s.Anchors {
 		if a.Has(anchor.TCSigner) {
 			warning = ""
@@ -265,13 +265,15 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
   class id         %s
   TAM              %s
   attestation key  %s
-  decryption key   %s, for publishers: %s
+  decryption key   %s
 
-%sNext, let the TAM know the attestation key, then hold a session:
+Publishers encrypt payloads to %s.
+%s
+Next, let the TAM know the attestation key, then hold a session:
   %s
   teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
-		s.Settings.TAM.URL, key.Thumbprint(), decryption.Thumbprint(), device.DecryptionKeyPath(p.dir), warning, p.registration(), lines.Quote(p.dir))
+		s.Settings.TAM.URL, key.Thumbprint(), decryption.Thumbprint(), lines.Quote(device.DecryptionKeyPath(p.dir)), warning, p.registration(), lines.Quote(p.dir))
 	return err
 }
 
