@@ -224,17 +224,23 @@ func (f *frame) alternatives(arg *suit.Alternatives, path string, index int) {
 	f.state = after
 }
 
-// join is what may hold where either may. nil is no state at all.
+// join is what may hold where either may: set is what any of them set, checked what
+// both checked. A nil a is no state at all.
 func join(a, b tracks) tracks {
 	if a == nil {
 		return maps.Clone(b)
 	}
-	for key, t := range b {
-		other, both := a[key]
+	for key := range b {
+		if _, known := a[key]; !known {
+			a[key] = track{}
+		}
+	}
+	for key, t := range a {
+		other := b[key]
 		t.parameters.SetUnset(&other.parameters)
 		t.obtained = cmp.Or(t.obtained, other.obtained)
-		t.checked = t.checked && (!both || other.checked)
-		t.integrity = t.integrity && (!both || other.integrity)
+		t.checked = t.checked && other.checked
+		t.integrity = t.integrity && other.integrity
 		t.unlinked = t.unlinked || other.unlinked
 		a[key] = t
 	}

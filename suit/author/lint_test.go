@@ -96,6 +96,24 @@ var lintTests = []struct {
 	{"invoke of an unchecked component", 1, func(m *suit.Manifest) {
 		drop(m, suit.SectionLoad, suit.ConditionImageMatch)
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
+	{"invoke of what was checked before it was written", 1, func(m *suit.Manifest) {
+		list := at(m, suit.SectionLoad)
+		n := len(*list)
+		(*list)[n-1], (*list)[n-2] = (*list)[n-2], (*list)[n-1]
+	}, "error invoke-unchecked manifest.invoke[2].invoke"},
+	{"invoke of what one alternative does not check", 1, func(m *suit.Manifest) {
+		list := at(m, suit.SectionLoad)
+		n := len(*list)
+		checked := suit.Sequence{Commands: slices.Clone((*list)[n-1:])}
+		other := suit.Sequence{Commands: []suit.Command{{Code: suit.ConditionVendorIdentifier, Argument: suit.ReportAll}}}
+		*list = append((*list)[:n-1:n-1], suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{other, checked}}})
+	}, "error invoke-unchecked manifest.invoke[2].invoke"},
+	{"invoke of what may be skipped", 1, func(m *suit.Manifest) {
+		list := at(m, suit.SectionLoad)
+		n := len(*list)
+		checked := suit.Sequence{Commands: slices.Clone((*list)[n-1:])}
+		*list = append((*list)[:n-1:n-1], suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{checked, checked}, Optional: true}})
+	}, "error invoke-unchecked manifest.invoke[2].invoke"},
 	{"long component id", 7, func(m *suit.Manifest) {
 		m.ComponentID = append(m.ComponentID, []byte(strings.Repeat("x", 300)))
 	}, "warning component-id manifest.manifest-component-id"},

@@ -22,6 +22,7 @@ var badDescriptions = []struct{ name, document, want string }{
 	{"unknown key in a list", head + "components:\n  - id: a\n  - id: b\n    colour: red\n", "line 8: components[1].colour: unknown key"},
 	{"key twice", head + "version: 2.0\n", "line 5: mapping key \"version\" already defined"},
 	{"key twice in two spellings", head + "'version': 2.0\n", "line 5: "},
+	{"key twice on one line", head + "payload: {uri: a, 'uri': b}\n", "line 5: mapping key"},
 	{"no value", head + "component:\n", "line 5: component: want text, not nothing"},
 	{"empty text", head + "reference-uri: ''\n", "line 5: reference-uri: is empty"},
 	{"list for a mapping", head + "payload: [a]\n", "line 5: payload: want keys with values, not a list"},
@@ -92,6 +93,11 @@ var badDescriptions = []struct{ name, document, want string }{
 	// Files.
 	{"no such payload", head + "component: a\npayload: {file: none, integrated: true}\n", "payload of a: stat"},
 	{"no such key", head + "component: a\npayload: {file: hello.wasm, integrated: true, encrypt-to: none}\n", "payload of a: open"},
+	{"no key for the second ciphertext", head + "components:\n  - {id: a, payload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex}}\n" +
+		"  - {id: b, payload: {file: hello.conf, uri: 'https://a/b', encrypt-to: none}}\n", "payload of b: open"},
+	{"plain http for a ciphertext", head + "component: a\npayload: {file: hello.wasm, uri: 'http://a/b', encrypt-to: kek.hex}\n", "http is for loopback only"},
+	{"no way to encrypt", head + "components:\n  - {id: a, payload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex}}\n" +
+		"  - {id: b, payload: {file: hello.conf, uri: 'http://a/b', encrypt-to: kek.hex}}\n", "http is for loopback only"},
 	{"no key", head + "component: a\npayload: {file: hello.wasm, integrated: true, encrypt-to: hello.conf}\n", "hello.conf is no key to encrypt to"},
 	{"no such condition", single + "conditions: {image-not-match: none}\n", "none: no such file"},
 	{"no such coswid", single + "coswid: none\n", "none: no such file"},

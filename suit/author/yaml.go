@@ -119,7 +119,6 @@ func (n node) entries(each func(key string, value node) error) error {
 	default:
 		return n.refuse("want keys with values, not %s", n.kind())
 	}
-	seen := map[string]bool{}
 	for _, v := range values {
 		key, ok := scalar(v.Key)
 		if !ok {
@@ -127,10 +126,6 @@ func (n node) entries(each func(key string, value node) error) error {
 		}
 		c := n.child(key, v.Value)
 		c.lines[c.path] = lineOf(v.Key)
-		if seen[key] {
-			return refuse("line %d: %s: the key is there twice", lineOf(v.Key), c.path)
-		}
-		seen[key] = true
 		if err := each(key, c); err != nil {
 			return err
 		}
