@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	API         APIConfig         `yaml:"api"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Attestation AttestationConfig `yaml:"attestation"`
+	Publishers  PublishersConfig  `yaml:"publishers"`
+	Reports     ReportsConfig     `yaml:"reports"`
 	Sessions    SessionsConfig    `yaml:"sessions"`
 	Retention   RetentionConfig   `yaml:"retention"`
 	Log         LogConfig         `yaml:"log"`
@@ -87,6 +90,16 @@ type AttestationConfig struct {
 	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
 }
 
+// PublishersConfig is what manifests must have to be published.
+type PublishersConfig struct {
+	Signatures string `yaml:"signatures" doc:"of publishers with rights over all of a manifest: any, or classical+post-quantum for one of each"`
+}
+
+// ReportsConfig is about the SUIT reports of devices.
+type ReportsConfig struct {
+	EncryptionKey string `yaml:"encryption_key" doc:"PEM private key file that decrypts reports, made at the first start; empty for keys/tam-reports.pem in the data directory"`
+}
+
 // SessionsConfig holds the lifetimes of what the TAM sends.
 type SessionsConfig struct {
 	TokenLifetime     time.Duration `yaml:"token_lifetime" doc:"of the token in a QueryRequest"`
@@ -121,6 +134,7 @@ func DefaultConfig() Config {
 		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
 		Metrics:     MetricsConfig{Listen: "127.0.0.1:8779"},
 		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", SecondKey: "refuse", MaxAge: 24 * time.Hour},
+		Publishers:  PublishersConfig{Signatures: suit.AnySignature.String()},
 		Sessions: SessionsConfig{
 			TokenLifetime:     5 * time.Minute,
 			ChallengeLifetime: 5 * time.Minute,
@@ -172,6 +186,9 @@ func LoadConfig(file string, env []string, flags map[string]string) (Config, err
 	c.TEEP.setDefaults()
 	if c.API.TokenFile == "" {
 		c.API.TokenFile = filepath.Join(c.Data, "admin.token")
+	}
+	if c.Reports.EncryptionKey == "" {
+		c.Reports.EncryptionKey = filepath.Join(c.Data, "keys", "tam-reports.pem")
 	}
 	return c, c.check()
 }
@@ -273,6 +290,9 @@ func (c *Config) check() error {
 	// Devices cannot be registered ahead yet, so "preregistered" would let nobody in.
 	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming")
 	choice("attestation.second_key", c.Attestation.SecondKey, "refuse", "replace-after-attestation")
+	if _, err := suit.ParseSignatureRule(c.Publishers.Signatures); err != nil {
+		fault("publishers.signatures", "%v", err)
+	}
 	choice("log.format", c.Log.Format, "text", "json")
 	choice("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	for _, positive := range []struct {
@@ -297,6 +317,15 @@ func (c *Config) check() error {
 		fault("retention.audit_age", "must not be negative")
 	}
 	return errors.Join(faults...)
+}
+
+// signatureRule is the checked rule.
+func (c *Config) signatureRule() suit.SignatureRule {
+	rule, err := suit.ParseSignatureRule(c.Publishers.Signatures)
+	if err != nil {
+		panic(err) // check has found it
+	}
+	return rule
 }
 
 func (c *Config) checkTLS(fault func(string, string, ...any)) {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +41,8 @@ type server struct {
 	tokenCreated bool
 	signers      tam.Signers
 	publicKeys   []string // files of their public halves
+	reportKey    cosekit.AgreementKey
+	reportPublic string // file of its public half
 
 	tam       *tam.TAM
 	store     *store.SQLite
@@ -71,6 +71,9 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if s.signers, err = s.loadKeys(filepath.Join(c.Data, "keys")); err != nil {
 		return nil, err
 	}
+	if err = s.loadReportKey(c.Reports.EncryptionKey); err != nil {
+		return nil, err
+	}
 	if s.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "tamarack.db"), store.Options{}); err != nil {
 		return nil, err
 	}
@@ -79,12 +82,13 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 		return nil, err
 	}
 	s.tam, err = tam.New(ctx, tam.Config{
-		Store:    s.metrics.Store(s.store),
-		Verifier: s.metrics.Verifier(local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew})),
-		Signers:  s.signers,
-		Policy:   c.policy(),
-		Log:      log,
-		Observer: s.metrics,
+		Store:      s.metrics.Store(s.store),
+		Verifier:   s.metrics.Verifier(local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew})),
+		Signers:    s.signers,
+		Policy:     c.policy(),
+		ReportKeys: cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{s.reportKey}},
+		Log:        log,
+		Observer:   s.metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -141,60 +145,14 @@ func (s *server) operators(c Config, payloads tam.Payloads) (http.Handler, error
 		Log:        s.log,
 		PayloadURL: s.teepURL + teephttp.PayloadPath,
 		MaxPayload: c.API.MaxPayload,
+		Signatures: c.signatureRule(),
 	})
 	return api.New(fleet, api.Options{
-		Token: token,
-		Keys:  []*cosekit.PublicKey{s.signers.ESP256.PublicKey(), s.signers.Ed25519.PublicKey()},
-		Log:   s.log,
+		Token:     token,
+		Keys:      []*cosekit.PublicKey{s.signers.ESP256.PublicKey(), s.signers.Ed25519.PublicKey()},
+		ReportKey: s.reportKey.PublicKey(),
+		Log:       s.log,
 	}), nil
-}
-
-// loadKeys loads the TAM's two message keys or makes them, and leaves the public
-// halves beside them for whoever sets up agents.
-func (s *server) loadKeys(dir string) (tam.Signers, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return tam.Signers{}, err
-	}
-	load := func(name string, alg cosekit.Algorithm) (cosekit.Signer, error) {
-		private, public := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".pub.pem")
-		signer, err := loadKey(private, public, alg)
-		if err != nil {
-			return nil, fmt.Errorf("TAM key: %w", err)
-		}
-		s.publicKeys = append(s.publicKeys, public)
-		return signer, writePublic(public, signer.PublicKey().PEM())
-	}
-	esp256, err := load("tam-esp256", cosekit.ESP256)
-	if err != nil {
-		return tam.Signers{}, err
-	}
-	ed25519, err := load("tam-ed25519", cosekit.Ed25519)
-	return tam.Signers{ESP256: esp256, Ed25519: ed25519}, err
-}
-
-// writePublic leaves a file alone that is right, for somebody may be reading it.
-func writePublic(path string, pem []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, pem) {
-		return nil
-	}
-	return os.WriteFile(path, pem, 0o644)
-}
-
-// loadKey loads a private key, or makes one where there never was one. A public
-// half without its private one is not such a place: devices may trust it.
-func loadKey(private, public string, alg cosekit.Algorithm) (cosekit.Signer, error) {
-	info, err := os.Stat(private)
-	switch {
-	case err == nil && info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("others than its owner can read %s; run chmod 600 on it, and think of a new key if somebody may have read it", private)
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(public); err == nil {
-			return nil, fmt.Errorf("%s is missing, but its public half %s is there; restore it from a backup, or remove the public half as well to get a new key, which every device must then be told to trust", private, public)
-		}
-	case err != nil:
-		return nil, err
-	}
-	return cosekit.LoadOrCreateSigner(private, alg)
 }
 
 // listen binds an address and returns the URL of it.
