@@ -40,7 +40,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(env), demoCommand(), tokensCommand(env), configCommand(env), versionCommand())
+	root.AddCommand(serveCommand(env), demoCommand(), keysCommand(env), tokensCommand(env), configCommand(env), versionCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0

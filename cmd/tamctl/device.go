@@ -103,6 +103,7 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 		fact(t, "  state", fmt.Sprintf("%s since %s", c.State, instant(c.Since)))
 		fact(t, "  because", c.Reason)
 		fact(t, "  again after", c.RetryAfter)
+		describeReport(t, c.Report)
 	}
 	for _, i := range d.Inventory {
 		fact(t, "holds", i.Component)
@@ -112,6 +113,14 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 		fact(t, "attestation", a.At)
 		fact(t, "  result", a.Status+" by "+a.Verifier)
 		fact(t, "  because", a.Reason)
+	}
+}
+
+// describeReport shows a device's own account of an update, a line for each command.
+func describeReport(t *tabwriter.Writer, r client.Report) {
+	fact(t, "  report", r.At)
+	for _, line := range r.Lines {
+		fact(t, "   ", line)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,16 +16,26 @@ func keyCommand(app *app) *cobra.Command {
 
 func keyList(app *app) *cobra.Command {
 	var pem bool
+	var use string
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List the keys that agents must trust to talk to this TAM",
-		Example: "  tamctl key list\n  tamctl key list --pem > tam.pub.pem",
+		Short:   "List the keys that agents must trust to talk to this TAM, or encrypt to",
+		Example: "  tamctl key list\n  tamctl key list --pem > tam.pub.pem\n  tamctl key list --pem --use reports > reports.pub.pem",
 		Args:    noArguments,
 	}
 	cmd.Flags().BoolVar(&pem, "pem", false, "print the keys themselves, as PEM blocks")
+	cmd.Flags().StringVar(&use, "use", "", "only keys for messages, or for reports; --pem without it prints those for messages")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		wanted := client.KeyUse(use)
+		if use == "" && pem {
+			wanted = client.KeyUseMessages
+		}
+		if wanted != "" && !wanted.Valid() {
+			return usage("use %q is neither messages nor reports", use)
+		}
 		list, err := query(app, func(api *client.ClientWithResponses) ([]client.Key, error) {
-			return got(api.ListKeysWithResponse(cmd.Context()))
+			all, err := got(api.ListKeysWithResponse(cmd.Context()))
+			return slices.DeleteFunc(all, func(k client.Key) bool { return wanted != "" && k.Use != wanted }), err
 		})
 		if err != nil {
 			return err
@@ -38,9 +49,9 @@ func keyList(app *app) *cobra.Command {
 			return nil
 		}
 		return app.show(cmd.OutOrStdout(), list, func(t *tabwriter.Writer) {
-			row(t, "KEY", "ALGORITHM")
+			row(t, "KEY", "USE", "ALGORITHM")
 			for _, k := range list {
-				row(t, k.Thumbprint, k.Algorithm)
+				row(t, k.Thumbprint, k.Use, k.Algorithm)
 			}
 		})
 	}
