@@ -187,9 +187,6 @@ func LoadConfig(file string, env []string, flags map[string]string) (Config, err
 	if c.API.TokenFile == "" {
 		c.API.TokenFile = filepath.Join(c.Data, "admin.token")
 	}
-	if c.Reports.EncryptionKey == "" {
-		c.Reports.EncryptionKey = filepath.Join(c.Data, "keys", "tam-reports.pem")
-	}
 	return c, c.check()
 }
 
@@ -317,6 +314,11 @@ func (c *Config) check() error {
 		fault("retention.audit_age", "must not be negative")
 	}
 	return errors.Join(faults...)
+}
+
+// reportKey is the file of the key that decrypts reports.
+func (c *Config) reportKey() string {
+	return cmp.Or(c.Reports.EncryptionKey, filepath.Join(c.Data, "keys", "tam-reports.pem"))
 }
 
 // signatureRule is the checked rule.

@@ -38,7 +38,7 @@ first start.`,
 				return err
 			}
 		}
-		return printKey(cmd.OutOrStdout(), "reports ", publicHalf(c.Reports.EncryptionKey), agreementThumbprintOf)
+		return printKey(cmd.OutOrStdout(), "reports ", publicHalf(c.reportKey()), agreementThumbprintOf)
 	}
 	return cmd
 }

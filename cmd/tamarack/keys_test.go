@@ -65,7 +65,7 @@ func TestKeysCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.loadReportKey(c.Reports.EncryptionKey); err != nil {
+	if err := s.loadReportKey(c.reportKey()); err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()

@@ -71,7 +71,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if s.signers, err = s.loadKeys(filepath.Join(c.Data, "keys")); err != nil {
 		return nil, err
 	}
-	if err = s.loadReportKey(c.Reports.EncryptionKey); err != nil {
+	if err = s.loadReportKey(c.reportKey()); err != nil {
 		return nil, err
 	}
 	if s.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "tamarack.db"), store.Options{}); err != nil {
