@@ -57,6 +57,9 @@ and refuses what devices would refuse. Publishing the same again is harmless.`,
 		if err != nil {
 			return err
 		}
+		for _, warning := range m.Warnings {
+			fmt.Fprintf(app.stderr, "warning: %s\n", printable(warning))
+		}
 		return app.show(cmd.OutOrStdout(), m, func(t *tabwriter.Writer) { describeManifest(t, m) })
 	}
 	return cmd
@@ -184,6 +187,14 @@ func describeManifest(t *tabwriter.Writer, m client.Manifest) {
 			fact(t, "  size", size(target.ImageSize))
 		}
 		fact(t, "  from", source(target))
+	}
+	for _, d := range m.Dependencies {
+		fact(t, "needs", d.Component)
+		fact(t, "  manifest", d.Manifest)
+	}
+	for _, g := range m.Signatures {
+		fact(t, "signed by", g.Signer)
+		fact(t, "  for", strings.Join(g.Components, ", "))
 	}
 }
 

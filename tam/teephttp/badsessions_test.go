@@ -277,6 +277,10 @@ func answers(s *stage) []trial {
 		s.reported("a report without a key", "report-key", keyless(s, token)),
 		s.reported("a report with another signature", "report-key", spoiled(s.carol.report(s.manifest.Digest, token, nil))),
 		s.reported("a report that is none", "report-malformed", []byte{0xa0}),
+		s.reported("a report that is encrypted to somebody else", "report-encrypted", encryptedReport(s, token)),
+		s.reported("a report with a MAC", "report-key", macedReport(s, token)),
+		s.reported("a report that is too large", "report-too-large", make([]byte, 64<<10+1)),
+		s.reported("more reports than are taken", "report-too-large", slices.Repeat([][]byte{s.carol.report(s.manifest.Digest, token, nil)}, 33)...),
 		s.reported("a truncated report", "report-malformed", s.carol.report(s.manifest.Digest, token, nil)[:20]),
 		s.reported("a good report and another's", "report-key", s.carol.report(s.manifest.Digest, token, nil), s.bob.report(s.manifest.Digest, token, nil)),
 		{name: "Success with a report under another key than before", send: pinned(s), want: "204 report-key",
@@ -303,6 +307,17 @@ func signedBy(s *stage, key cosekit.Signer, token []byte) []byte {
 	d := *s.carol
 	d.reportKey = key
 	return d.report(s.manifest.Digest, token, nil)
+}
+
+func encryptedReport(s *stage, token []byte) []byte {
+	stranger := must(cosekit.GenerateAgreementKey())
+	return must(suit.SignEncryptedReport(&suit.Report{Reference: suit.Reference{Digest: s.manifest.Digest}, Nonce: token},
+		cosekit.Encryption{Content: cosekit.A128GCM, Recipients: []cosekit.Recipient{stranger.PublicKey()}}, s.carol.reportKey))
+}
+
+func macedReport(s *stage, token []byte) []byte {
+	secret := must(cosekit.NewSecretKey(make([]byte, 32), nil))
+	return must(suit.AuthenticateReport(&suit.Report{Reference: suit.Reference{Digest: s.manifest.Digest}, Nonce: token}, secret))
 }
 
 // keyless is a report whose header has no key in it.

@@ -168,11 +168,11 @@ func (s *stage) write(update []byte) {
 			"+event attestation.accepted dora, +event device.created dora, +spent contact")
 	s.success = s.message("Success", atTAM, s.carol,
 		&teep.Success{Token: update, SUITReports: [][]byte{s.carol.report(s.manifest.Digest, update, nil)}},
-		"204", "~agent carol, +event agent.report-key carol, +event update.claimed carol, ~status carol, -waiting carol")
+		"204", "~agent carol, +event agent.report-key carol, +event update.claimed carol, +report carol, ~status carol, -waiting carol")
 	failed := &suit.ReportFailure{Reason: suit.ReasonConditionFailed, Record: suit.Record{Section: suit.SectionInstall}}
 	s.failure = s.message("Error", atTAM, s.carol,
 		&teep.Error{Token: update, Code: teep.ManifestProcessingFailed, ErrMsg: "no room", SUITReports: [][]byte{s.carol.report(s.manifest.Digest, update, failed)}},
-		"204 update-failed", "~agent carol, +event agent.report-key carol, +event update.failed carol, ~status carol, -waiting carol")
+		"204 update-failed", "~agent carol, +event agent.report-key carol, +event update.failed carol, +report carol, ~status carol, -waiting carol")
 	bob, carol := s.bob.thumbprint(), s.carol.thumbprint()
 	s.probes = []probe{
 		{name: "poll", token: s.polled.Token},
