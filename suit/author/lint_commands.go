@@ -104,6 +104,7 @@ func (f *frame) write(path string, code suit.CommandCode, index int, t track) tr
 		f.find(Warning, "no-image-size", path, fmt.Sprintf("the size of %s is not said", id),
 			"set image-size: without it a device cannot tell an endless download from a large one")
 	}
+	f.order(path, code, index, t)
 	checked := false
 	if from := t.parameters.SourceComponent; from != nil && *from < uint64(len(f.table)) && (code == suit.DirectiveCopy || code == suit.DirectiveSwap) {
 		source := f.track(int(*from))
@@ -119,6 +120,23 @@ func (f *frame) write(path string, code suit.CommandCode, index int, t track) tr
 	}
 	t.obtained, t.checked, t.integrity = path, false, false
 	return t
+}
+
+// order holds payloads to what has to come before them.
+func (f *frame) order(path string, code suit.CommandCode, index int, t track) {
+	if f.table[index].Dependency {
+		return
+	}
+	if code == suit.DirectiveFetch && t.parameters.EncryptionInfo != nil {
+		f.find(Error, "fetch-decrypts", path, fmt.Sprintf("%s is to be decrypted while it is fetched", f.table[index].ID),
+			"fetch the ciphertext into a component of its own and copy it from there: devices decrypt on write and copy only")
+	}
+	for i, entry := range f.table {
+		if entry.Dependency && !f.invoking && !f.track(i).integrity {
+			f.find(Error, "payload-before-dependency", path, fmt.Sprintf("%s is written before the dependency %s was authenticated", f.table[index].ID, entry.ID),
+				"fetch and check every dependency in the dependency-resolution section")
+		}
+	}
 }
 
 // process has the dependency run its part.

@@ -114,6 +114,15 @@ var lintTests = []struct {
 		checked := suit.Sequence{Commands: slices.Clone((*list)[n-1:])}
 		*list = append((*list)[:n-1:n-1], suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{checked, checked}, Optional: true}})
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
+	{"fetch that decrypts", 7, func(m *suit.Manifest) {
+		parameters(m, suit.SectionInstall, 5).EncryptionInfo = []byte{0xf6}
+	}, "error fetch-decrypts manifest.install[14].fetch"},
+	{"payload before a dependency", 5, func(m *suit.Manifest) {
+		seq := m.Sections[suit.SectionInstall]
+		*at(m, suit.SectionInstall) = (*at(m, suit.SectionInstall))[3:]
+		m.Sections[suit.SectionPayloadFetch], m.Sections[suit.SectionInstall] = seq, m.Sections[suit.SectionDependencyResolution]
+		delete(m.Sections, suit.SectionDependencyResolution)
+	}, "error payload-before-dependency manifest.payload-fetch[2].fetch"},
 	{"long component id", 7, func(m *suit.Manifest) {
 		m.ComponentID = append(m.ComponentID, []byte(strings.Repeat("x", 300)))
 	}, "warning component-id manifest.manifest-component-id"},

@@ -250,3 +250,29 @@ func spoil(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// What the linter calls an error the strict processor refuses, when it is installed or
+// when it is invoked at the latest. Where a mistake is in one of several alternatives,
+// that depends on the device.
+func TestLintAgreesWithTheProcessor(t *testing.T) {
+	for _, test := range lintTests {
+		if !strings.HasPrefix(test.want, "error ") || strings.Contains(test.name, "alternative") || strings.Contains(test.name, "may be skipped") {
+			continue
+		}
+		t.Run(test.name, func(t *testing.T) {
+			dir := folder(t)
+			r := create(t, dir, templates[test.template].document)
+			test.change(r.Manifest)
+			d := newDevice(t, dir, r.Files)
+			v := verified(t, r)
+			_, err := d.Update(t.Context(), v, all)
+			if err == nil {
+				_, err = d.Invoke(t.Context(), v, all)
+			}
+			var failure *processor.Failure
+			if !errors.As(err, &failure) {
+				t.Errorf("the processor takes it: %v", err)
+			}
+		})
+	}
+}
