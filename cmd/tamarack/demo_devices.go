@@ -63,7 +63,7 @@ func (d *demo) setup(i int) (device.Setup, error) {
 	vendor := author.VendorID(demoVendor)
 	setup := device.Setup{
 		Settings: device.Settings{
-			TAM:  device.TAM{URL: d.server.teepURL + "/tam"},
+			TAM:  device.TAM{URL: d.server.teepURL + "/tam", ReportKey: d.server.reportPublic},
 			Poll: device.DefaultPolling,
 			Identity: device.Identity{
 				UEID:      device.RandomUEID(),
@@ -93,7 +93,7 @@ func (d *demo) setup(i int) (device.Setup, error) {
 // An application is then run.
 func (d *demo) deliver(ctx context.Context, dev *demoDevice, r *release) error {
 	for _, what := range []string{
-		"fetched, checked and installed; it says so in a signed report",
+		"fetched, checked and installed; it says so in a report, signed and encrypted",
 		"polled again; its attester measured the component",
 	} {
 		if _, err := dev.Poll(ctx); err != nil {

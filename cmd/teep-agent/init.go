@@ -21,6 +21,7 @@ import (
 // initFlags are the flags of init as people write them.
 type initFlags struct {
 	tam, caFile, numbering, algorithm string
+	reportKey                         string
 	legacy                            bool
 	tamKeys, publisherKeys            []string
 	ueid, oemid, model, hwversion     string
@@ -58,6 +59,7 @@ else. Keys are files with a public key in PEM form, or a bare COSE_Key.`,
 	flags.StringVar(&f.tam, "tam", "", "`URL` of the TAM's TEEP endpoint (https, or http on loopback)")
 	flags.StringVar(&f.caFile, "tam-ca", "", "`file` with the CA certificates of the TAM's server, PEM (default: those of the system)")
 	flags.StringArrayVar(&f.tamKeys, "tam-key", nil, "`file` with a public TEEP key of the TAM; may be repeated")
+	flags.StringVar(&f.reportKey, "report-key", "", "`file` with the public key of the TAM that reports are encrypted to (default: they are signed only)")
 	flags.StringArrayVar(&f.publisherKeys, "publisher-key", nil, "`file[=prefix]` with the public key of a publisher, for components under the prefix only; may be repeated")
 	flags.StringVar(&f.numbering, "numbering", "iana", "message numbers that the TAM uses: iana or pre-iana")
 	flags.StringVar(&f.algorithm, "algorithm", "esp256", "algorithm of the device's keys: esp256 or ed25519")
@@ -88,8 +90,13 @@ func (f *initFlags) setup() (device.Setup, error) {
 		return s, err
 	}
 	s.Settings = device.Settings{
-		TAM:  device.TAM{URL: f.tam, CAFile: f.caFile, Legacy: f.legacy},
+		TAM:  device.TAM{URL: f.tam, CAFile: f.caFile, Legacy: f.legacy, ReportKey: f.reportKey},
 		Poll: device.DefaultPolling,
+	}
+	if f.reportKey != "" {
+		if _, err := readAgreementKey("--report-key", f.reportKey); err != nil {
+			return s, err
+		}
 	}
 	if s.Settings.TAM.Numbering, err = teep.ParseNumbering(f.numbering); err != nil {
 		return s, fmt.Errorf("--numbering: %w", err)
@@ -231,14 +238,14 @@ func readKey(flag, file string, read func([]byte) (*cosekit.PublicKey, error)) (
 	return key, nil
 }
 
-func readDecryptionKey(file string) (*cosekit.AgreementPublicKey, error) {
+func readAgreementKey(what, file string) (*cosekit.AgreementPublicKey, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("decryption key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	key, err := cosekit.ReadAgreementPublicKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("decryption key %s: %w", file, err)
+		return nil, fmt.Errorf("%s %s: %w", what, file, err)
 	}
 	return key, nil
 }
@@ -249,7 +256,7 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
 	if err != nil {
 		return err
 	}
-	decryption, err := readDecryptionKey(device.DecryptionKeyPath(p.dir))
+	decryption, err := readAgreementKey("decryption key", device.DecryptionKeyPath(p.dir))
 	if err != nil {
 		return err
 	}
