@@ -48,9 +48,9 @@ func (x *index) checkReadable() error {
 	later.Serial = math.MaxUint64
 	later.Updates = slices.Repeat([][]byte{make([]byte, sha256.Size)}, maxUpdates)
 	later.LastPoll = &pollEntry{At: math.MaxInt64, Outcome: strings.Repeat(".", maxOutcome), Failed: true}
-	later.Unneeded = nil
+	later.Unneeded = slices.Clone(x.Unneeded)
 	for _, m := range x.Manifests {
-		if m.Root {
+		if m.Root && !x.unneeded(m) {
 			later.Unneeded = append(later.Unneeded, m.ID)
 		}
 	}

@@ -69,6 +69,44 @@ func TestSymbolicLinkIsNoImage(t *testing.T) {
 	}
 }
 
+// TestOnlyRegularFilesAreOpened, to be read or to be written on, also where somebody puts
+// something else there at the last moment.
+func TestOnlyRegularFilesAreOpened(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	d := dirFiles{root}
+	write(t, filepath.Join(dir, "file"), []byte("content"))
+	write(t, filepath.Join(dir, "other"), []byte("content"))
+	if err := errors.Join(root.Mkdir("directory", 0o700), root.Symlink("file", "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"directory", "link", "none"} {
+		if f, _, err := d.Open(name); err == nil {
+			t.Errorf("%s was opened", name)
+			f.Close()
+		}
+		if f, err := d.Append(name, 0); err == nil {
+			t.Errorf("%s was appended to", name)
+			f.Close()
+		}
+	}
+	seen, err := root.Lstat("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := d.openRegular("other", os.O_RDONLY, seen); err == nil {
+		t.Error("a file was opened that is not the one that was looked at")
+		f.Close()
+	}
+	if f, err := d.openRegular("file", os.O_RDONLY, seen); err != nil || f.Close() != nil {
+		t.Errorf("the one that was looked at: %v", err)
+	}
+}
+
 func TestOpenSweepsLeftoversOnly(t *testing.T) {
 	dir := t.TempDir()
 	openStore(t, dir).Close()

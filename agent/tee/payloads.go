@@ -191,7 +191,7 @@ func (s *Store) resumable(name string) bool {
 // reports false for a file that is to be removed.
 func (s *Store) adopt(name string) bool {
 	p, ok := parsePayload(name)
-	if !ok || p.size == 0 || s.payloads[p.component] != nil {
+	if !ok || s.payloads[p.component] != nil {
 		return false
 	}
 	s.payloads[p.component] = &keptPayload{payload: p}
