@@ -189,6 +189,9 @@ func TestFamily(t *testing.T) {
 		{name: "swap unchecked", install: []suit.Command{index(0), from(1), check(suit.DirectiveSwap)}, arrange: func(tr *trial) { tr.host.images[data.Key()] = newImage }, err: ErrUnchecked},
 		{name: "swap voids what was checked", install: slices.Concat([]suit.Command{index(0)}, both, []suit.Command{index(1), from(0), check(suit.DirectiveSwap)}),
 			arrange: func(tr *trial) { tr.host.images[data.Key()] = oldImage }, err: ErrUnchecked},
+		{name: "swap moves what was not checked", install: slices.Concat([]suit.Command{index(0)}, fetched.Commands, []suit.Command{
+			override(suit.Parameters{ImageDigest: ptr(suit.SumSHA256(oldImage))}), from(1), check(suit.DirectiveSwap), match}),
+			arrange: func(tr *trial) { tr.host.images[data.Key()] = oldImage }, err: ErrUnchecked},
 		{name: "swap with nothing", install: []suit.Command{index(0), from(1), check(suit.DirectiveSwap)}, err: ErrNoImage, code: suit.DirectiveSwap},
 		{name: "swap without a right", install: []suit.Command{index(0), from(1), check(suit.DirectiveSwap)}, err: ErrUnauthorized, code: suit.DirectiveSwap,
 			arrange: func(tr *trial) {

@@ -1,0 +1,69 @@
+package processor
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// Every command is told when it has ended, those that failed without consequence too.
+func TestSteps(t *testing.T) {
+	tr := newTrial()
+	var got []string
+	tr.Observe = func(s Step) {
+		if s.Section == suit.SectionInstall {
+			got = append(got, fmt.Sprintf("%d %s %d failed=%v softened=%v", s.Depth, s.Command, s.Index, s.Err != nil, s.Softened))
+		}
+	}
+	written := []suit.Command{override(suit.Parameters{Content: newImage}), check(suit.DirectiveWrite)}
+	tr.succeed(t, install(tries(inner(runs(check(suit.ConditionAbort))), inner(written...))), newImage)
+	want := []string{
+		"2 abort 0 failed=true softened=false",
+		"1 run-sequence 0 failed=true softened=true",
+		"1 override-parameters 0 failed=false softened=false",
+		"1 write 0 failed=false softened=false",
+		"0 try-each 0 failed=false softened=false",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A device that lacks something says what it has.
+func TestCapabilityReport(t *testing.T) {
+	tr := newTrial()
+	outcome, _ := tr.fail(t, install(check(suit.ConditionComponentSlot)), ErrUnsupportedCommand)
+	c := outcome.Report.Capabilities
+	if c == nil || slices.Contains(c.Commands, suit.ConditionComponentSlot) || !slices.Contains(c.Commands, suit.DirectiveSwap) {
+		t.Fatalf("capabilities %+v", c)
+	}
+	if _, err := outcome.Report.Encode(); err != nil {
+		t.Error(err)
+	}
+	outcome, _ = tr.fail(t, install(check(suit.ConditionAbort)), ErrAbort)
+	if outcome.Report.Capabilities != nil {
+		t.Error("capabilities with a condition that did not hold")
+	}
+
+	bare := New(Config{Host: tr.host}).Capabilities()
+	tr.slot, tr.Invoke = ptr(uint64(0)), (&runner{}).invoke
+	tr.Custom = map[suit.CommandCode]CustomCommand{-300: {}, -256: {}}
+	_, tr.Keys = secret(t)
+	full := tr.processor().Capabilities()
+	for _, code := range []suit.CommandCode{suit.ConditionComponentSlot, suit.DirectiveInvoke, -300} {
+		if slices.Contains(bare.Commands, code) || !slices.Contains(full.Commands, code) {
+			t.Errorf("%s: %v and %v", code, bare.Commands, full.Commands)
+		}
+	}
+	if slices.Contains(full.Commands, -256) || slices.Contains(full.Commands, suit.DirectiveWait) {
+		t.Errorf("commands %v", full.Commands)
+	}
+	if slices.Contains(bare.Parameters, suit.ParameterEncryptionInfo) || !slices.Contains(full.Parameters, suit.ParameterEncryptionInfo) {
+		t.Errorf("parameters %v and %v", bare.Parameters, full.Parameters)
+	}
+	if len(bare.Dependency) != 0 || len(full.Dependency) != 1 || len(full.Algorithms) <= len(bare.Algorithms) {
+		t.Errorf("%+v and %+v", bare, full)
+	}
+}
