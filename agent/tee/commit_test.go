@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
@@ -179,6 +180,10 @@ func TestMetadata(t *testing.T) {
 		"directory":    {&suit.ComponentMetadata{FileType: kind(suit.Directory)}, "regular files only"},
 		"link":         {&suit.ComponentMetadata{FileType: kind(suit.SymbolicLink)}, "regular files only"},
 		"unknown type": {&suit.ComponentMetadata{FileType: kind(0)}, "regular files only"},
+		"users":        {&suit.ComponentMetadata{Users: make([]suit.ActorPermissions, 1)}, "users, groups or roles"},
+		"groups":       {&suit.ComponentMetadata{Groups: make([]suit.ActorPermissions, 1)}, "users, groups or roles"},
+		"roles":        {&suit.ComponentMetadata{Roles: make([]suit.ActorPermissions, 1)}, "users, groups or roles"},
+		"an extension": {&suit.ComponentMetadata{Other: map[int64]cosekit.RawMessage{99: {0}}}, "does not know"},
 		"15 bits":      {&suit.ComponentMetadata{Permissions: ptr(maxPermissions + 1)}, "14 bits"},
 		"long creator": {&suit.ComponentMetadata{Creator: &suit.ActorID{Text: strings.Repeat("x", maxCreator+1)}}, "more than 256 bytes"},
 		"long bytes":   {&suit.ComponentMetadata{Creator: &suit.ActorID{Bytes: make([]byte, maxCreator+1)}}, "more than 256 bytes"},
