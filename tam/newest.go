@@ -89,6 +89,7 @@ func (p NewestPlanner) Plan(r Reader, in PlanInput) (Plan, error) {
 type want struct {
 	component suit.ComponentID
 	min       uint64 // lowest sequence number asked for
+	listed    bool   // it is only there, neither required nor asked for
 }
 
 // lookout is what one plan looks at.
@@ -156,7 +157,7 @@ func (l *lookout) look() error {
 	l.inventory = make(map[string]suit.Digest, len(l.in.Inventory))
 	for _, item := range l.in.Inventory {
 		l.inventory[item.Component.Key()] = item.Digest
-		list = append(list, want{component: item.Component})
+		list = append(list, want{component: item.Component, listed: true})
 	}
 	add(list)
 	l.isUnneeded = make(map[string]bool)
@@ -169,32 +170,54 @@ func (l *lookout) look() error {
 	return nil
 }
 
-// newest returns the manifest to offer for a component, or why there is none.
-func (l *lookout) newest(w want) (Manifest, string, error) {
-	why := "no manifest is published for it"
+// newest returns the manifest to offer for a component, or why there is none. What is
+// only there belongs to the manifests that the device holds, where it holds some: that
+// another one installs the same library is no reason to install that one.
+func (l *lookout) newest(w want) (m Manifest, why string, err error) {
+	why = "no manifest is published for it"
+	var others []Manifest
+	held := false
 	for m, err := range l.candidates(w.component) {
 		if err != nil {
 			return Manifest{}, "", err
 		}
-		if unwanted := l.unwanted(m); unwanted != "" {
-			why = unwanted
+		if w.listed && !l.names(m.Component) && !l.installedOnce(m.Component) {
+			others = append(others, m)
 			continue
 		}
-		if m.Sequence < w.min {
-			return Manifest{}, fmt.Sprintf("the device asks for sequence %d or higher, there is %d", w.min, m.Sequence), nil
+		held = true
+		var chosen bool
+		if chosen, why, err = l.choose(m, w); chosen || err != nil {
+			return m, why, err
 		}
-		fault, err := l.signerFault(m)
-		if err != nil {
-			return Manifest{}, "", err
+	}
+	if held {
+		return Manifest{}, why, nil
+	}
+	for _, m := range others {
+		var chosen bool
+		if chosen, why, err = l.choose(m, w); chosen || err != nil {
+			return m, why, err
 		}
-		if fault != "" {
-			why = fmt.Sprintf("sequence %d: %s", m.Sequence, fault)
-			continue
-		}
-		why, err = l.obstacle(m)
-		return m, why, err
 	}
 	return Manifest{}, why, nil
+}
+
+// choose reports whether a candidate is the one, and why it cannot be offered now or
+// was passed over.
+func (l *lookout) choose(m Manifest, w want) (chosen bool, why string, err error) {
+	if why := l.unwanted(m); why != "" {
+		return false, why, nil
+	}
+	if m.Sequence < w.min {
+		return true, fmt.Sprintf("the device asks for sequence %d or higher, there is %d", w.min, m.Sequence), nil
+	}
+	fault, err := l.signerFault(m)
+	if fault != "" || err != nil {
+		return false, fmt.Sprintf("sequence %d: %s", m.Sequence, fault), err
+	}
+	why, err = l.obstacle(m)
+	return true, why, err
 }
 
 // candidates are the manifests for a component, highest sequence number first. Most

@@ -342,3 +342,39 @@ func TestConfirmOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// A dependency that another manifest needs too stays with what it has installed; the
+// removal of the one is done without.
+func TestRemovalLeavesSharedDependency(t *testing.T) {
+	w := newWorld(t)
+	raw := w.envelope(&tree{sequence: 3, images: map[string]string{"lib/c": "libc"}})
+	one := w.publishTree(&tree{id: "app/one/manifest", sequence: 1, images: map[string]string{"app/one": "one"}, needs: []need{{id: "lib/dep", envelope: raw}}}, nil)
+	two := w.publishTree(&tree{id: "app/two/manifest", sequence: 1, images: map[string]string{"app/two": "two"}, needs: []need{{id: "lib/dep", envelope: raw}}}, nil)
+	for _, c := range []struct {
+		name string
+		left map[string]string
+		want devices.ComponentState
+	}{
+		{"what is shared is left", map[string]string{"app/two": "two", "lib/c": "libc"}, devices.Removed},
+		{"what is its own is left", map[string]string{"app/one": "one", "app/two": "two", "lib/c": "libc"}, devices.Unlinked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := w.device(cosekit.ESP256).enrol()
+			id := d.record().ID
+			for m, state := range map[*tam.Manifest]devices.ComponentState{&one: devices.Unlinked, &two: devices.Confirmed} {
+				w.update(func(tx tam.Tx) error {
+					return tx.PutComponentStatus(devices.ComponentStatus{
+						Device: id, Component: m.Component, Manifest: m.Digest, Sequence: 1, State: state,
+						Attempts: 1, Since: w.now.Now(), RetryAfter: w.now.Now().Add(time.Hour),
+					})
+				})
+			}
+			for name, image := range c.left {
+				d.installed[name] = sum(image)
+			}
+			w.now.add(time.Second)
+			d.respond(d.open(d.respond(d.connect()).Body).(*teep.QueryRequest))
+			expect(t, "state", d.status("app/one").State, c.want)
+		})
+	}
+}

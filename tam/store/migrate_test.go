@@ -86,6 +86,32 @@ func TestMigrateDeviceEvidence(t *testing.T) {
 	})
 }
 
+// What was published before manifests had signatures and dependencies has neither, and
+// is found as before.
+func TestMigrateManifests(t *testing.T) {
+	s := openFile(t)
+	storetest.Fill(t, s)
+	before := storetest.Dump(t, s)
+	withWriter(t, s, func(c *conn) {
+		m, _, err := newMigration(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.Migrate(5), m.Up()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var want []string // reports are newer than that schema
+	for _, line := range strings.Split(before, "\n") {
+		if !strings.HasPrefix(line, "report of ") {
+			want = append(want, line)
+		}
+	}
+	if after := storetest.Dump(t, s); after != strings.Join(want, "\n") {
+		t.Errorf("after the migration:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tam.db")
 	s := open(t, path)
