@@ -4,7 +4,8 @@
 // On the way in, call [Decode] and then [Envelope.Verify] with the keys that are
 // acceptable; the [Verified] that it returns holds the [Manifest]. On the way out,
 // fill a Manifest (package suit/author does so from a description) and call [Sign].
-// [OpenReport] and [SignReport] do the same for what a device reports back.
+// [OpenReport] and [SignReport] do the same for what a device reports back, and
+// [Explain] says in words what a report tells.
 //
 // The package has the structures of the whole family: the base specification, trust
 // domains, update management, firmware encryption, reports and the algorithms of

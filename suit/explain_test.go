@@ -1,6 +1,7 @@
 package suit
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +192,105 @@ func TestExplainParameters(t *testing.T) {
 	}
 }
 
+// What depends on how something went is neither told as asked for nor as missing.
+func TestExplainUnknown(t *testing.T) {
+	override := func(p Parameters) Command { return Command{Code: DirectiveOverrideParameters, Argument: &p} }
+	slot := func(n uint64) Command { return override(Parameters{ComponentSlot: &n}) }
+	check := Command{Code: ConditionComponentSlot, Argument: ReportAll}
+	index := Command{Code: DirectiveSetComponentIndex, Argument: Index(1)}
+	try := func(optional bool, list ...*Sequence) Command {
+		a := &Alternatives{Optional: optional}
+		for _, s := range list {
+			a.Sequences = append(a.Sequences, *s)
+		}
+		return Command{Code: DirectiveTryEach, Argument: a}
+	}
+	run := func(list ...Command) Command { return Command{Code: DirectiveRunSequence, Argument: seq(list...)} }
+	for name, test := range map[string]struct {
+		install []Command
+		path    []int
+		known   bool
+	}{
+		"set":                                     {[]Command{slot(1), check}, []int{1}, true},
+		"set in a sequence":                       {[]Command{run(slot(1)), check}, []int{1}, true},
+		"set in a sequence that may stop":         {[]Command{run(override(Parameters{SoftFailure: ptr(true)}), check, slot(1)), check}, []int{1}, false},
+		"set in each alternative":                 {[]Command{try(false, seq(slot(1)), seq(slot(1))), check}, []int{1}, true},
+		"set in each alternative or none":         {[]Command{try(true, seq(slot(1)), seq(slot(1))), check}, []int{1}, false},
+		"set to something else in one":            {[]Command{try(false, seq(slot(1)), seq(slot(2))), check}, []int{1}, false},
+		"set anew in the alternative before":      {[]Command{slot(1), try(false, seq(slot(2), check), seq(check, check))}, []int{1, 1, 1}, false},
+		"set on a component or another":           {[]Command{try(false, seq(index), seq(check)), slot(1), check}, []int{2}, false},
+		"copied to a component or another":        {[]Command{index, slot(1), try(false, seq(Command{Code: DirectiveSetComponentIndex, Argument: Index(0)}), seq(check)), Command{Code: DirectiveCopyParams, Argument: ParameterCopies{1: {ParameterComponentSlot}}}, check}, []int{4}, false},
+		"set-parameters where it may be set":      {[]Command{try(false, seq(slot(1)), seq(check)), Command{Code: DirectiveSetParameters, Argument: &Parameters{ComponentSlot: ptr(uint64(3))}}, check}, []int{2}, false},
+		"override-parameters where it may be set": {[]Command{try(false, seq(slot(1)), seq(check)), slot(3), check}, []int{2}, true},
+	} {
+		m := smallManifest()
+		m.Common.Components = append(m.Common.Components, id("two"))
+		m.Sections[SectionInstall] = Severable{Sequence: seq(test.install...)}
+		x := explainedBy(t, m)
+		s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, test.path...), Parameters{}))
+		at := slices.IndexFunc(s.Sites, func(at Site) bool { return strings.HasPrefix(at.Path, sitePath(test.path)+".") })
+		if at < 0 {
+			t.Errorf("%s: %+v", name, s)
+			continue
+		}
+		if got := s.Sites[at]; (got.Asked.ComponentSlot != nil) != test.known || len(got.Missing) > 0 {
+			t.Errorf("%s: asked for %s, missing %v", name, got.Asked.list(), got.Missing)
+		}
+	}
+}
+
+// Validate is part of two procedures, and a severed section may set anything.
+func TestExplainAcrossSections(t *testing.T) {
+	slot := func(n uint64) Command {
+		return Command{Code: DirectiveOverrideParameters, Argument: &Parameters{ComponentSlot: &n}}
+	}
+	check := Command{Code: ConditionComponentSlot, Argument: ReportAll}
+	for name, test := range map[string]struct {
+		fetch   *Sequence
+		sever   bool
+		section Section
+		want    string
+	}{
+		"set here":       {nil, false, SectionInstall, "asked for component-slot 1"},
+		"set in one":     {seq(slot(2)), false, SectionValidate, ""},
+		"set before":     {seq(slot(2)), false, SectionInstall, "asked for component-slot 2"},
+		"severed before": {seq(slices.Repeat([]Command{slot(2)}, 20)...), true, SectionInstall, ""},
+	} {
+		m := smallManifest()
+		m.Sections[SectionValidate] = Severable{Sequence: seq(check)}
+		m.Sections[SectionInstall] = Severable{Sequence: seq(check)}
+		if test.fetch == nil {
+			m.Sections[SectionInstall] = Severable{Sequence: seq(slot(1), check)}
+		} else {
+			m.Sections[SectionPayloadFetch] = Severable{Sequence: test.fetch}
+		}
+		if test.sever {
+			if err := m.MakeSeverable(SectionPayloadFetch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x := explainedBy(t, m)
+		if test.sever {
+			x.envelope = must[*Envelope](t)(x.envelope.Sever())
+		}
+		install, _ := x.manifest.Section(test.section)
+		s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(test.section, 0, len(install.Commands)-1), Parameters{}))
+		got := strings.TrimPrefix(s.Text[strings.Index(s.Text, " does not hold")+len(" does not hold"):], ": ")
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// sitePath writes a path of positions as a Site does.
+func sitePath(path []int) string {
+	s := fmt.Sprintf("install[%d]", path[0])
+	if len(path) > 1 {
+		s += fmt.Sprintf(".try-each[%d][%d]", path[1], path[2])
+	}
+	return s
+}
+
 // Nested sequences count their bytes from their own beginning.
 func TestExplainSeveral(t *testing.T) {
 	x := explainedBy(t, two())
@@ -307,6 +407,13 @@ func TestExplainDependency(t *testing.T) {
 	rec := dependency.at(SectionInstall, 1, 11)
 	rec.ManifestID = []uint64{1}
 	r := x.failed(ReasonConditionFailed, 0, rec, Parameters{})
+	// What its dependents set, a dependency does not say.
+	content := dependency.at(SectionInstall, 0, 0, 1, 2)
+	content.ManifestID = rec.ManifestID
+	if s := must[[]Statement](t)(Explain(x.report(content), x.envelope, find))[0]; len(s.Sites) == 0 || strings.Contains(s.Text, "lacks") {
+		t.Errorf("%+v", s)
+	}
+	asked = 0
 	lost := rec
 	lost.ManifestID = []uint64{9}
 	r.Entries = []ReportEntry{lost, lost, rec, rec}

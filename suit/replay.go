@@ -82,7 +82,6 @@ func (r *replay) sequence(s Section, path string, seq *Sequence, now *scene) {
 	for i := range seq.Commands {
 		c := &seq.Commands[i]
 		if r.left -= 1 + len(now.current); r.left < 0 {
-			now.lost = true
 			return
 		}
 		here := fmt.Sprintf("%s[%d].%s", path, i, c.Code)
@@ -175,10 +174,10 @@ func (r *replay) alternatives(s Section, path string, a *Alternatives, now *scen
 	*now = *end
 }
 
-// clone counts what it costs.
+// clone counts what it costs. When that is too much, no command is looked at any more.
 func (r *replay) clone(s *scene) *scene {
 	if r.left -= len(s.of); r.left < 0 {
-		return &scene{of: map[uint64]*knowledge{}, current: s.current, lost: true}
+		return &scene{of: map[uint64]*knowledge{}}
 	}
 	return s.clone()
 }
