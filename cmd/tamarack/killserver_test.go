@@ -126,7 +126,7 @@ func (v *victim) interrupt() error {
 // firstFiles come into being when a server starts on an empty directory, in this order.
 var firstFiles = []string{
 	"keys", "keys/tam-esp256.pem", "keys/tam-esp256.pub.pem", "keys/tam-ed25519.pem", "keys/tam-ed25519.pub.pem",
-	databaseName, databaseName + "-wal", "payloads", "admin.token",
+	"keys/tam-reports.pem", "keys/tam-reports.pub.pem", databaseName, databaseName + "-wal", "payloads", "admin.token",
 }
 
 // A server that is killed while it makes its keys, its database or its token leaves
@@ -180,7 +180,8 @@ func killFirstStart(t *testing.T, file string) {
 
 // identityFiles are the files that make a server the one that it is.
 var identityFiles = []string{
-	"keys/tam-esp256.pem", "keys/tam-esp256.pub.pem", "keys/tam-ed25519.pem", "keys/tam-ed25519.pub.pem", "admin.token",
+	"keys/tam-esp256.pem", "keys/tam-esp256.pub.pem", "keys/tam-ed25519.pem", "keys/tam-ed25519.pub.pem",
+	"keys/tam-reports.pem", "keys/tam-reports.pub.pem", "admin.token",
 }
 
 // contents reads those of them that are there.
