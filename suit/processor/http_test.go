@@ -272,6 +272,7 @@ type flaky struct {
 	ranges  bool   // it honours Range
 	each    int    // bytes before the connection breaks; 0: it does not
 	wrong   string // Content-Range in place of the right one
+	once    bool   // only the first connection breaks
 	change  string // ETag from the second request on
 	status  int    // of the second request, 0: as usual
 
@@ -311,7 +312,7 @@ func (s *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if start == 0 {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	if s.each > 0 && s.each < len(body) {
+	if s.each > 0 && s.each < len(body) && !(s.once && len(s.requests) > 1) {
 		io.WriteString(w, body[:s.each])
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
@@ -335,6 +336,8 @@ func TestFetchGoesOn(t *testing.T) {
 		{"weak tag and date", flaky{tag: `W/"1"`, date: date, ranges: true, each: 4}, 0, "0123456789", nil, 3, date},
 		{"weak tag", flaky{tag: `W/"1"`, ranges: true, each: 4}, 0, "", io.ErrUnexpectedEOF, maxAttempts, ""},
 		{"no ranges", flaky{tag: `"1"`, each: 4}, 0, "", io.ErrUnexpectedEOF, maxAttempts, `"1"`},
+		{"from the beginning", flaky{each: 4, once: true}, 0, "0123456789", nil, 2, ""},
+		{"from the beginning, weak tag", flaky{tag: `W/"1"`, ranges: true, each: 4, once: true}, 0, "0123456789", nil, 2, ""},
 		{"offset", flaky{ranges: true}, 4, "456789", nil, 1, ""},
 		{"offset without ranges", flaky{}, 4, "456789", nil, 1, ""},
 		{"offset and broken", flaky{tag: `"1"`, ranges: true, each: 4}, 3, "3456789", nil, 2, `"1"`},
