@@ -91,7 +91,8 @@ func crosses(pkg, imp string) bool {
 	case in(pkg, "agent"), in(pkg, "cmd/teep-agent"):
 		return in(imp, "tam")
 	case in(pkg, "cmd/tamctl"):
-		return in(imp, "agent") || in(imp, "tam") && imp != "tam/api/client"
+		// A simulated device is a component store, and applications that run.
+		return in(imp, "agent") && imp != "agent/tee" && imp != "agent/wasm" || in(imp, "tam") && imp != "tam/api/client"
 	}
 	return false
 }

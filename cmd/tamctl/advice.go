@@ -41,6 +41,8 @@ func nextStep(cmd *cobra.Command, err error) string {
 		return hinted.Hint()
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the name; a folder must exist before something is written to it"
+	case errors.Is(err, syscall.EISDIR):
+		return "name a file: this is a folder"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "let yourself read or write there ('ls -ld' shows who may), or choose another place"
 	}

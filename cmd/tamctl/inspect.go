@@ -63,37 +63,39 @@ Kinds for --as:
 	f.StringVar(&i.aad, "external-aad", "", "external_aad of the outermost COSE object, in hexadecimal")
 	f.BoolVar(&i.diag, "diag", false, "write CBOR diagnostic notation instead")
 	f.BoolVar(&i.full, "full", false, "write long strings whole")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := app.checkFormat(); err != nil {
-			return err
-		}
-		if i.diag && app.format != "table" {
-			return usage("--diag is a format of its own: leave out --output")
-		}
-		opts, err := i.options()
-		if err != nil {
-			return err
-		}
-		data, err := readObject(args[0], cmd.InOrStdin())
-		if err != nil {
-			return err
-		}
-		if i.diag {
-			return diagnose(cmd.OutOrStdout(), args[0], data)
-		}
-		result, err := inspect.Inspect(data, opts)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		if err := i.write(app, cmd.OutOrStdout(), result); err != nil {
-			return err
-		}
-		if !result.Sound() {
-			return fmt.Errorf("%s: %w", args[0], errUnsound)
-		}
-		return nil
-	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return i.run(app, cmd, args[0]) }
 	return cmd
+}
+
+func (i *inspection) run(app *app, cmd *cobra.Command, path string) error {
+	if err := app.checkFormat(); err != nil {
+		return err
+	}
+	if i.diag && app.format != "table" {
+		return usage("--diag is a format of its own: leave out --output")
+	}
+	opts, err := i.options()
+	if err != nil {
+		return err
+	}
+	data, err := readObject(path, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	if i.diag {
+		return diagnose(cmd.OutOrStdout(), path, data)
+	}
+	result, err := inspect.Inspect(data, opts)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := i.write(app, cmd.OutOrStdout(), result); err != nil {
+		return err
+	}
+	if !result.Sound() {
+		return fmt.Errorf("%s: %w", path, errUnsound)
+	}
+	return nil
 }
 
 func kindList() string {

@@ -33,10 +33,11 @@ const (
 	exitRefused     = 3
 	exitUnreachable = 4
 	exitUnsound     = 5
+	exitFindings    = 6
 )
 
-const longHelp = `tamctl makes and signs SUIT manifests ("tamctl suit", "tamctl keygen") and shows what
-messages say ("tamctl inspect"), all on files only, and operates a Tamarack server
+const longHelp = `tamctl makes, checks and tries SUIT manifests ("tamctl suit", "tamctl keygen") and shows
+what messages say ("tamctl inspect"), all on files only, and operates a Tamarack server
 (everything else).
 
 The server is found by --server or TAMCTL_SERVER. Its token is read from the file
@@ -46,9 +47,10 @@ Exit codes:
   0  done
   1  something on this side failed, a file for example
   2  the command line is wrong
-  3  the server refused, and says why
+  3  the server refused, or a simulated device did, and says why
   4  the server was not reached, or could not do its work
-  5  what was inspected has a signature, MAC or digest that does not hold`
+  5  what was inspected or verified has a signature, MAC or digest that does not hold
+  6  'tamctl suit lint' found what must not stay`
 
 // run is the whole program.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -86,7 +88,7 @@ func rootCommand(app *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", flagFault(err), cmd.CommandPath())
 	})
-	root.AddCommand(suitCommand(), keygenCommand(), app.showing(inspectCommand(app)))
+	root.AddCommand(suitCommand(app), keygenCommand(), app.showing(inspectCommand(app)))
 	for _, cmd := range []*cobra.Command{
 		manifestCommand(app), deviceCommand(app),
 		publisherCommand(app), attestationAnchorCommand(app),
@@ -132,6 +134,10 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, errUnsound):
 		return exitUnsound
+	case errors.Is(err, errDeviceRefuses):
+		return exitRefused
+	case errors.Is(err, errFindings):
+		return exitFindings
 	}
 	return exitFailure
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/agent/wasm/sample"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
@@ -37,6 +39,9 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"device": addDevice,
 			"zeros":  zeros,
+
+			"application": makeApplication,
+			"flip":        flip,
 		},
 	})
 }
@@ -116,6 +121,31 @@ func zeros(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), make([]byte, n), 0o644))
+}
+
+// makeApplication writes the WebAssembly module of the demo: application FILE VERSION [broken]
+func makeApplication(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) == 3 && args[2] != "broken" {
+		ts.Fatalf("usage: application FILE VERSION [broken]")
+	}
+	module, err := sample.Application(args[1], len(args) == 2)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), module, 0o644))
+}
+
+// flip changes one bit in the first occurrence of a text in a file: flip FILE TEXT
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE TEXT")
+	}
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at := bytes.Index(data, []byte(args[1]))
+	if at < 0 {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	data[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 
 func TestEveryCommandHasHelpAndAnExample(t *testing.T) {

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/tamarack-tam/tamarack/internal/lines"
+	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
+)
+
+// creation are the flags of 'suit create'. Each stands above its key in a
+// description file.
+type creation struct {
+	file                           string
+	component, manifestComponent   string
+	sequence                       uint64
+	vendor, vendorID               string
+	class, classID, deviceID       string
+	payload, uri, uriBase, version string
+	integrated                     bool
+	encryptTo                      []string
+	contentAlgorithm, ciphertext   string
+	selfTest, invoke, uninstall    bool
+	args, severable                []string
+	signature                      signature
+	out                            string
+}
+
+func suitCreate() *cobra.Command {
+	var c creation
+	cmd := &cobra.Command{
+		Use:   "create --out FILE",
+		Short: "Make an envelope from a description",
+		Long: `Create writes an envelope with a manifest. The flags say what it installs, or a
+description file (-f), or both: a flag stands above the file. The flags know one payload
+that is installed as one component; a file knows several components, dependencies,
+conditions and more. All its keys are in docs/suit.md; these are the common ones. Paths
+in the file start from its folder:
+
+  component: app/hello             # what is installed
+  sequence-number: 3               # higher than that of the last manifest
+  vendor-domain: example.com       # or vendor-id: UUID
+  class-info: thermostat rev 2     # or class-id: UUID
+  version: 1.2.3
+  payload:
+    file: hello.wasm
+    uri-base: https://tam.example.com/payloads   # or uri: …, or integrated: true
+    encrypt-to: device.pub.pem     # optional; the ciphertext goes to hello.wasm.enc
+  self-test: true                  # optional: hello.wasm --self-test has to end with 0
+  invoke: {args: [--quiet]}        # optional: how it is started
+  text:                            # optional, by language
+    en: {component: Says hello}
+
+Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' does that.`,
+		Example: `  tamctl suit create --component app/hello --sequence 1 --vendor example.com \
+    --class 'thermostat rev 2' --payload hello.wasm \
+    --uri-base https://tam.example.com/payloads --key publisher.pem --out hello.suit
+  tamctl suit create -f hello.yaml --sequence 4 --out hello.suit`,
+		Args: noArguments,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&c.file, "file", "f", "", "description file (YAML)")
+	f.StringVar(&c.component, "component", "", "component that is installed, for example app/hello")
+	f.StringVar(&c.manifestComponent, "manifest-component", "", "name of the manifest itself (default COMPONENT/suit)")
+	f.Uint64Var(&c.sequence, "sequence", 0, "sequence number, higher than that of the last manifest")
+	f.StringVar(&c.vendor, "vendor", "", "domain of the devices' vendor")
+	f.StringVar(&c.vendorID, "vendor-id", "", "vendor id (UUID) instead of a domain")
+	f.StringVar(&c.class, "class", "", "what the vendor calls this class of devices")
+	f.StringVar(&c.classID, "class-id", "", "class id (UUID) instead of the words for it")
+	f.StringVar(&c.deviceID, "device-id", "", "the one device (UUID) that it is for")
+	f.StringVar(&c.payload, "payload", "", "file that is installed")
+	f.StringVar(&c.uri, "uri", "", "where devices fetch the payload")
+	f.StringVar(&c.uriBase, "uri-base", "", "the same without the last segment, which will be the SHA-256 of what is fetched")
+	f.BoolVar(&c.integrated, "integrated", false, "carry the payload in the envelope")
+	f.StringArrayVar(&c.encryptTo, "encrypt-to", nil, "key file that the payload is encrypted to: a device's public key or an AES secret; repeatable")
+	f.StringVar(&c.contentAlgorithm, "content-algorithm", "", "how it is encrypted: "+contentAlgorithmNames()+" (default A128GCM)")
+	f.StringVar(&c.ciphertext, "ciphertext", "", "file for the encrypted payload where devices fetch it (default that of --payload with .enc)")
+	f.BoolVar(&c.selfTest, "self-test", false, "run the component with --self-test before the update counts")
+	f.BoolVar(&c.invoke, "invoke", false, "let devices start the component")
+	f.StringArrayVar(&c.args, "arg", nil, "argument that it is started with; repeatable")
+	f.BoolVar(&c.uninstall, "uninstall", true, "let devices take off again what it installs; --uninstall=false does not")
+	f.StringSliceVar(&c.severable, "severable", nil, "elements that can be taken out of the envelope later, for example install,text")
+	f.StringVar(&c.version, "version", "", "version that is installed, for example 1.2.3")
+	c.signature.addFlags(f, "to sign at once")
+	f.StringVar(&c.out, "out", "", "file to write the envelope to (required)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if c.out == "" {
+			return usage("say where to write the envelope, with --out")
+		}
+		d, err := c.description(f.Changed("uninstall"))
+		if err != nil {
+			return err
+		}
+		return c.create(cmd.OutOrStdout(), d)
+	}
+	return cmd
+}
+
+// description reads the file, if there is one, and lays the flags over it.
+func (c *creation) description(uninstallGiven bool) (*author.Description, error) {
+	d := &author.Description{}
+	if c.file != "" {
+		var err error
+		if d, err = author.Load(c.file); errors.Is(err, author.ErrDescription) {
+			return nil, advise(err, keysAdvice)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	set(&d.SequenceNumber, c.sequence)
+	// What names the same thing in another way gives place.
+	if c.vendor != "" {
+		d.VendorDomain, d.VendorID = c.vendor, uuid.Nil
+	}
+	if c.class != "" {
+		d.ClassInfo, d.ClassID = c.class, uuid.Nil
+	}
+	if c.vendorID != "" {
+		d.VendorDomain = ""
+	}
+	if c.classID != "" {
+		d.ClassInfo = ""
+	}
+	set(&d.Version, c.version)
+	set(&d.SelfTest, c.selfTest)
+	if uninstallGiven {
+		d.NoUninstall = !c.uninstall
+	}
+	if c.invoke || c.args != nil {
+		d.Invoke = &author.Invoke{Args: c.args}
+	}
+	return d, errors.Join(
+		c.describePayload(&d.Payload),
+		parse(&d.Component, "--component", c.component, suit.ParseComponentID),
+		parse(&d.ManifestComponent, "--manifest-component", c.manifestComponent, suit.ParseComponentID),
+		parse(&d.VendorID, "--vendor-id", c.vendorID, uuid.Parse),
+		parse(&d.ClassID, "--class-id", c.classID, uuid.Parse),
+		parse(&d.DeviceID, "--device-id", c.deviceID, uuid.Parse),
+		parseAll(&d.Severable, "--severable", c.severable, parseElement),
+	)
+}
+
+func (c *creation) describePayload(p *author.Payload) error {
+	if c.uri != "" || c.uriBase != "" || c.integrated {
+		p.URI, p.URIBase, p.Integrated = c.uri, c.uriBase, c.integrated
+		p.Inline, p.CopyFrom, p.LoadFrom = false, nil, nil
+	}
+	if c.payload != "" {
+		p.File, p.Content = c.payload, ""
+	}
+	if c.encryptTo != nil {
+		p.EncryptTo = c.encryptTo
+	}
+	set(&p.Ciphertext, c.ciphertext)
+	return parse(&p.ContentAlgorithm, "--content-algorithm", c.contentAlgorithm, parseContentAlgorithm)
+}
+
+const keysAdvice = "docs/suit.md has all keys of a description, 'tamctl suit create --help' the common ones"
+
+// set takes a flag that was given.
+func set[T comparable](field *T, flag T) {
+	var zero T
+	if flag != zero {
+		*field = flag
+	}
+}
+
+// parse takes a flag that was given and is not plain text.
+func parse[T any](field *T, name, flag string, read func(string) (T, error)) error {
+	if flag == "" {
+		return nil
+	}
+	value, err := read(flag)
+	if err != nil {
+		return usage("%s: %w", name, err)
+	}
+	*field = value
+	return nil
+}
+
+// parseAll is parse for a flag that was given several times.
+func parseAll[T any](field *[]T, name string, flags []string, read func(string) (T, error)) error {
+	if flags == nil {
+		return nil
+	}
+	*field = make([]T, len(flags))
+	for i, flag := range flags {
+		if err := parse(&(*field)[i], name, flag, read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *creation) create(stdout io.Writer, d *author.Description) error {
+	if err := c.signature.check(false); err != nil {
+		return err
+	}
+	inputs := append(d.Files(), c.file, c.signature.key, c.signature.secret)
+	if err := replaceable(c.out, inputs...); err != nil {
+		return err
+	}
+	made, err := author.Create(d)
+	if errors.Is(err, author.ErrDescription) {
+		return advise(usageError{err}, keysAdvice)
+	}
+	if err != nil {
+		return err
+	}
+	envelope, err := made.Envelope()
+	if err != nil {
+		return err
+	}
+	next := fmt.Sprintf("tamctl suit sign %s --key FILE", lines.Quote(c.out))
+	if c.signature.given() {
+		if envelope, err = c.signature.first(envelope); err != nil {
+			return err
+		}
+		next = publishStep(c.out, envelope, paths(made.Files)...)
+	}
+	if err := writeEnvelope(c.out, envelope); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n", c.out, made.Manifest.ComponentID, made.Manifest.SequenceNumber, envelope.Digest())
+	for _, f := range made.Files {
+		fmt.Fprintf(stdout, "  devices fetch %s\n    from %s\n", f.Path, shortened(f.URI))
+	}
+	_, err = fmt.Fprintf(stdout, "  next: %s\n", next)
+	return err
+}
+
+func paths(files []author.File) (list []string) {
+	for _, f := range files {
+		list = append(list, f.Path)
+	}
+	return list
+}
