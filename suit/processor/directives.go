@@ -120,7 +120,8 @@ func write(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, err
 }
 
 // copyImage stores the image of source-component, decrypted where the current component
-// has an encryption-info (draft-ietf-suit-firmware-encryption section 5).
+// has an encryption-info (draft-ietf-suit-firmware-encryption section 5). What is made of
+// an image that was checked is settled by it: so a digest of the ciphertext is enough.
 func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
 	c := f.at()
 	from, err := f.source(c)
@@ -146,6 +147,7 @@ func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters,
 		return suit.Parameters{}, err
 	}
 	c.from, c.fromStage, c.deciphered = from, from.stage, integrity
+	c.checked = from.checked
 	return suit.Parameters{}, nil
 }
 

@@ -393,3 +393,16 @@ func TestFetchGivesUpOnDrops(t *testing.T) {
 		t.Errorf("%d bytes over %d connections: %v", len(got), len(drip.requests), err)
 	}
 }
+
+// What a server says of a range is a number or an error.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 0-9/10", "bytes 4-9/*", "bytes */10", "bytes 4", "", "bytes -1-2/3", "bytes 99999999999999999999-1/2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		start, size, err := parseContentRange(s)
+		if err == nil && !strings.HasPrefix(s, fmt.Sprintf("bytes %d-", start)) && !strings.HasPrefix(s, "bytes 0") {
+			t.Errorf("%q: %d of %d", s, start, size)
+		}
+	})
+}

@@ -198,7 +198,7 @@ func (m *machine) list(of *manifest, t suit.TableEntry) error {
 		return fmt.Errorf("%w: it is listed twice", ErrUnsupportedComponent)
 	case t.Dependency && t.ID.Equal(of.id):
 		return fmt.Errorf("%w: it lists itself", ErrCycle)
-	case t.ID.Equal(of.content.ComponentID) && of == m.root:
+	case of == m.root && of.content.ComponentID != nil && t.ID.Equal(of.id):
 		return fmt.Errorf("%w: it is the manifest's own", ErrUnsupportedComponent)
 	case known && c.dependency != t.Dependency:
 		return fmt.Errorf("%w: one has it as an image, another as a dependency", ErrConflict)

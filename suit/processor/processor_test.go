@@ -50,6 +50,16 @@ func TestManifestWithoutComponentID(t *testing.T) {
 	tr.fail(t, m, ErrRollback)
 }
 
+// A component id may be empty, and is no name of the manifest then.
+func TestEmptyComponentID(t *testing.T) {
+	tr := newTrial()
+	m := sample(newImage)
+	m.ComponentID, m.Common.Components = nil, []suit.ComponentID{{}}
+	if _, err := tr.update(t, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The envelope that the device keeps is still authentic.
 func TestRecordedEnvelope(t *testing.T) {
 	tr := newTrial()
