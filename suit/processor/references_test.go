@@ -42,6 +42,23 @@ func TestDiamond(t *testing.T) {
 	tr.fail(t, m, ErrLimit)
 }
 
+// Two dependents that want different manifests under one id cannot both be served.
+func TestConflictInATree(t *testing.T) {
+	tr := newTrial()
+	var list []dependency
+	for i, name := range []string{"left", "right"} {
+		l := library(libImage)
+		l.SequenceNumber += uint64(i)
+		d := inLib(t, l, libImage)
+		inner := newTrial()
+		m := inner.dependent(t, d)
+		m.ComponentID, m.Common.Components = nil, []suit.ComponentID{{[]byte(name)}}
+		m.Common.Shared.Commands[len(m.Common.Shared.Commands)-1] = override(suit.Parameters{ImageDigest: d.digest(t)})
+		list = append(list, dependency{suit.ComponentID{[]byte(name), []byte("suit")}, signed(t, m, inner.integrated)})
+	}
+	tr.fail(t, tr.dependent(t, list...), ErrConflict)
+}
+
 // Manifests share what they agree on; what they do not agree on stays as it is.
 func TestSharedDependency(t *testing.T) {
 	tr := newTrial()

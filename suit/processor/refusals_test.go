@@ -325,6 +325,36 @@ func TestRefusals(t *testing.T) {
 			tr.metadata = true
 			withParameters(suit.Parameters{Metadata: &suit.ComponentMetadata{Creator: ptr(suit.ActorID{Text: "me"})}})(m, tr)
 		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"encryption-info that is none", func(m *suit.Manifest, tr *trial) {
+			_, tr.Keys = secret(t)
+			withParameters(suit.Parameters{EncryptionInfo: []byte{0x01}})(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonCBORParse},
+		{"encryption-info with its ciphertext", func(m *suit.Manifest, tr *trial) {
+			var key *cosekit.SecretKey
+			key, tr.Keys = secret(t)
+			sealed, err := cosekit.Encryption{Content: cosekit.A128GCM, Context: cosekit.PayloadEncryption, Recipients: []cosekit.Recipient{key}}.Seal(newImage)
+			if err != nil {
+				t.Fatal(err)
+			}
+			withParameters(suit.Parameters{EncryptionInfo: sealed})(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"unknown event to wait for", func(m *suit.Manifest, tr *trial) {
+			withParameters(suit.Parameters{WaitInfo: &suit.WaitInfo{Power: ptr(int64(1)), Other: map[int64]cosekit.RawMessage{99: {0x01}}}})(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"custom parameter in the shared sequence", func(m *suit.Manifest, tr *trial) {
+			tr.Custom = map[suit.CommandCode]CustomCommand{-300: {}}
+			shared(override(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{-300: {0x01}}}))(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"the reserved custom parameter", func(m *suit.Manifest, tr *trial) {
+			tr.Custom = map[suit.CommandCode]CustomCommand{-300: {}}
+			withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{-256: {0x01}}})(m, tr)
+		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"long custom parameter", func(m *suit.Manifest, tr *trial) {
+			tr.Custom = map[suit.CommandCode]CustomCommand{-300: {}}
+			withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{-300: cosekit.MustMarshal(make([]byte, 2000))}})(m, tr)
+		}, ErrLimit, suit.ReasonParameterUnsupported},
+		{"soft-failure for several components", withCommand(do(suit.DirectiveOverrideMultiple, suit.ParameterSets{0: {SoftFailure: ptr(true)}})), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		{"long arguments", withParameters(suit.Parameters{InvokeArgs: make([]byte, 2000)}), ErrLimit, suit.ReasonParameterUnsupported},
 		{"custom parameter without commands", withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{-300: {0x01}}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 		{"unregistered parameter", withParameters(suit.Parameters{Other: map[suit.ParameterCode]cosekit.RawMessage{99: {0x01}}}), ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 		{"digest algorithm", withParameters(suit.Parameters{ImageDigest: &suit.Digest{Algorithm: -99, Bytes: []byte{1}}}), suit.ErrDigestAlgorithm, suit.ReasonAlgorithmUnsupported},

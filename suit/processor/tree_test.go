@@ -145,6 +145,20 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// One sequence can serve images and dependencies (draft-ietf-suit-trust-domains,
+// Operating on Multiple Components).
+func TestIsDependency(t *testing.T) {
+	tr := newTrial()
+	m := tr.dependent(t, inLib(t, library(libImage), libImage))
+	m.Sections[suit.SectionValidate] = sequence(do(suit.DirectiveSetComponentIndex, suit.AllComponents{}), tries(
+		suit.Sequence{Commands: append([]suit.Command{check(suit.ConditionIsDependency)}, processed(1)[1:]...)},
+		suit.Sequence{Commands: []suit.Command{check(suit.ConditionImageMatch)}},
+	))
+	if outcome := tr.succeed(t, m, newImage); len(outcome.Components) != 2 {
+		t.Errorf("checked %v", outcome.Components)
+	}
+}
+
 func TestTreeRefusals(t *testing.T) {
 	noWrite := func(m *suit.Manifest) *suit.Manifest { return m }
 	for _, tt := range []struct {
