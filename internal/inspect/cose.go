@@ -210,6 +210,9 @@ func recipient(r *reader, it item) Node {
 	}
 	h := readHeaders(it.items[0], it.items[1])
 	n := r.headers(h, it.items[0])
+	if alg, _ := h.algorithm(); alg.raw != nil {
+		n.Text = algorithmOf(alg)
+	}
 	n.Items = append(n.Items, r.named(field{"ciphertext", opaque}, it.items[2]))
 	for _, more := range it.items[3:] {
 		n.Items = append(n.Items, r.named(field{"recipients", arrayOf(recipient)}, more))
@@ -319,12 +322,16 @@ func (r *reader) lintAlgorithm(h headers) {
 	}
 }
 
-// lintNonce looks at the IV of AES-GCM, which Go and others read with 12 bytes only.
+// nonceSizes are those that content algorithms are read with here. CTR has a whole
+// block for its counter (RFC 9459 section 4).
+var nonceSizes = map[int64]int{1: 12, 2: 12, 3: 12, 24: 12, -65534: 16, -65533: 16, -65532: 16}
+
+// lintNonce looks at the IV of content.
 func (r *reader) lintNonce(h headers) {
 	alg, _ := h.algorithm()
 	n, ok := alg.integer()
 	iv := h.get(headerIV)
-	if ok && n >= 1 && n <= 3 && iv.isBytes() && len(iv.content) != 12 {
-		r.lint(SeverityWarning, "RFC 9053 section 4.1", "IV of %d bytes for %s, want 12", len(iv.content), algorithmName(n))
+	if want := nonceSizes[n]; ok && want > 0 && iv.isBytes() && len(iv.content) != want {
+		r.lint(SeverityWarning, "RFC 9053 section 4", "IV of %d bytes for %s, want %d", len(iv.content), algorithmName(n), want)
 	}
 }

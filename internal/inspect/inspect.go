@@ -100,6 +100,9 @@ func (r *reader) conclude() {
 			title = "TEEP " + n.Text
 		}
 	}
+	if n.Kind.isEncrypted() && n.holds != "" {
+		title = kinds[n.holds].title + " in a " + title
+	}
 	if len(around) > 0 {
 		title += " in a " + strings.Join(around, " in a ")
 	}
@@ -115,11 +118,13 @@ func (r *reader) ask(n *Node, depth int) {
 	kind, inside := n.Kind, n
 	content := n.child("payload")
 	switch {
-	case kind.isCOSE() && content != nil && content.Kind != "":
+	case kind.isCOSE() && content != nil && content.Kind.isEncrypted() && n.holds != "":
+		kind, inside = n.holds, content
+	case kind.isCOSE() && content != nil && content.Kind != "" && !content.Kind.isCOSE():
 		kind, inside = content.Kind, content
 	case n.holds != "":
 		kind = n.holds
-	case kind.isCOSE() && depth > 0:
+	case kind.isCOSE() && !kind.isEncrypted() && depth > 0:
 		kind = ""
 	}
 	if strict := kinds[kind].strict; strict != nil && len(r.result.Opinions) < maxOpinions {

@@ -83,10 +83,10 @@ func init() {
 		KindKDFContext:   {"COSE_KDF_Context", secKDF, nil, looksKDFContext, kdfContext, nil},
 		KindSign1:        {"COSE_Sign1", "RFC 9052 section 4.2", []uint64{18}, looksCOSE(KindSign1), sign1, strictSigned},
 		KindSign:         {"COSE_Sign", "RFC 9052 section 4.1", []uint64{98}, looksCOSE(KindSign), sign, strictSigned},
-		KindMac0:         {"COSE_Mac0", "RFC 9052 section 6.2", []uint64{17}, looksCOSE(KindMac0), mac0, nil},
-		KindMac:          {"COSE_Mac", "RFC 9052 section 6.1", []uint64{97}, looksCOSE(KindMac), mac, nil},
-		KindEncrypt0:     {"COSE_Encrypt0", "RFC 9052 section 5.2", []uint64{16}, looksCOSE(KindEncrypt0), encrypt0, nil},
-		KindEncrypt:      {"COSE_Encrypt", "RFC 9052 section 5.1", []uint64{96}, looksCOSE(KindEncrypt), encrypt, nil},
+		KindMac0:         {"COSE_Mac0", "RFC 9052 section 6.2", []uint64{17}, looksCOSE(KindMac0), mac0, strictMAC},
+		KindMac:          {"COSE_Mac", "RFC 9052 section 6.1", []uint64{97}, looksCOSE(KindMac), mac, strictMAC},
+		KindEncrypt0:     {"COSE_Encrypt0", "RFC 9052 section 5.2", []uint64{16}, looksCOSE(KindEncrypt0), encrypt0, strictEncrypted},
+		KindEncrypt:      {"COSE_Encrypt", "RFC 9052 section 5.1", []uint64{96}, looksCOSE(KindEncrypt), encrypt, strictEncrypted},
 		KindCBOR:         {"CBOR", "RFC 8949 section 3", nil, nil, plain, nil},
 	}
 	kindByTag = map[uint64]Kind{}
@@ -107,6 +107,9 @@ func ParseKind(s string) (Kind, error) {
 	}
 	return "", fmt.Errorf("%w %q", ErrKind, s)
 }
+
+// isEncrypted reports whether nobody sees here what the structure is around.
+func (k Kind) isEncrypted() bool { return k == KindEncrypt || k == KindEncrypt0 }
 
 // isCOSE reports whether the kind is a COSE structure around something else.
 func (k Kind) isCOSE() bool {
@@ -288,7 +291,10 @@ func strictReport(_ teep.Numbering, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err = report.Unverified(); err != nil || !report.Protected() {
+	if !report.Encrypted() {
+		_, err = report.Unverified()
+	}
+	if err != nil || !report.Protected() {
 		return err
 	}
 	carried, err := report.Key()
@@ -321,5 +327,15 @@ func strictKey(_ teep.Numbering, data []byte) error {
 
 func strictSigned(_ teep.Numbering, data []byte) error {
 	_, err := cosekit.Parse(data)
+	return err
+}
+
+func strictMAC(_ teep.Numbering, data []byte) error {
+	_, err := cosekit.ParseMAC(data)
+	return err
+}
+
+func strictEncrypted(_ teep.Numbering, data []byte) error {
+	_, err := cosekit.ParseEncrypted(data)
 	return err
 }

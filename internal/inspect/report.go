@@ -1,6 +1,11 @@
 package inspect
 
-import "github.com/tamarack-tam/tamarack/suit"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tamarack-tam/tamarack/suit"
+)
 
 const (
 	secReport       = "draft-ietf-suit-report-18 section 4"
@@ -15,6 +20,9 @@ const (
 	reportResult       = 4
 	reportCapabilities = 8
 	reportReference    = 99
+
+	// reportBent is Tamarack's own: the rules that a device bent in compatibility mode.
+	reportBent = -257
 )
 
 func looksReport(it item) bool {
@@ -39,6 +47,7 @@ func report(r *reader, it item) Node {
 		reportResult:       {"result", either(item.isBool, plain, failure)},
 		reportCapabilities: {"capability-report", maybeWrapped(capabilities)},
 		reportReference:    {"reference", reference},
+		reportBent:         {"rules bent (Tamarack)", arrayOf(text)},
 	})(r, it)
 }
 
@@ -67,14 +76,10 @@ func looksReference(it item) bool {
 }
 
 func record(r *reader, it item) Node {
-	around := r.section
-	r.section = secRecord
-	n := tuple(5,
+	return inSection(secRecord, tuple(5,
 		field{"manifest-id", plain}, field{"manifest-section", names(section)},
 		field{"section-offset", uinteg}, field{"component-index", uinteg}, field{"properties", parameters},
-	)(r, it)
-	r.section = around
-	return n
+	))(r, it)
 }
 
 func failure(r *reader, it item) Node {
@@ -95,19 +100,71 @@ func propertyClaims(r *reader, it item) Node {
 	})(r, it)
 }
 
+// capabilities shows a SUIT_Capability_Report.
 func capabilities(r *reader, it item) Node {
-	around := r.section
-	r.section = secCapabilities
-	commands := names(func(n int64) string { return suit.CommandCode(n).String() })
-	codes := names(func(n int64) string { return suit.ParameterCode(n).String() })
-	n := mapOf(labels{
+	known := labels{
 		1: {"components", arrayOf(either(item.isArray, anyComponent, plain))},
-		2: {"commands", arrayOf(commands)}, 3: {"parameters", arrayOf(codes)}, 4: {"algorithms", arrayOf(algorithm)},
-		5: {"envelope", plain}, 6: {"manifest", plain}, 7: {"common", plain},
-		8: {"text", plain}, 9: {"component-text", plain}, 10: {"dependency", plain},
-	})(r, it)
-	r.section = around
-	return n
+		2: {"commands", arrayOf(names(commandName))}, 3: {"parameters", arrayOf(names(parameterName))}, 4: {"algorithms", arrayOf(algorithm)},
+		5: {"envelope", keysOf(envelopeKeys)}, 6: {"manifest", keysOf(manifestKeys)}, 7: {"common", keysOf(commonKeys)},
+		8: {"text", keysOf(textKeys)}, 9: {"component-text", keysOf(componentTextKeys)}, 10: {"dependency", keysOf(dependencyKeys)},
+	}
+	return inSection(secCapabilities, mapBy(func(key item) field {
+		if path, ok := integers(key); ok {
+			return capabilityPath(path)
+		}
+		label, _ := key.integer()
+		return known[label]
+	}))(r, it)
+}
+
+func keysOf(known keyNames) shape { return arrayOf(table(known.names)) }
+
+// capabilityPath names the keys that lead, from the envelope, to the structure of which
+// the keys are listed.
+func capabilityPath(path []int64) field {
+	at, steps := envelopeKeys, make([]string, len(path))
+	for i, key := range path {
+		steps[i] = at.names[key]
+		if steps[i] == "" {
+			steps[i] = strconv.FormatInt(key, 10)
+		}
+		at = at.below(key)
+	}
+	return field{"path " + strings.Join(steps, "."), keysOf(at)}
+}
+
+// keyNames are the keys of a structure, and of those below it.
+type keyNames struct {
+	names map[int64]string
+	more  map[int64]*keyNames
+}
+
+func (k keyNames) below(key int64) keyNames {
+	if more := k.more[key]; more != nil {
+		return *more
+	}
+	return keyNames{}
+}
+
+func namesOf(known labels) map[int64]string {
+	names := map[int64]string{}
+	for key, f := range known {
+		names[key] = f.name
+	}
+	return names
+}
+
+// The keys of what a capability report tells of. They are set in init, for the shapes
+// that they are the names of hold each other.
+var envelopeKeys, manifestKeys, commonKeys, textKeys, componentTextKeys, dependencyKeys keyNames
+
+func init() {
+	componentTextKeys.names, textKeys.names = namesOf(componentTextFields), namesOf(textFields)
+	dependencyKeys.names = namesOf(dependencyFields)
+	commonKeys = keyNames{namesOf(commonFields()), map[int64]*keyNames{keyDependencies: &dependencyKeys}}
+	manifestKeys = keyNames{namesOf(manifestFields()), map[int64]*keyNames{keyCommon: &commonKeys, keyTexts: &textKeys}}
+	envelopeKeys = keyNames{namesOf(severableFields()), map[int64]*keyNames{keyManifest: &manifestKeys, keyTexts: &textKeys}}
+	envelopeKeys.names[keyAuthentication], envelopeKeys.names[keyManifest] = "authentication", "manifest"
 }
 
 // anyComponent is a component identifier that may end with true, for all below it.

@@ -29,6 +29,13 @@ const (
 	keyTexts          = 23
 )
 
+// Keys of common, and of a dependency.
+const (
+	keyDependencies = 1
+	keyComponents   = 2
+	keyPrefix       = 1
+)
+
 func looksEnvelope(it item) bool {
 	return it.has(keyManifest, item.isBytes) && it.has(keyAuthentication, item.isBytes)
 }
@@ -58,12 +65,18 @@ func sectionFields() labels {
 	return known
 }
 
-// envelope shows a SUIT_Envelope, recomputes the digests and judges the signatures.
-func envelope(r *reader, it item) Node {
+// severableFields are those of them that an envelope may carry.
+func severableFields() labels {
 	known := sectionFields()
 	for _, s := range []suit.Section{suit.SectionValidate, suit.SectionLoad, suit.SectionInvoke, suit.SectionUninstall} {
-		delete(known, int64(s)) // never severable
+		delete(known, int64(s))
 	}
+	return known
+}
+
+// envelope shows a SUIT_Envelope, recomputes the digests and judges the signatures.
+func envelope(r *reader, it item) Node {
+	known := severableFields()
 	inside, _ := it.get(keyManifest)
 	known[keyAuthentication] = field{"authentication", wrapped(authentication(inside))}
 	known[keyManifest] = field{"manifest", wrapped(as(KindManifest))}
@@ -180,8 +193,7 @@ func (r *reader) peek(it item) (item, bool) {
 	return inner, true
 }
 
-// manifest shows a SUIT_Manifest.
-func manifest(r *reader, it item) Node {
+func manifestFields() labels {
 	known := sectionFields()
 	for _, key := range severable {
 		f := known[int64(key)]
@@ -193,11 +205,16 @@ func manifest(r *reader, it item) Node {
 	known[4] = field{"reference-uri", text}
 	known[5] = field{"manifest-component-id", componentID}
 	known[6] = field{"set-version", maybeWrapped(version)}
+	return known
+}
+
+// manifest shows a SUIT_Manifest.
+func manifest(r *reader, it item) Node {
 	around := r.components
 	if len(around) == 0 {
 		r.components = componentsInside(r, it)
 	}
-	n := mapOf(known)(r, it)
+	n := mapOf(manifestFields())(r, it)
 	r.components = around
 	r.lintManifest(it)
 	return n
@@ -236,15 +253,17 @@ func fetches(seq item) bool {
 	return false
 }
 
-func common(r *reader, it item) Node {
-	return mapOf(labels{
-		1: {"dependencies", mapBy(func(item) field {
-			return field{"", mapOf(labels{1: {"prefix", componentID}})}
-		})},
-		2: {"components", arrayOf(componentID)},
-		4: {"shared-sequence", wrapped(sequence)},
-	})(r, it)
+var dependencyFields = labels{keyPrefix: {"prefix", componentID}}
+
+func commonFields() labels {
+	return labels{
+		keyDependencies: {"dependencies", mapBy(func(item) field { return field{"", mapOf(dependencyFields)} })},
+		keyComponents:   {"components", arrayOf(componentID)},
+		4:               {"shared-sequence", wrapped(sequence)},
+	}
 }
+
+func common(r *reader, it item) Node { return mapOf(commonFields())(r, it) }
 
 // componentsOf lists the components of the manifest in a byte string, as paths.
 func componentsOf(wrappedManifest item) []string {
@@ -256,20 +275,33 @@ func componentsOf(wrappedManifest item) []string {
 	return componentsInside(quiet, m)
 }
 
+// componentsInside names what the component indices of a manifest point into: the
+// components that are listed, then the dependencies beyond them by their prefix
+// ([suit.Common.Table]).
 func componentsInside(r *reader, manifest item) []string {
 	c, _ := manifest.get(keyCommon)
 	c, _ = r.peek(c)
-	list, _ := c.get(2)
+	list, _ := c.get(keyComponents)
 	var paths []string
 	for _, id := range list.items {
-		if isComponentID(id) {
-			quiet := &reader{}
-			paths = append(paths, componentID(quiet, id).Text)
-		} else {
-			paths = append(paths, "")
+		paths = append(paths, pathOf(id))
+	}
+	dependencies, _ := c.get(keyDependencies)
+	for i := 0; dependencies.isMap() && i < len(dependencies.items); i += 2 {
+		prefix, named := dependencies.items[i+1].get(keyPrefix)
+		if named && dependencies.items[i].is(int64(len(paths))) {
+			paths = append(paths, pathOf(prefix))
 		}
 	}
 	return paths
+}
+
+// pathOf is the path of a component id, or empty for what is none.
+func pathOf(id item) string {
+	if !isComponentID(id) {
+		return ""
+	}
+	return componentID(&reader{}, id).Text
 }
 
 func looksText(it item) bool {
@@ -278,23 +310,26 @@ func looksText(it item) bool {
 			it.items[1].has(1, item.isText)
 }
 
+var componentTextFields = labels{
+	1: {"vendor-name", text}, 2: {"model-name", text}, 3: {"vendor-domain", text}, 4: {"model-info", text},
+	5: {"component-description", text}, 6: {"component-version", text},
+	7: {"version-required", text}, 8: {"current-version", text},
+}
+
+var textFields = labels{
+	1: {"manifest-description", text}, 2: {"update-description", text},
+	3: {"manifest-json-source", text}, 4: {"manifest-yaml-source", text},
+}
+
 // suitText shows a SUIT_Text_Map, or the texts of one language.
 func suitText(r *reader, it item) Node {
-	components := mapOf(labels{
-		1: {"vendor-name", text}, 2: {"model-name", text}, 3: {"vendor-domain", text}, 4: {"model-info", text},
-		5: {"component-description", text}, 6: {"component-version", text},
-		7: {"version-required", text}, 8: {"current-version", text},
-	})
-	byLabel := labels{
-		1: {"manifest-description", text}, 2: {"update-description", text},
-		3: {"manifest-json-source", text}, 4: {"manifest-yaml-source", text},
-	}
+	components := mapOf(componentTextFields)
 	language := func(key item) field {
 		if isComponentID(key) {
 			return field{componentID(r, key).Text, components}
 		}
 		label, _ := key.integer()
-		return byLabel[label]
+		return textFields[label]
 	}
 	return mapBy(func(key item) field {
 		if key.isText() {
@@ -333,7 +368,7 @@ func looksVersionMatch(it item) bool {
 
 // componentAt names what a component index points to.
 func (r *reader) componentAt(index int64) string {
-	if index >= 0 && index < int64(len(r.components)) {
+	if index >= 0 && index < int64(len(r.components)) && r.components[index] != "" {
 		return r.components[index]
 	}
 	return fmt.Sprintf("component %d", index)

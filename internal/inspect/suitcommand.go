@@ -18,7 +18,7 @@ func init() {
 		suit.DirectiveSetParameters:      parameters,
 		suit.DirectiveOverrideParameters: parameters,
 		suit.DirectiveOverrideMultiple:   perComponent(parameters),
-		suit.DirectiveCopyParams:         perComponent(arrayOf(names(func(n int64) string { return suit.ParameterCode(n).String() }))),
+		suit.DirectiveCopyParams:         perComponent(arrayOf(names(parameterName))),
 	}
 }
 
@@ -44,11 +44,15 @@ func (r *reader) command(position int, key, argument item) Node {
 		return r.member(field{}, key, argument)
 	}
 	code := suit.CommandCode(number)
-	name := code.String()
+	name := commandName(number)
 	show, ok := commandArguments[code]
 	switch {
 	case code.IsCondition():
 		name, show = "condition "+name, policy
+	case code.IsCustom():
+		show = plain
+		name += " " + keyText(key)
+		r.lint(SeverityNote, secSUITSections, "%s: only the publisher and the device know what it does", name)
 	case !strings.HasPrefix(name, "command "):
 		name = "directive " + name
 		if !ok {
@@ -74,21 +78,15 @@ func policy(r *reader, it item) Node {
 		case suit.ReportAll:
 			return "report all"
 		}
-		var set []string
-		for i, name := range policyBits {
-			if n&(1<<i) != 0 {
-				set = append(set, name)
-			}
-		}
-		if n < 0 || n >= 1<<len(policyBits) {
-			set = append(set, "bits that are not registered")
-		}
-		return "report " + strings.Join(set, ", ")
+		return "report " + strings.Join(bits(n, policyBits), ", ")
 	})(r, it)
 }
 
 // componentIndex shows what is selected: one, several, or all.
 func componentIndex(r *reader, it item) Node {
+	if it.isArray() {
+		return arrayOf(names(r.componentAt))(r, it)
+	}
 	n := plain(r, it)
 	switch v := n.Value.(type) {
 	case int64:
@@ -119,9 +117,11 @@ func parameter(key item) field {
 	if !ok {
 		return field{}
 	}
-	code := suit.ParameterCode(label)
-	name := code.String()
-	if strings.HasPrefix(name, "parameter ") {
+	code, name := suit.ParameterCode(label), parameterName(label)
+	switch {
+	case code.IsCustom():
+		name += " " + keyText(key)
+	case strings.HasPrefix(name, "parameter "):
 		return field{}
 	}
 	return field{name, parameterShape(code)}
@@ -146,9 +146,15 @@ func parameterShape(code suit.ParameterCode) shape {
 	case suit.ParameterSourceComponent:
 		return func(r *reader, it item) Node { return names(r.componentAt)(r, it) }
 	case suit.ParameterVersion:
-		return maybeWrapped(either(looksVersionMatch, versionMatch, version)) // asked for, or measured
+		return maybeWrapped(either(looksVersionMatch, matched, version)) // asked for, or measured
 	case suit.ParameterWaitInfo:
 		return maybeWrapped(waitInfo)
+	case suit.ParameterComponentMetadata:
+		return maybeWrapped(metadata)
+	case suit.ParameterImageSize, suit.ParameterComponentSlot, suit.ParameterMinimumBattery:
+		return uinteg
+	case suit.ParameterUpdatePriority:
+		return number
 	}
 	return plain
 }
@@ -160,9 +166,3 @@ func readablePayload(r *reader, it item) Node {
 	}
 	return words(r, it)
 }
-
-var waitInfo = mapOf(labels{
-	1: {"authorization", plain}, 2: {"power", plain}, 3: {"network", plain}, 4: {"other-device-version", plain},
-	5: {"time", epoch}, 6: {"time-of-day", plain}, 7: {"day-of-week", plain},
-	8: {"time-of-day-utc", plain}, 9: {"day-of-week-utc", plain},
-})

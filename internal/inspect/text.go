@@ -88,6 +88,10 @@ func (r *Result) acceptance(kind Kind) string {
 		return fmt.Sprintf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.", title)
 	case r.faulty():
 		return fmt.Sprintf("Tamarack's decoder accepts the %s by itself; mind the errors above.", title)
+	case content != nil && content.Kind.isEncrypted():
+		return fmt.Sprintf("Tamarack accepts the structure around the %s, which is encrypted.", title)
+	case kind.isEncrypted():
+		return fmt.Sprintf("Tamarack accepts the %s; nobody has decrypted it here.", title)
 	case kind.isCOSE() && content != nil && content.Type == "null":
 		return fmt.Sprintf("Tamarack accepts the %s; its payload is not in it.", title)
 	case kind.isCOSE():
