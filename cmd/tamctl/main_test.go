@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"net/http/httptest"
 	"os"
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 
 			"application": makeApplication,
 			"flip":        flip,
+			"endflip":     endFlip,
 		},
 	})
 }
@@ -145,6 +147,23 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	data[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// endFlip changes the last bit of an envelope's authentication wrapper, which is one of
+// its last signature: endflip FILE
+func endFlip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: endflip FILE")
+	}
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	// Tag 107, a map, key 2, and a byte string of two length bytes.
+	const head = 7
+	if len(data) < head || data[3] != 0x02 || data[4] != 0x59 {
+		ts.Fatalf("%s begins otherwise: %x", args[0], data[:min(len(data), head)])
+	}
+	data[head+int(binary.BigEndian.Uint16(data[5:]))-1] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 

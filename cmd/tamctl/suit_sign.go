@@ -53,13 +53,17 @@ func (s *signature) apply(e *suit.Envelope, sign func(*suit.Envelope, cosekit.Si
 	if s.secret != "" {
 		key, err := cosekit.LoadSecretKey(s.secret)
 		if err != nil {
-			return nil, fmt.Errorf("secret: %w", err)
+			return nil, advise(err, "'tamctl keygen --algorithm hmac256' makes a secret for MACs")
 		}
-		return e.Authenticate(key)
+		out, err := e.Authenticate(key)
+		if errors.Is(err, cosekit.ErrKey) {
+			return nil, advise(fmt.Errorf("%s: %w", s.secret, err), "'tamctl keygen --algorithm hmac256' makes a secret for MACs")
+		}
+		return out, err
 	}
 	signer, err := cosekit.LoadManifestSigner(s.key)
 	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
+		return nil, advise(err, "name a private key file, as 'tamctl keygen' makes it")
 	}
 	return sign(e, signer)
 }
@@ -125,6 +129,9 @@ func signCommand(done string, add func(*signature, *suit.Envelope) (*suit.Envelo
 }
 
 func signingAdvice(path string, envelope *suit.Envelope, err error) error {
+	if errors.As(err, new(advised)) { // it is about the key
+		return err
+	}
 	err = fmt.Errorf("%s: %w", path, err)
 	switch {
 	case errors.Is(err, suit.ErrSigned):

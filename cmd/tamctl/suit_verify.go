@@ -86,7 +86,7 @@ func (p *publishers) admit(key *cosekit.PublicKey, file string, below []suit.Com
 	t := key.Thumbprint()
 	if _, again := p.files[t]; again {
 		if below == nil || p.prefixes[t] == nil {
-			return usage("--key %s: the key is given twice, with a prefix and without one or the same way; which is meant?", file)
+			return usage("--key %s: the key is given twice; only with a prefix each time that says more", file)
 		}
 		p.prefixes[t] = append(p.prefixes[t], below...)
 		return nil
