@@ -17,8 +17,13 @@ func IsModule(data []byte) bool { return bytes.HasPrefix(data, preamble) }
 
 const (
 	sectionTable = 4
+	sectionCode  = 10
 	// maxTable bounds the entries of a table, which the runtime makes at once.
 	maxTable = 1 << 16
+	// maxCompiled bounds the bytes of a function that is compiled. The time that takes
+	// grows faster than the function, minutes for half a megabyte of loops, and nothing
+	// ends it.
+	maxCompiled = 32 << 10
 )
 
 // check refuses what would cost too much before the runtime has looked at it.
@@ -29,14 +34,41 @@ func check(module []byte, l Limits) error {
 	case uint64(len(module)) > l.Module:
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrModule, len(module), l.Module)
 	}
+	return sections(module, func(id byte, content []byte) error {
+		if id == sectionTable && !smallTables(content) {
+			return fmt.Errorf("%w: a table of more than %d entries", ErrModule, maxTable)
+		}
+		return nil
+	})
+}
+
+// compilable reports whether all functions are small enough to be compiled. Others are
+// interpreted, which is slower, but begins at once.
+func compilable(module []byte) bool {
+	return IsModule(module) && sections(module, func(id byte, content []byte) error {
+		if id != sectionCode {
+			return nil
+		}
+		count, n := binary.Uvarint(content)
+		for rest, ok := content[max(n, 0):], true; count > 0; count-- {
+			var body []byte
+			if body, rest, ok = section(rest); !ok || len(body) > maxCompiled {
+				return ErrModule
+			}
+		}
+		return nil
+	}) == nil
+}
+
+// sections calls each for every section of a module that begins as one, until an error.
+func sections(module []byte, each func(id byte, content []byte) error) error {
 	for rest := module[len(preamble):]; len(rest) > 0; {
-		id := rest[0]
 		content, after, ok := section(rest[1:])
 		if !ok {
 			return fmt.Errorf("%w: it ends inside a section", ErrModule)
 		}
-		if id == sectionTable && !smallTables(content) {
-			return fmt.Errorf("%w: a table of more than %d entries", ErrModule, maxTable)
+		if err := each(rest[0], content); err != nil {
+			return err
 		}
 		rest = after
 	}

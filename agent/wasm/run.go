@@ -44,11 +44,15 @@ const features = api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes
 // granularity is that of the clocks, too coarse to time what else the device does.
 const granularity = time.Millisecond
 
-// Run compiles the module and calls its _start with the arguments, of which the first
+// Run prepares the module and calls its _start with the arguments, of which the first
 // is the module's name. It returns when the module has ended, or ctx. The result holds
 // the output also where there is an error.
 func Run(ctx context.Context, module []byte, args []string, l Limits) (Result, error) {
-	return run(ctx, wazero.NewRuntimeConfig(), module, args, l)
+	config := wazero.NewRuntimeConfig() // compiles where the platform can
+	if !compilable(module) {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	return run(ctx, config, module, args, l)
 }
 
 func run(ctx context.Context, config wazero.RuntimeConfig, module []byte, args []string, l Limits) (result Result, err error) {

@@ -152,6 +152,33 @@ func TestTablesCannotGrow(t *testing.T) {
 	}
 }
 
+// TestLargeFunctions: compiling this one would take minutes, in which nothing could
+// stop it.
+func TestLargeFunctions(t *testing.T) {
+	loops := strings.Repeat("loop $l global.get $n br_if $l end ", 50_000)
+	if r, err := Run(t.Context(), assemble(t, command(loops)), nil, DefaultLimits()); err != nil || r.ExitCode != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	nops := func(n int) []byte { return assemble(t, command(strings.Repeat("nop ", n))) }
+	const around = 2 // no locals, end
+	for name, tt := range map[string]struct {
+		module []byte
+		want   bool
+	}{
+		"small":             {nops(0), true},
+		"of the size":       {nops(maxCompiled - around), true},
+		"larger":            {nops(maxCompiled - around + 1), false},
+		"no module":         {[]byte("x"), false},
+		"no code":           {preamble, true},
+		"fewer than told":   {append(slices.Clone(preamble), sectionCode, 1, 5), false},
+		"count without end": {append(slices.Clone(preamble), sectionCode, 1, 0x80), true}, // the runtime refuses it
+	} {
+		if got := compilable(tt.module); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // TestEnvironment: what a module sees of the device, asked for with every function of
 // WASI that could show more.
 func TestEnvironment(t *testing.T) {
