@@ -205,3 +205,37 @@ func freeAddress(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// Every key of a description and every rule of lint stands in docs/suit.md, as the
+// sources of suit/author have them.
+func TestSUITDocumentIsComplete(t *testing.T) {
+	text, err := os.ReadFile("docs/suit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, files := range map[string]string{
+		`"([a-z-]+)":\s`: "suit/author/keys.go",
+		`find\((?:Error|Warning|Note|severity), "([a-z-]+)"`: "suit/author/lint*.go",
+	} {
+		paths, err := filepath.Glob(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, path := range paths {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(source), -1) {
+				found++
+				if !strings.Contains(string(text), "`"+match[1]+"`") {
+					t.Errorf("docs/suit.md says nothing of %s (%s)", match[1], path)
+				}
+			}
+		}
+		if found < 20 {
+			t.Errorf("only %d names found in %s: is the pattern still right?", found, files)
+		}
+	}
+}
