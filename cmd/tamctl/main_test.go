@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"net/http/httptest"
 	"os"
@@ -44,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"application": makeApplication,
 			"flip":        flip,
 			"endflip":     endFlip,
+			"unhex":       unhex,
 		},
 	})
 }
@@ -165,6 +167,16 @@ func endFlip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	data[head+int(binary.BigEndian.Uint16(data[5:]))-1] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// unhex makes a file of its hexadecimal digits: unhex DIGITS FILE
+func unhex(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: unhex DIGITS FILE")
+	}
+	data, err := hex.DecodeString(strings.Join(strings.Fields(ts.ReadFile(args[0])), ""))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
 }
 
 func TestEveryCommandHasHelpAndAnExample(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -80,7 +81,9 @@ func sequenceFetches(s *suit.Sequence) bool {
 	return slices.ContainsFunc(s.Commands, func(c suit.Command) bool {
 		switch argument := c.Argument.(type) {
 		case *suit.Parameters:
-			return argument.URI != nil && !strings.HasPrefix(*argument.URI, "#")
+			return namesFile(argument)
+		case suit.ParameterSets:
+			return slices.ContainsFunc(slices.Collect(maps.Values(argument)), namesFile)
 		case *suit.Sequence:
 			return sequenceFetches(argument)
 		case *suit.Alternatives:
@@ -89,6 +92,8 @@ func sequenceFetches(s *suit.Sequence) bool {
 		return false
 	})
 }
+
+func namesFile(p *suit.Parameters) bool { return p.URI != nil && !strings.HasPrefix(*p.URI, "#") }
 
 // readManifestKey reads the public key of somebody who signs manifests.
 func readManifestKey(path string) (*cosekit.PublicKey, error) {

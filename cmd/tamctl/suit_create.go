@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -211,6 +213,9 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	}
 	if err != nil {
 		return err
+	}
+	if there, err := os.Stat(c.out); err == nil && slices.ContainsFunc(made.Files, func(f author.File) bool { return sameFile(there, f.Path) }) {
+		return usage("--out %s would overwrite the encrypted payload; choose another name", c.out)
 	}
 	envelope, err := made.Envelope()
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -131,7 +132,7 @@ func (r *simulated) write(t *tabwriter.Writer) {
 		fact(t, "  id", r.Device.Device.String())
 	}
 	if m := r.Manifest; m != nil {
-		fact(t, "manifest", fmt.Sprintf("%s sequence %d", m.ID, m.Sequence))
+		fact(t, "manifest", fmt.Sprintf("%s sequence %d", cmp.Or(m.ID.String(), "(without a name)"), m.Sequence))
 		fact(t, "  digest", m.Digest)
 		fact(t, "  signed by", strings.Join(m.Signers, ", "))
 	}

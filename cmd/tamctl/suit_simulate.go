@@ -110,9 +110,8 @@ func (s *simulation) run(cmd *cobra.Command, app *app) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
 	fault := d.process(cmd.Context(), s)
-	if err := d.look(cmd.Context()); err != nil {
+	if err := errors.Join(d.look(cmd.Context()), d.close()); err != nil {
 		return errors.Join(fault, err)
 	}
 	if err := app.show(cmd.OutOrStdout(), d.result, func(t *tabwriter.Writer) { d.result.write(t) }); err != nil {

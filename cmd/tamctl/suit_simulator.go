@@ -66,6 +66,8 @@ func (d *simulator) authenticate(e *suit.Envelope) (*suit.Verified, processor.Ri
 	v, rights, err := d.publishers.Authenticate(e)
 	if err == nil {
 		d.latest = e
+		// By its own name too: the compatibility mode may never check it by its component.
+		d.dependencies[v.Manifest().ComponentID.Key()] = e
 	}
 	return v, rights, err
 }
@@ -205,6 +207,7 @@ func (d *simulator) nextStep(err error) string {
 		{processor.ErrNotInstalled, "only what is installed can be uninstalled, in that very version"},
 		{processor.ErrReferenced, "uninstall first what needs it"},
 		{cosekit.ErrNoDecryptionKey, "give the device its key, with --decrypt-key"},
+		{processor.ErrUnsupportedCommand, "a simulated device has no slots, and of private commands only the self-test (-257)"},
 		{processor.ErrUnsupportedParameter, "a simulated device has no slots, and decrypts only with --decrypt-key"},
 		{processor.ErrUnauthenticated, "give the key of the dependency's signer too, with --key"},
 		{processor.ErrUnauthorized, "--key FILE without =PREFIX lets its owner sign for every component"},
