@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,27 +44,40 @@ func TestKeysBelongTogether(t *testing.T) {
 		t.Error("nothing warns of the keys")
 	}
 	for name, k := range index.Keys {
-		public, err := cosekit.ParsePublicKey(k.Public)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
+		thumbprint, alg := belong(t, index, name)
+		if string(thumbprint[:]) != string(k.Thumbprint) {
+			t.Errorf("%s: thumbprint %s, the index has %x", name, thumbprint, []byte(k.Thumbprint))
 		}
-		if t9679 := public.Thumbprint(); string(t9679[:]) != string(k.Thumbprint) {
-			t.Errorf("%s: thumbprint %s, the index has %x", name, t9679, []byte(k.Thumbprint))
-		}
-		if alg := cosekit.AlgorithmName(public.Algorithm()); alg != k.Algorithm {
+		if alg != k.Algorithm && k.Public != nil {
 			t.Errorf("%s: algorithm %s, the index has %s", name, alg, k.Algorithm)
 		}
-		signer, err := cosekit.NewSignerFromCOSEKey(k.Private)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if !signer.PublicKey().Equal(public) {
-			t.Errorf("%s: the private key is another", name)
-		}
-		if _, err := cosekit.ParsePublicKey(k.Private); err == nil {
+		if _, err := cosekit.ParseManifestKey(k.Private); err == nil {
 			t.Errorf("%s: the private key passes for a public one", name)
 		}
 	}
+}
+
+// belong holds the parts of a key against each other, and returns what the public part
+// says.
+func belong(t *testing.T, index *testvectors.Index, name string) (cosekit.Thumbprint, string) {
+	t.Helper()
+	k := index.Keys[name]
+	if secret := secretKey(t, index, name); secret != nil {
+		return secret.Thumbprint(), ""
+	}
+	if k.Algorithm == cosekit.AlgorithmName(cosekit.ECDHESA128KW) {
+		private, err := cosekit.NewAgreementKeyFromCOSEKey(k.Private)
+		if err != nil || !bytes.Equal(private.PublicKey().COSEKey(), k.Public) {
+			t.Fatalf("%s: the private key is another: %v", name, err)
+		}
+		return private.PublicKey().Thumbprint(), k.Algorithm
+	}
+	public := publicKey(t, index, name)
+	signer, err := cosekit.NewSignerFromCOSEKey(k.Private)
+	if err != nil || !signer.PublicKey().Equal(public) {
+		t.Fatalf("%s: the private key is another: %v", name, err)
+	}
+	return public.Thumbprint(), cosekit.AlgorithmName(public.Algorithm())
 }
 
 // Every vector is described whole, and there is one for whatever the index can say.
@@ -76,8 +90,11 @@ func TestIndexIsComplete(t *testing.T) {
 			t.Errorf("%s is not described whole", v.Name)
 		}
 		seen[v.Reason], seen[v.Kind] = true, true
-		for _, name := range v.Keys {
+		for _, name := range slices.Concat(v.Keys, v.DecryptionKeys) {
 			seen[name+" verifies"] = true
+		}
+		if strings.Contains(v.Name, "encrypted") && v.Kind == testvectors.KindReport && v.Outcome == testvectors.Valid && v.Decrypted == "" {
+			t.Errorf("%s does not say what is encrypted", v.Name)
 		}
 		if v.Kind != testvectors.KindTEEP || v.Outcome != testvectors.Valid {
 			continue
@@ -116,6 +133,17 @@ func TestContentIsWhatIsSigned(t *testing.T) {
 		if content, err := cbor.Diagnose(signedPart(t, v)); err != nil || content != v.Content {
 			t.Errorf("%s holds %s (%v), the index has %s", v.Name, content, err, v.Content)
 		}
+		if v.Decrypted == "" {
+			continue
+		}
+		report, err := judges(t, load(t), v)[0].openReport()
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := report.Encode()
+		if content, _ := cbor.Diagnose(encoded); err != nil || content != v.Decrypted {
+			t.Errorf("%s decrypts to %s (%v), the index has %s", v.Name, content, err, v.Decrypted)
+		}
 	}
 }
 
@@ -125,9 +153,12 @@ func signedPart(t *testing.T, v testvectors.Vector) []byte {
 	payload, err := v.Data, error(nil)
 	switch v.Kind {
 	case testvectors.KindCOSEKey:
-	case testvectors.KindEnvelope:
+	case testvectors.KindEnvelope, testvectors.KindUpdate:
 		payload, err = manifest(v.Data)
 	default:
+		if mac, err := cosekit.ParseMAC(v.Data); err == nil {
+			return mac.Payload
+		}
 		var signed *cosekit.Signed
 		if signed, err = cosekit.Parse(bytes.TrimPrefix(v.Data, []byte{0xd8, 61})); err == nil { // without a CWT tag
 			payload = signed.Payload

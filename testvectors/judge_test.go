@@ -17,8 +17,12 @@ import (
 type judge struct {
 	index  *testvectors.Index
 	vector testvectors.Vector
-	key    *cosekit.PublicKey // nil for a COSE_Key
-	legacy cosekit.LegacyPolicy
+	key    *cosekit.PublicKey // nil for a COSE_Key, and for a MAC
+	secret *cosekit.SecretKey // for a MAC
+	// ring has the key or the secret or, where the vector has a rule, all of its keys.
+	ring    suit.KeyRing
+	decrypt cosekit.DecryptionKeys
+	legacy  cosekit.LegacyPolicy
 }
 
 func (j judge) verdict() error {
@@ -30,6 +34,8 @@ func (j judge) verdict() error {
 		return j.evidence()
 	case testvectors.KindEnvelope:
 		return j.envelope()
+	case testvectors.KindUpdate:
+		return j.update()
 	case testvectors.KindReport:
 		return j.report()
 	case testvectors.KindEAT:
@@ -111,22 +117,40 @@ func (j judge) envelope() error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.Verify(suit.KeyList{j.key}, j.legacy); err != nil {
+	v, err := e.Verify(j.ring, j.legacy)
+	if err != nil {
 		return err
+	}
+	if j.vector.Rule != "" {
+		rule, err := suit.ParseSignatureRule(j.vector.Rule)
+		if err != nil {
+			return err
+		}
+		if err := v.Satisfies(rule); err != nil {
+			return err
+		}
 	}
 	return again(e, func() ([]byte, error) { return e.Encode(e.Tagged()) }, suit.Decode)
 }
 
 func (j judge) report() error {
-	signed, err := suit.OpenReport(j.vector.Data)
-	if err != nil {
-		return err
-	}
-	r, err := signed.Verify(j.key, j.legacy)
+	r, err := j.openReport()
 	if err != nil {
 		return err
 	}
 	return again(r, r.Encode, suit.DecodeReport)
+}
+
+func (j judge) openReport() (*suit.Report, error) {
+	signed, err := suit.OpenReport(j.vector.Data)
+	if err != nil {
+		return nil, err
+	}
+	signed = signed.WithKeys(j.decrypt)
+	if j.secret != nil {
+		return signed.VerifyMAC(j.secret)
+	}
+	return signed.Verify(j.key, j.legacy)
 }
 
 func (j judge) coseKey() error {

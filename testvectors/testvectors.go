@@ -25,17 +25,28 @@ type Index struct {
 	// answer.
 	Now       time.Time `json:"now"`
 	Challenge Hex       `json:"challenge_hex"`
+	// Device is the one that a KindUpdate is processed on.
+	Device Device `json:"device"`
 	// Keys are all the keys there are, by name.
 	Keys    map[string]Key `json:"keys"`
 	Vectors []Vector       `json:"vectors"`
 }
 
-// Key is a key pair for tests. It is as public as this file: never trust it.
+// Device is a device with nothing installed.
+type Device struct {
+	VendorID Hex `json:"vendor_id_hex"` // UUIDs
+	ClassID  Hex `json:"class_id_hex"`
+	// Slot is the one that every component would be installed in.
+	Slot uint64 `json:"slot"`
+}
+
+// Key is a key pair or a secret key for tests. It is as public as this file: never
+// trust it.
 type Key struct {
 	Use        string `json:"use"`
-	Algorithm  string `json:"algorithm"`         // "ESP256" or "Ed25519" (RFC 9864)
-	Thumbprint Hex    `json:"thumbprint_sha256"` // RFC 9679
-	Public     Hex    `json:"cose_key_public_hex"`
+	Algorithm  string `json:"algorithm"`                     // the name that IANA registers with COSE
+	Thumbprint Hex    `json:"thumbprint_sha256"`             // RFC 9679
+	Public     Hex    `json:"cose_key_public_hex,omitempty"` // a secret key has none
 	Private    Hex    `json:"cose_key_private_hex"`
 }
 
@@ -51,6 +62,13 @@ type Vector struct {
 	// Keys names the keys that the recipient has. Under each of them, alone, the
 	// outcome is the same.
 	Keys []string `json:"keys,omitempty"`
+	// Rule is "classical+post-quantum" where the recipient has all of Keys together, and
+	// wants a signature of each sort.
+	Rule string `json:"rule,omitempty"`
+	// DecryptionKeys names the keys that the recipient decrypts with: all of them.
+	DecryptionKeys []string `json:"decryption_keys,omitempty"`
+	// Fetch is what the device of a KindUpdate gets from the network, by URI.
+	Fetch map[string]Hex `json:"fetch_hex,omitempty"`
 	// Legacy says that ES256 (-7) and EdDSA (-8) are allowed.
 	Legacy bool `json:"legacy,omitempty"`
 	// Attester names the key of the evidence in a KindEvidence.
@@ -62,6 +80,11 @@ type Vector struct {
 	// an envelope its manifest, of a COSE_Key the whole file. Empty where it is
 	// refused.
 	Content string `json:"content,omitempty"`
+	// Decrypted is the SUIT_Report inside an encrypted one, likewise.
+	Decrypted string `json:"decrypted,omitempty"`
+	// Images is what the components of the device hold after a KindUpdate, by their ids
+	// as paths. After one that is refused they hold nothing.
+	Images map[string]Hex `json:"images_hex,omitempty"`
 	// Thumbprint is that of the COSE_Key in the file.
 	Thumbprint Hex `json:"thumbprint_sha256,omitempty"`
 
@@ -78,6 +101,7 @@ const (
 	KindTEEP     Kind = "teep-message"  // COSE_Sign1 or COSE_Sign with a TEEP message
 	KindEvidence Kind = "teep-evidence" // KindTEEP: a QueryResponse whose evidence is judged, too
 	KindEnvelope Kind = "suit-envelope"
+	KindUpdate   Kind = "suit-update" // KindEnvelope: processed, too, on the device of the index
 	KindReport   Kind = "suit-report"
 	KindEAT      Kind = "eat"
 	KindCOSEKey  Kind = "cose-key" // a public key
@@ -118,6 +142,20 @@ const (
 	ReasonNonce           Reason = "nonce"            // not an answer to the challenge
 	ReasonEvidenceTime    Reason = "evidence-time"    // expired, or from the future
 	ReasonCnfMismatch     Reason = "cnf-mismatch"     // evidence for another key than the one that signs
+	ReasonMAC             Reason = "mac"              // no MAC under the key
+	ReasonSignatureRule   Reason = "signature-rule"   // good signatures, and one of another sort is missing
+	ReasonDecryption      Reason = "decryption"       // encrypted to somebody else, or changed on the way
+
+	// Why a processor refuses a KindUpdate: the reasons of draft-ietf-suit-report-18
+	// section 4.2.
+	ReasonCBORParse            Reason = "cbor-parse"
+	ReasonUnauthorised         Reason = "unauthorised"
+	ReasonCommandUnsupported   Reason = "command-unsupported"
+	ReasonComponentUnsupported Reason = "component-unsupported"
+	ReasonParameterUnsupported Reason = "parameter-unsupported"
+	ReasonSeveringUnsupported  Reason = "severing-unsupported"
+	ReasonConditionFailed      Reason = "condition-failed"
+	ReasonOperationFailed      Reason = "operation-failed"
 )
 
 // Hex is a byte string that JSON shows in hexadecimal digits.

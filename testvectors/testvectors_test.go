@@ -7,6 +7,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 	"github.com/tamarack-tam/tamarack/testvectors"
 )
@@ -32,6 +33,9 @@ var sentinels = map[testvectors.Reason][]error{
 	testvectors.ReasonNonce:           {attest.ErrNonce},
 	testvectors.ReasonEvidenceTime:    {attest.ErrExpired, attest.ErrNotYetValid},
 	testvectors.ReasonCnfMismatch:     {attest.ErrKeyBinding},
+	testvectors.ReasonMAC:             {cosekit.ErrMAC},
+	testvectors.ReasonSignatureRule:   {suit.ErrSignatureRule},
+	testvectors.ReasonDecryption:      {cosekit.ErrDecrypt, cosekit.ErrNoDecryptionKey},
 }
 
 // hasReason reports whether err is a refusal for that reason.
@@ -39,6 +43,10 @@ func hasReason(err error, reason testvectors.Reason) bool {
 	if reason == testvectors.ReasonProtocol {
 		var fault *teep.ProtocolError
 		return errors.As(err, &fault)
+	}
+	var failure *processor.Failure
+	if errors.As(err, &failure) {
+		return failure.Reason.String() == string(reason)
 	}
 	for _, sentinel := range sentinels[reason] {
 		if errors.Is(err, sentinel) {
@@ -83,21 +91,62 @@ func judges(t *testing.T, index *testvectors.Index, v testvectors.Vector) []judg
 	if v.Kind == testvectors.KindCOSEKey {
 		return []judge{j}
 	}
+	for _, name := range v.DecryptionKeys {
+		if secret := secretKey(t, index, name); secret != nil {
+			j.decrypt.Secrets = append(j.decrypt.Secrets, secret)
+		} else {
+			key, err := cosekit.NewAgreementKeyFromCOSEKey(index.Keys[name].Private)
+			if err != nil {
+				t.Fatalf("key %s: %v", name, err)
+			}
+			j.decrypt.Agreements = append(j.decrypt.Agreements, key)
+		}
+	}
 	var all []judge
 	for _, name := range v.Keys {
-		stated, ok := index.Keys[name]
-		if !ok {
-			t.Fatalf("no key %q in the index", name)
+		if v.Rule == "" {
+			j.ring = suit.KeyRing{}
 		}
-		key, err := cosekit.ParsePublicKey(stated.Public)
-		if err != nil {
-			t.Fatal(err)
+		if j.secret = secretKey(t, index, name); j.secret != nil {
+			j.key = nil
+			j.ring.SecretList = append(j.ring.SecretList, j.secret)
+		} else {
+			j.key = publicKey(t, index, name)
+			j.ring.KeyList = append(j.ring.KeyList, j.key)
 		}
-		j.key = key
 		all = append(all, j)
+	}
+	if v.Rule != "" { // one recipient with all keys
+		return all[len(all)-1:]
 	}
 	if all == nil {
 		t.Fatal("no key to judge it with")
 	}
 	return all
+}
+
+// secretKey returns a key of the index that has no public part, or nil where it has one.
+func secretKey(t *testing.T, index *testvectors.Index, name string) *cosekit.SecretKey {
+	t.Helper()
+	stated, ok := index.Keys[name]
+	if !ok {
+		t.Fatalf("no key %q in the index", name)
+	}
+	if stated.Public != nil {
+		return nil
+	}
+	key, err := cosekit.ParseSecretKey(stated.Private)
+	if err != nil {
+		t.Fatalf("key %s: %v", name, err)
+	}
+	return key
+}
+
+func publicKey(t *testing.T, index *testvectors.Index, name string) *cosekit.PublicKey {
+	t.Helper()
+	key, err := cosekit.ParseManifestKey(index.Keys[name].Public)
+	if err != nil {
+		t.Fatalf("key %s: %v", name, err)
+	}
+	return key
 }

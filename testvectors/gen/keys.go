@@ -7,6 +7,8 @@ import (
 	"crypto/elliptic"
 	"io"
 
+	"filippo.io/mldsa"
+
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/testvectors"
 )
@@ -31,24 +33,44 @@ var (
 	publisherKeyEd = newKey("publisher-ed25519", cosekit.Ed25519, "a publisher, for SUIT manifests")
 	strangerKey    = newKey("stranger-p256", cosekit.ESP256, "somebody whom no recipient knows")
 	strangerKeyEd  = newKey("stranger-ed25519", cosekit.Ed25519, "somebody whom no recipient knows")
-	keys           = []key{tamKey, tamKeyEd, agentKey, agentKeyEd, attesterKey, attesterKeyEd, reportKey, reportKeyEd, publisherKey, publisherKeyEd, strangerKey, strangerKeyEd}
+	publisherKey44 = newKey("publisher-mldsa44", cosekit.MLDSA44, "a publisher, for SUIT manifests")
+	publisherKey65 = newKey("publisher-mldsa65", cosekit.MLDSA65, "a publisher, for SUIT manifests")
+	keys           = []key{tamKey, tamKeyEd, agentKey, agentKeyEd, attesterKey, attesterKeyEd, reportKey, reportKeyEd,
+		publisherKey, publisherKeyEd, publisherKey44, publisherKey65, strangerKey, strangerKeyEd}
 )
 
 // newKey states a key: its private part is the SHA-256 of a text with its name.
 func newKey(name string, alg cosekit.Algorithm, use string) key {
-	secret := bytes32("Tamarack test vectors, TEST ONLY: " + name)
-	var private crypto.Signer = ed25519.NewKeyFromSeed(secret)
-	if alg == cosekit.ESP256 {
+	secret := stated(name)
+	var private crypto.Signer
+	switch alg {
+	case cosekit.ESP256:
 		private = deterministic{must(ecdsa.ParseRawPrivateKey(elliptic.P256(), secret))}
+	case cosekit.MLDSA44:
+		private = deterministicMLDSA{must(mldsa.NewPrivateKey(mldsa.MLDSA44(), secret))}
+	case cosekit.MLDSA65:
+		private = deterministicMLDSA{must(mldsa.NewPrivateKey(mldsa.MLDSA65(), secret))}
+	default:
+		private = ed25519.NewKeyFromSeed(secret)
 	}
 	return key{must(cosekit.NewSigner(private)), name, use, secret}
 }
+
+// stated is the secret of the key of that name.
+func stated(name string) []byte { return bytes32("Tamarack test vectors, TEST ONLY: " + name) }
 
 // deterministic signs without randomness (RFC 6979), whatever it is given.
 type deterministic struct{ *ecdsa.PrivateKey }
 
 func (k deterministic) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
 	return k.PrivateKey.Sign(nil, digest, crypto.SHA256)
+}
+
+// deterministicMLDSA signs without randomness (FIPS 204 section 3.4).
+type deterministicMLDSA struct{ *mldsa.PrivateKey }
+
+func (k deterministicMLDSA) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.SignDeterministic(message, opts)
 }
 
 func (k key) entry() testvectors.Key {
@@ -58,8 +80,15 @@ func (k key) entry() testvectors.Key {
 		Algorithm:  cosekit.AlgorithmName(k.Algorithm()),
 		Thumbprint: thumbprint[:],
 		Public:     k.PublicKey().COSEKey(),
-		Private:    k.coseKey(map[int64]any{keyD: k.secret}),
+		Private:    k.coseKey(map[int64]any{k.privateLabel(): k.secret}),
 	}
+}
+
+func (k key) privateLabel() int64 {
+	if cosekit.IsPostQuantum(k.Algorithm()) {
+		return keyPriv
+	}
+	return keyD
 }
 
 // Labels of a COSE_Key (RFC 9052 section 7.1, RFC 9053 section 7).
@@ -73,6 +102,8 @@ const (
 	keyX      int64 = -2
 	keyY      int64 = -3
 	keyD      int64 = -4
+	keyK      int64 = -1 // of a symmetric key
+	keyPriv   int64 = -2 // of an algorithm key pair (RFC 9964 section 3)
 )
 
 // members returns the public members of the key as they are encoded.

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/testvectors"
@@ -68,7 +70,56 @@ func (s *set) reports() {
 	} {
 		s.valid(reportVector(r.name, r.covers, r.key), payloadOf(r.data), r.data)
 	}
+	s.protectedReports()
 	s.refusedReports()
+}
+
+// protectedReports are encrypted, or have a MAC in place of the signature.
+func (s *set) protectedReports() {
+	plain := done(token)
+	encrypted := func(name string, k key, content cosekit.Algorithm, to ...cosekit.Recipient) []byte {
+		return must(suit.SignEncryptedReport(plain, encryption(name, content, to...), k))
+	}
+	for _, r := range []struct {
+		name, covers string
+		key          key
+		data         []byte
+	}{
+		{"encrypted-gcm", "a report that is encrypted to the TAM with A128GCM, inside the signature", reportKey,
+			encrypted("report gcm", reportKey, cosekit.A128GCM, tamECDH.PublicKey())},
+		{"encrypted-ctr", "the same with A128CTR, which only the signature protects", reportKeyEd,
+			encrypted("report ctr", reportKeyEd, cosekit.A128CTR, tamECDH.PublicKey())},
+	} {
+		v := reportVector(r.name, r.covers, r.key)
+		v.DecryptionKeys = []string{tamECDH.name}
+		v.Decrypted = must(cbor.Diagnose(must(plain.Encode())))
+		s.valid(v, payloadOf(r.data), r.data)
+	}
+	authenticated := reportVector("mac0", "a report in a COSE_Mac0", reportKey)
+	authenticated.Keys = []string{publisherMAC.name}
+	data := must(suit.AuthenticateReport(plain, publisherMAC.SecretKey))
+	s.valid(authenticated, must(cosekit.ParseMAC(data)).Payload, data)
+
+	refuse := func(name, covers string, reason testvectors.Reason, data []byte) {
+		v := reportVector("refused-encrypted-"+name, covers, reportKey)
+		v.DecryptionKeys = []string{tamECDH.name}
+		s.refused(v, reason, data)
+	}
+	ciphertext := payloadOf(encrypted("report gcm", reportKey, cosekit.A128GCM, tamECDH.PublicKey()))
+	signed := func(payload []byte) []byte { return must(cosekit.Sign1(reportKey, payload, cosekit.Form{})) }
+	changed := slices.Clone(ciphertext)
+	changed[30] ^= 1 // inside the ciphertext
+	refuse("bare", "an encrypted report that is not signed", testvectors.ReasonNotSigned, ciphertext)
+	refuse("changed", "one bit of the ciphertext flipped before it was signed", testvectors.ReasonDecryption, signed(changed))
+	refuse("stranger", "a report that is encrypted to somebody else", testvectors.ReasonDecryption,
+		encrypted("report for a stranger", reportKey, cosekit.A128GCM, strangerECDH.PublicKey()))
+	payloadContext := encryption("report with another context", cosekit.A128GCM, tamECDH.PublicKey())
+	refuse("context", "a key that was agreed on for a payload", testvectors.ReasonDecryption, signed(must(payloadContext.Seal(must(plain.Encode())))))
+	inside := encryption("report of nothing", cosekit.A128GCM, tamECDH.PublicKey())
+	inside.Context = cosekit.ReportEncryption
+	refuse("other", "something else than a report inside", testvectors.ReasonMalformed, signed(must(inside.Seal([]byte(array(1))))))
+	refuse("signature", "an encrypted report by a stranger", testvectors.ReasonSignature,
+		encrypted("report by a stranger", strangerKey, cosekit.A128GCM, tamECDH.PublicKey()))
 }
 
 func (s *set) refusedReports() {

@@ -29,14 +29,22 @@ func generate() map[string][]byte {
 			"docs/testvectors.md tells how to use them.",
 		Warning: "TEST ONLY: the private keys are public. Never trust them.",
 		Now:     now, Challenge: challenge,
-		Keys: map[string]testvectors.Key{},
+		Device: testvectors.Device{VendorID: vendor[:], ClassID: class[:], Slot: 1},
+		Keys:   map[string]testvectors.Key{},
 	}}
 	for _, k := range keys {
+		s.index.Keys[k.name] = k.entry()
+	}
+	for _, k := range secrets {
+		s.index.Keys[k.name] = k.entry()
+	}
+	for _, k := range agreements {
 		s.index.Keys[k.name] = k.entry()
 	}
 	s.teep()
 	s.wrappers()
 	s.envelopes()
+	s.updates()
 	s.reports()
 	s.eats()
 	s.coseKeys()

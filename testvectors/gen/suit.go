@@ -127,6 +127,7 @@ func (s *set) envelopes() {
 		s.valid(envelopeVector(e.name, e.covers, e.key), elementOf(e.data, keyManifest), e.data)
 	}
 	s.goodBlocks()
+	s.family()
 	s.refusedEnvelopes()
 }
 

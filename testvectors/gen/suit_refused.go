@@ -52,7 +52,7 @@ func (s *set) refusedEnvelopes() {
 		f.change(&e)
 		s.refused(envelopeVector("refused-"+f.name, f.covers, publisherKey), f.reason, e.encode())
 	}
-	for _, m := range badManifests(manifest) {
+	for _, m := range slices.Concat(badManifests(manifest), badFamilyManifests(manifest)) {
 		s.refused(envelopeVector("refused-manifest-"+m.name, m.covers, publisherKey), m.reason, newEnvelope(m.manifest).encode())
 	}
 	s.badEnvelopes(newEnvelope(manifest))
