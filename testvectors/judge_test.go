@@ -8,6 +8,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 	"github.com/tamarack-tam/tamarack/testvectors"
 )
@@ -22,6 +23,7 @@ type judge struct {
 	// ring has the key or the secret or, where the vector has a rule, all of its keys.
 	ring    suit.KeyRing
 	decrypt cosekit.DecryptionKeys
+	mode    processor.Mode
 	legacy  cosekit.LegacyPolicy
 }
 

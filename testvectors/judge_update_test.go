@@ -79,7 +79,7 @@ func (j judge) install(host processor.Host) error {
 		return err
 	}
 	_, err = processor.New(processor.Config{
-		Host: host, Limits: processor.DefaultLimits(), Fetcher: served(j.vector.Fetch),
+		Host: host, Limits: processor.DefaultLimits(), Mode: j.mode, Fetcher: served(j.vector.Fetch),
 		Authority: processor.AuthorityFunc(authenticate), Keys: j.decrypt,
 	}).Update(context.Background(), v, rights)
 	return err

@@ -194,6 +194,9 @@ func (s *set) updates() {
 	add("fetched", "a payload that is fetched", sign(update(fetched...), nil), serve(payload))
 	add("integrated", "an integrated payload", sign(update(from("#hello"), do(suit.DirectiveFetch), do(suit.ConditionImageMatch)),
 		map[string][]byte{"#hello": []byte(payload)}), nil)
+	add("two-signatures", "an integrated payload, under a second signature by somebody else", must(sign(
+		update(from("#hello"), do(suit.DirectiveFetch), do(suit.ConditionImageMatch)), map[string][]byte{"#hello": []byte(payload)},
+	).Countersign(publisherKeyEd)), nil)
 	add("written", "a payload in the manifest", sign(update(written(payload)...), nil), nil)
 	add("slot", "try-each with an image for each of two slots", sign(bySlot(), nil), func(v *testvectors.Vector) {
 		v.Fetch = map[string]testvectors.Hex{location + "/0": []byte("for slot 0"), location + "/1": []byte(payload)}
