@@ -25,13 +25,19 @@ func (m Manifest) signatures() []Signature {
 }
 
 // sign finds who vouches for a manifest and for each of its dependencies: publishers
-// of now, with rights over all components that it names.
+// of now, with rights over all components that it names, and over its own id. That of a
+// dependency is its dependent's choice; devices want both signers to have a right to it.
 func (f *Fleet) sign(r AnchorReader, m *Manifest, t *tree) error {
 	m.Signatures = nil
 	for i, member := range t.members {
 		var components []suit.ComponentID
-		if i == 0 { // the id of a dependency is not its own choice
+		if i == 0 {
 			components = append(components, m.Component)
+		}
+		for _, d := range m.Dependencies {
+			if d.Digest.Equal(member.digest) {
+				components = append(components, d.Component)
+			}
 		}
 		for _, e := range member.table {
 			components = append(components, t.ids[e.number])

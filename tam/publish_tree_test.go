@@ -206,6 +206,7 @@ func TestPublishDependencies(t *testing.T) {
 		want error
 	}{
 		{"a dependency beyond the rights of its dependent", by(apps, need{id: "lib/dep", envelope: raw}), tam.ErrSignerNotAllowed},
+		{"a dependency in a place that is not its signer's", by(placed, need{id: "app/dep", envelope: raw}), tam.ErrSignerNotAllowed},
 		{"a dependency by a stranger", by(placed, need{id: "lib/dep", envelope: w.envelope(&strange)}), tam.ErrUnknownSigner},
 		{"a dependency by a publisher of something else", by(placed, need{id: "lib/dep", envelope: w.envelope(&greedy)}), tam.ErrSignerNotAllowed},
 		{"another dependency than the manifest says", by(placed, need{id: "lib/dep", envelope: raw, digest: &wrong}), tam.ErrPayloadMismatch},
