@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/google/uuid"
@@ -207,15 +207,15 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if err := replaceable(c.out, inputs...); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(d.Outputs(), func(name string) bool { return filepath.Clean(name) == filepath.Clean(c.out) }) {
+		return usage("--out %s is where the encrypted payload goes; choose another name", c.out)
+	}
 	made, err := author.Create(d)
 	if errors.Is(err, author.ErrDescription) {
 		return advise(usageError{err}, keysAdvice)
 	}
 	if err != nil {
 		return err
-	}
-	if there, err := os.Stat(c.out); err == nil && slices.ContainsFunc(made.Files, func(f author.File) bool { return sameFile(there, f.Path) }) {
-		return usage("--out %s would overwrite the encrypted payload; choose another name", c.out)
 	}
 	envelope, err := made.Envelope()
 	if err != nil {

@@ -238,6 +238,17 @@ func (d *Description) Files() []string {
 	return list
 }
 
+// Outputs returns the files that Create writes: the ciphertexts that devices fetch.
+func (d *Description) Outputs() []string {
+	var list []string
+	for _, c := range d.components() {
+		if p := c.Payload; p.encrypted() && p.fetched() {
+			list = append(list, p.ciphertext())
+		}
+	}
+	return list
+}
+
 // files returns the names of all files that are read, and of those that are written.
 func (d *Description) files() (read, written []*string) {
 	read = []*string{&d.CoSWID}
