@@ -33,6 +33,20 @@ func suitCommand(app *app) *cobra.Command {
 	return cmd
 }
 
+// choices completes a flag that takes one of a few values.
+func choices(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
+// folders completes a flag that takes a folder.
+func folders(cmd *cobra.Command, flag string) {
+	if err := cmd.MarkFlagDirname(flag); err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
 // readEnvelope reads a file with an envelope, of which nothing is verified.
 func readEnvelope(path string) (*suit.Envelope, error) {
 	data, err := readBounded(path)

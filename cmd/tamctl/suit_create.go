@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 	f.StringVar(&c.uriBase, "uri-base", "", "the same without the last segment, which will be the SHA-256 of what is fetched")
 	f.BoolVar(&c.integrated, "integrated", false, "carry the payload in the envelope")
 	f.StringArrayVar(&c.encryptTo, "encrypt-to", nil, "key file that the payload is encrypted to: a device's public key or an AES secret; repeatable")
-	f.StringVar(&c.contentAlgorithm, "content-algorithm", "", "how it is encrypted: "+contentAlgorithmNames()+" (default A128GCM)")
+	f.StringVar(&c.contentAlgorithm, "content-algorithm", "", "how it is encrypted: "+strings.Join(contentAlgorithmNames(), ", ")+" (default A128GCM)")
 	f.StringVar(&c.ciphertext, "ciphertext", "", "file for the encrypted payload where devices fetch it (default that of --payload with .enc)")
 	f.BoolVar(&c.selfTest, "self-test", false, "run the component with --self-test before the update counts")
 	f.BoolVar(&c.invoke, "invoke", false, "let devices start the component")
@@ -90,6 +91,8 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 	f.StringVar(&c.version, "version", "", "version that is installed, for example 1.2.3")
 	c.signature.addFlags(f, "to sign at once")
 	f.StringVar(&c.out, "out", "", "file to write the envelope to (required)")
+	choices(cmd, "content-algorithm", contentAlgorithmNames()...)
+	choices(cmd, "severable", severableNames()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if c.out == "" {
 			return usage("say where to write the envelope, with --out")

@@ -21,12 +21,12 @@ var contentAlgorithms = []cosekit.Algorithm{
 	cosekit.A128GCM, cosekit.A192GCM, cosekit.A256GCM, cosekit.ChaCha20Poly1305, cosekit.A128CTR, cosekit.A192CTR, cosekit.A256CTR,
 }
 
-func contentAlgorithmNames() string {
+func contentAlgorithmNames() []string {
 	names := make([]string, len(contentAlgorithms))
 	for i, alg := range contentAlgorithms {
 		names[i] = cosekit.AlgorithmName(alg)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 func parseContentAlgorithm(name string) (cosekit.Algorithm, error) {
@@ -35,7 +35,7 @@ func parseContentAlgorithm(name string) (cosekit.Algorithm, error) {
 			return alg, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is none of %s", name, contentAlgorithmNames())
+	return 0, fmt.Errorf("%q is none of %s", name, strings.Join(contentAlgorithmNames(), ", "))
 }
 
 // encryption are the flags of 'suit encrypt'.
@@ -63,9 +63,10 @@ needs the digest of the ciphertext too.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&e.to, "to", nil, "key file of a recipient (required); repeatable")
-	f.StringVar(&e.algorithm, "algorithm", cosekit.AlgorithmName(contentAlgorithms[0]), contentAlgorithmNames())
+	f.StringVar(&e.algorithm, "algorithm", contentAlgorithmNames()[0], strings.Join(contentAlgorithmNames(), ", "))
 	f.StringVar(&e.out, "out", "", "new file for the ciphertext (required)")
 	f.StringVar(&e.info, "info", "", "new file for the encryption info (default that of --out with .info)")
+	choices(cmd, "algorithm", contentAlgorithmNames()...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(e.to) == 0:

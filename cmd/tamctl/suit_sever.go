@@ -20,12 +20,22 @@ var severable = []suit.Section{
 	suit.SectionInstall, suit.SectionText, suit.SectionCoSWID,
 }
 
-func severableNames() string {
+func severableNames() []string {
 	names := make([]string, len(severable))
 	for i, s := range severable {
 		names[i] = s.String()
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+func severableList() string { return strings.Join(severableNames(), ", ") }
+
+// completeElements completes an envelope, then elements.
+func completeElements(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return severableNames(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func parseElement(name string) (suit.Section, error) {
@@ -34,7 +44,7 @@ func parseElement(name string) (suit.Section, error) {
 			return s, nil
 		}
 	}
-	return 0, usage("%q is none of the elements that can be severed: %s", name, severableNames())
+	return 0, usage("%q is none of the elements that can be severed: %s", name, severableList())
 }
 
 func parseElements(names []string) ([]suit.Section, error) {
@@ -82,9 +92,11 @@ signature holds as before: the manifest has the digests of the elements, if it w
 so ('tamctl suit create --severable'). A device that has installed the manifest, or one
 that never shows its text, needs the smaller envelope only.
 
-ELEMENT is ` + severableNames() + `.`,
+ELEMENT is ` + severableList() + `.`,
 		Example: "  tamctl suit sever hello.suit text --out small.suit --keep text.cbor",
 		Args:    atLeast("ENVELOPE"),
+
+		ValidArgsFunction: completeElements,
 	}
 	cmd.Flags().StringVar(&keep, "keep", "", "file for the element that is taken out, where it is one")
 	cmd.Flags().StringVar(&out, "out", "", "file to write the rest to (required; ENVELOPE itself only with --keep)")
@@ -152,9 +164,11 @@ was, or what 'tamctl suit sever --keep' wrote, which is one ELEMENT. Each has to
 digest that stands in the manifest. Where no ELEMENT is named, all come back that are
 missing and that FILE carries.
 
-ELEMENT is ` + severableNames() + `.`,
+ELEMENT is ` + severableList() + `.`,
 		Example: "  tamctl suit restore small.suit text --from text.cbor --out hello.suit",
 		Args:    atLeast("ENVELOPE"),
+
+		ValidArgsFunction: completeElements,
 	}
 	cmd.Flags().StringVar(&from, "from", "", "file with the elements (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file to write to (default ENVELOPE itself)")

@@ -64,7 +64,7 @@ not be read or written.`,
 	f.StringVar(&s.identity.class, "class", "", "what the vendor calls this class of devices")
 	f.StringVar(&s.identity.classID, "class-id", "", "class id (UUID) instead of the words for it")
 	f.StringVar(&s.identity.deviceID, "device-id", "", "id (UUID) of this one device")
-	s.publishers.add(f, "`file[=prefix]` with the public key of a publisher, for components under the prefix only; repeatable")
+	s.publishers.add(cmd, "`file[=prefix]` with the public key of a publisher, for components under the prefix only; repeatable")
 	f.StringArrayVar(&s.decryptKeys, "decrypt-key", nil, "key file of the device that payloads are encrypted to; repeatable")
 	f.StringVar(&s.fetchFrom, "fetch-from", "", "folder with the payloads, or network (default: integrated payloads only)")
 	f.StringVar(&s.circumstances.battery, "battery", "", "charge of the device in mWh")
@@ -74,6 +74,9 @@ not be read or written.`,
 	f.BoolVar(&s.invoke, "invoke", false, "invoke the manifest after the update")
 	f.BoolVar(&s.uninstall, "uninstall", false, "take the manifest off the device instead")
 	f.StringVar(&s.report, "report", "", "file to write the SUIT_Report to, unsigned")
+	choices(cmd, "authorized", "yes", "no")
+	folders(cmd, "device")
+	folders(cmd, "fetch-from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s.path = args[0]
 		return s.run(cmd, app)

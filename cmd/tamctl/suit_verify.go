@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/inspect"
@@ -33,11 +32,13 @@ type publisherFlags struct {
 	legacy        bool
 }
 
-func (p *publisherFlags) add(f *pflag.FlagSet, keys string) {
+func (p *publisherFlags) add(cmd *cobra.Command, keys string) {
+	f := cmd.Flags()
 	f.StringArrayVar(&p.keys, "key", nil, keys)
 	f.StringArrayVar(&p.secrets, "secret", nil, "secret key file for MACs; repeatable")
 	f.StringVar(&p.require, "require", suit.AnySignature.String(), "which signatures are needed: any or classical+post-quantum")
 	f.BoolVar(&p.legacy, "allow-legacy", false, "take ES256 and EdDSA for ESP256 and Ed25519")
+	choices(cmd, "require", suit.AnySignature.String(), suit.ClassicalAndPostQuantum.String())
 }
 
 func (p *publisherFlags) load() (*publishers, error) {
@@ -174,7 +175,7 @@ where not, 1 where a file could not be read.`,
     --require classical+post-quantum`,
 		Args: exactly("ENVELOPE"),
 	}
-	flags.add(cmd.Flags(), "public key file of a publisher; repeatable")
+	flags.add(cmd, "public key file of a publisher; repeatable")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := app.checkFormat(); err != nil {
 			return err
