@@ -111,6 +111,11 @@ type ComponentStatus struct {
 	Attempts   int       // offers of this manifest, or of its removal, so far
 	RetryAfter time.Time // the planner holds the manifest back until then
 	Since      time.Time // when State was entered
+	// Held is another manifest of the same id, which evidence last showed on the device
+	// instead; zero where there is none, or none is known. MeasuredAt is when evidence was
+	// last held against the manifest, zero for never.
+	Held       suit.Digest
+	MeasuredAt time.Time
 }
 
 // Requirement says that a device must have a component.

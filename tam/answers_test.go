@@ -204,8 +204,13 @@ func TestErrorsThatAnswerUpdates(t *testing.T) {
 			expect(t, "state", status.State, state)
 			expectContains(t, "words", status.Reason, "no room")
 			expect(t, "waiting", d.waiting(u.Token), false)
+			if state == devices.Failed {
+				answer = d.respond(d.open(d.respond(d.connect()).Body).(*teep.QueryRequest))
+			} else {
+				answer = d.respond(d.connect())
+			}
+			expect(t, "offered at once", answer.Body != nil, rest == 0)
 			if rest > 0 {
-				expect(t, "offered at once", d.respond(d.connect()).Body != nil, false)
 				w.now.add(rest - time.Second)
 				expect(t, "offered early", d.respond(d.connect()).Body != nil, false)
 				w.now.add(time.Second)

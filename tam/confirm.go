@@ -59,6 +59,7 @@ func (s *session) confirmStatus(status *devices.ComponentStatus, m Manifest, iss
 	case doubt == nil:
 		status.State, status.Since = devices.Confirmed, s.now
 		status.Reason, status.Attempts, status.RetryAfter = "", 0, time.Time{}
+		status.Held, status.MeasuredAt = suit.Digest{}, s.now
 		return s.putMeasured(*status, m, audit.ComponentConfirmed)
 	}
 	contradicted, err := s.contradicted(*status, doubt, issued)
@@ -69,7 +70,12 @@ func (s *session) confirmStatus(status *devices.ComponentStatus, m Manifest, iss
 	case contradicted:
 		status.State, status.Since, status.Reason = devices.Failed, s.now, doubt.words
 		status.RetryAfter = s.now.Add(s.t.cfg.Policy.backOff(status.Attempts))
-		return s.putMeasured(*status, m, audit.ComponentContradicted)
+		if err := s.putMeasured(*status, m, audit.ComponentContradicted); err != nil {
+			return err
+		}
+		return s.findStanding(status, m)
+	case (status.State == devices.Failed || status.State == devices.Offered) && !issued.Before(status.Since.Truncate(time.Second)):
+		return s.findStanding(status, m) // a challenge is dated in whole seconds
 	case status.State == devices.Claimed && status.Reason != doubt.words:
 		status.Reason = doubt.words
 		return s.tx.PutComponentStatus(*status)

@@ -56,6 +56,7 @@ type DeviceDetail struct {
 	Agents       []devices.Agent
 	Inventory    []devices.InventoryItem
 	Components   []devices.ComponentStatus
+	Standing     []Manifest       // what Components name as Held
 	Reports      []ReplayedReport // the last about each manifest component id
 	Requirements []devices.Requirement
 	Removals     []devices.Removal
@@ -96,6 +97,9 @@ func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err err
 		if d.Components, err = r.ComponentStatuses(found.ID); err != nil {
 			return err
 		}
+		if d.Standing, err = standingOf(r, d.Components); err != nil {
+			return err
+		}
 		if d.Requirements, err = r.Requirements(found.ID); err != nil {
 			return err
 		}
@@ -109,6 +113,22 @@ func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err err
 		return err
 	})
 	return d, err
+}
+
+func standingOf(r Reader, statuses []devices.ComponentStatus) (list []Manifest, err error) {
+	for _, s := range statuses {
+		if s.Held.IsZero() {
+			continue
+		}
+		m, err := r.Manifest(s.Held)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if err == nil {
+			list = append(list, m)
+		}
+	}
+	return list, nil
 }
 
 // replayReports puts the last reports of a device into words, the newest first.

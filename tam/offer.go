@@ -86,6 +86,7 @@ func (s *session) putOffered(o Offer) error {
 			next.Since = old.Since
 		}
 	}
+	next.Held, next.MeasuredAt = s.standing(o.Manifest)
 	if rest := s.t.cfg.Policy.backOff(next.Attempts); rest > 0 {
 		next.RetryAfter = s.now.Add(rest)
 	}

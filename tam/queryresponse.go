@@ -217,7 +217,8 @@ func (s *session) sendAway(reason Reason, words string) (outcome, error) {
 }
 
 // attestationDue says why the device must attest before it is served: too long
-// ago, or a claim of the agent waits for the attester's word.
+// ago, or a claim of the agent, or what stands after a failure, waits for the
+// attester's word. One answer to that is enough, whatever it is.
 func (s *session) attestationDue() (string, error) {
 	if s.agent.AttestedAt.IsZero() {
 		return "not attested, or not successfully the last time", nil
@@ -231,6 +232,9 @@ func (s *session) attestationDue() (string, error) {
 	for _, c := range s.statuses {
 		if (c.State == devices.Claimed || c.State == devices.Unlinked) && !c.Since.Before(s.agent.AttestedAt) {
 			return fmt.Sprintf("%s is %s, not confirmed", c.Component, c.State), nil
+		}
+		if c.State == devices.Failed && c.MeasuredAt.Before(c.Since) {
+			return fmt.Sprintf("%s has failed, and was not measured since", c.Component), nil
 		}
 	}
 	return "", nil

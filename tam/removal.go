@@ -142,11 +142,14 @@ func (s *session) remains(m Manifest) (string, error) {
 // stays when one of them goes.
 func (s *session) shared(c suit.ComponentID, m Manifest) (bool, error) {
 	for _, status := range s.statuses {
-		held := status.State == devices.Claimed || status.State == devices.Confirmed
-		if !held || status.Component.Equal(m.Component) {
+		held := status.Held
+		if status.State == devices.Claimed || status.State == devices.Confirmed {
+			held = status.Manifest
+		}
+		if held.IsZero() || status.Component.Equal(m.Component) {
 			continue
 		}
-		other, err := s.tx.Manifest(status.Manifest)
+		other, err := s.tx.Manifest(held)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -140,7 +141,27 @@ func (d *demo) deliverBroken(ctx context.Context, dev *demoDevice, r *release) e
 		return fmt.Errorf("it holds %s, not %s any more", held, d.standing.name())
 	}
 	d.say.line(dev.name, "still holds %s, and runs it", d.standing.name())
-	return d.invoke(ctx, dev, d.standing)
+	if err := d.invoke(ctx, dev, d.standing); err != nil {
+		return err
+	}
+	return d.confirmStanding(ctx, dev, r, status.Since)
+}
+
+// confirmStanding wants the TAM to ask for evidence after the failure of an update, and to
+// believe it as to what the device holds. It may offer the update once more.
+func (d *demo) confirmStanding(ctx context.Context, dev *demoDevice, failed *release, since time.Time) error {
+	if _, err := dev.Poll(ctx); err != nil && !errors.Is(err, agent.ErrManifest) {
+		return err
+	}
+	status, err := d.operator.status(ctx, dev, failed)
+	if err != nil {
+		return err
+	}
+	if held := status.Held; held.Manifest != d.standing.digest || held.MeasuredAt.Before(since) {
+		return fmt.Errorf("evidence has not shown that %s stands", d.standing.name())
+	}
+	d.say.line("TAM", "asked %s for evidence: it holds %s, confirmed again", dev.name, d.standing.name())
+	return nil
 }
 
 // invoke runs what is installed, and wants it to be the application of that release.

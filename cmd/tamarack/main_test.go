@@ -57,6 +57,7 @@ func TestDemoRunsAnApplication(t *testing.T) {
 		"has version-3.wasm on device-1 as failed: validate[1].command -257 on demo/app failed",
 		"still holds version-2.wasm",
 		"output: demo/app: Hello from a Trusted Application, version 2.",
+		"asked device-1 for evidence: it holds version-2.wasm, confirmed again",
 		"signed version-4.wasm (",
 		"output: demo/app: Hello from a Trusted Application, version 4.",
 		"demo/app   4    confirmed",

@@ -103,6 +103,9 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 		fact(t, "  state", fmt.Sprintf("%s since %s", c.State, instant(c.Since)))
 		fact(t, "  because", c.Reason)
 		fact(t, "  again after", c.RetryAfter)
+		if c.Held.Manifest != "" {
+			fact(t, "  instead holds", fmt.Sprintf("sequence %d, %s, measured %s", c.Held.Sequence, c.Held.Manifest, instant(c.Held.MeasuredAt)))
+		}
 		describeReport(t, c.Report)
 	}
 	for _, i := range d.Inventory {

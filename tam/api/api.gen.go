@@ -167,6 +167,10 @@ type ComponentStatus struct {
 	// Component The manifest component id.
 	Component string `json:"component"`
 
+	// Held Another manifest of the same id, which the attester's measurements last showed on
+	// the device instead: what stands after an update that failed, and until one has come.
+	Held HeldManifest `json:"held,omitempty,omitzero"`
+
 	// Manifest The digest of the manifest.
 	Manifest string `json:"manifest"`
 
@@ -277,6 +281,15 @@ type EventPage struct {
 type Health struct {
 	// Status Examples: ok
 	Status string `json:"status"`
+}
+
+// HeldManifest Another manifest of the same id, which the attester's measurements last showed on
+// the device instead: what stands after an update that failed, and until one has come.
+type HeldManifest struct {
+	// Manifest The digest of the manifest.
+	Manifest   string    `json:"manifest"`
+	MeasuredAt time.Time `json:"measuredAt"`
+	Sequence   uint64    `json:"sequence"`
 }
 
 // InventoryItem defines model for InventoryItem.

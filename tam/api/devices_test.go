@@ -49,12 +49,18 @@ func TestGetDevice(t *testing.T) {
 	r.addDevice(two, devices.Accepted)
 	agent := newSigner(t).PublicKey()
 	hello := componentID(t, "app/hello")
+	first := tam.Manifest{Digest: suit.SumSHA256([]byte("first")), Component: hello, Sequence: 2, Signer: agent.Thumbprint()}
 	r.update(func(tx tam.Tx) error {
 		for _, err := range []error{
 			tx.PutAgent(devices.Agent{Key: agent, Device: one, CreatedAt: now, HoldUntil: now, HoldReason: "busy"}),
 			tx.ReplaceInventory(one, []devices.InventoryItem{{Component: hello, Since: now}}),
+			tx.AddManifest(first, []byte("envelope")),
 			tx.PutComponentStatus(devices.ComponentStatus{
 				Device: one, Component: hello, Manifest: suit.SumSHA256(nil), Sequence: 3, State: devices.Failed, Reason: "no space", Since: now,
+				Held: first.Digest, MeasuredAt: now,
+			}),
+			tx.PutComponentStatus(devices.ComponentStatus{
+				Device: one, Component: componentID(t, "app/unheld"), Manifest: suit.SumSHA256(nil), Held: suit.SumSHA256(nil), State: devices.Offered,
 			}),
 			tx.PutRequirement(devices.Requirement{Device: one, Component: hello, CreatedAt: now}),
 			tx.AddAppraisal(devices.Appraisal{Device: one, Agent: agent.Thumbprint(), At: now, Status: 96, Reason: "other key", Verifier: "local"}),
@@ -76,7 +82,8 @@ func TestGetDevice(t *testing.T) {
 	}
 	if len(d.Agents) != 1 || d.Agents[0].Key != agent.Thumbprint().String() || d.Agents[0].Numbering != "iana" || d.Agents[0].HoldReason != "busy" ||
 		len(d.Inventory) != 1 || d.Inventory[0].Component != "app/hello" || d.Inventory[0].Digest != "" ||
-		len(d.Components) != 1 || d.Components[0].State != ComponentStateFailed || d.Components[0].Reason != "no space" ||
+		len(d.Components) != 2 || d.Components[0].Held != (HeldManifest{Manifest: first.Digest.String(), Sequence: 2, MeasuredAt: now}) ||
+		d.Components[1].Held != (HeldManifest{}) || d.Components[0].State != ComponentStateFailed || d.Components[0].Reason != "no space" ||
 		len(d.Requirements) != 1 || len(d.Appraisals) != 1 || d.Appraisals[0].Status != "contraindicated" {
 		t.Errorf("detail %+v", d)
 	}

@@ -61,6 +61,13 @@ func showDetail(d tam.DeviceDetail) DeviceDetail {
 		Requirements: show(d.Requirements, showRequirement), Removals: show(d.Removals, showRemoval),
 		Appraisals: show(d.Appraisals, showAppraisal),
 	}
+	for i, c := range d.Components {
+		for _, m := range d.Standing {
+			if m.Digest.Equal(c.Held) {
+				out.Components[i].Held = HeldManifest{Manifest: m.Digest.String(), Sequence: m.Sequence, MeasuredAt: c.MeasuredAt}
+			}
+		}
+	}
 	for _, r := range d.Reports {
 		for i, c := range d.Components {
 			if c.Component.Equal(r.Component) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/devices"
@@ -72,13 +73,15 @@ func (u update) replaceInventory(id devices.ID, items []devices.InventoryItem) e
 }
 
 var (
-	selectComponentStatuses = prepare(`SELECT device, component, manifest, sequence, state, reason, attempts, retry_after, since
+	selectComponentStatuses = prepare(`SELECT device, component, manifest, sequence, state, reason, attempts, retry_after, since, held, measured_at
 		FROM component_statuses WHERE device = ? ORDER BY component`)
 	upsertComponentStatus = prepare(`INSERT INTO component_statuses
-		(device, component, manifest, sequence, state, reason, attempts, retry_after, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(device, component, manifest, sequence, state, reason, attempts, retry_after, since, held, measured_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (device, component) DO UPDATE SET manifest = excluded.manifest, sequence = excluded.sequence,
 			state = excluded.state, reason = excluded.reason, attempts = excluded.attempts,
-			retry_after = excluded.retry_after, since = excluded.since`)
+			retry_after = excluded.retry_after, since = excluded.since,
+			held = excluded.held, measured_at = excluded.measured_at`)
 )
 
 func scanComponentStatus(r *row) (devices.ComponentStatus, error) {
@@ -93,6 +96,8 @@ func scanComponentStatus(r *row) (devices.ComponentStatus, error) {
 	s.Sequence, err = wideOf(r.bytes())
 	s.State, s.Reason, s.Attempts = devices.ComponentState(r.text()), r.text(), int(r.int())
 	s.RetryAfter, s.Since = timeOf(r.int()), timeOf(r.int())
+	err = errors.Join(err, decode("held manifest", r.bytes(), &s.Held))
+	s.MeasuredAt = timeOf(r.int())
 	return s, err
 }
 
@@ -106,7 +111,8 @@ func (u update) PutComponentStatus(s devices.ComponentStatus) error {
 	component, err := componentKey(s.Component)
 	if err == nil {
 		_, err = u.exec(upsertComponentStatus, string(s.Device), component, digestValue(s.Manifest), wide(s.Sequence),
-			string(s.State), s.Reason, s.Attempts, micros(s.RetryAfter), micros(s.Since))
+			string(s.State), s.Reason, s.Attempts, micros(s.RetryAfter), micros(s.Since),
+			digestOrNull(s.Held), micros(s.MeasuredAt))
 	}
 	return about(err, "status of component %s on device %s", s.Component, s.Device)
 }

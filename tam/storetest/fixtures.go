@@ -150,7 +150,7 @@ func Fill(t testing.TB, store tam.Store) {
 func status(device int, c suit.ComponentID) devices.ComponentStatus {
 	return devices.ComponentStatus{
 		Device: deviceID(device), Component: c, Manifest: digest(1), Sequence: 1<<64 - 1, State: devices.Failed, Reason: "no room",
-		Attempts: 3, RetryAfter: at(1), Since: at(2),
+		Attempts: 3, RetryAfter: at(1), Since: at(2), Held: digest(2), MeasuredAt: at(3),
 	}
 }
 

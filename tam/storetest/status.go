@@ -89,6 +89,7 @@ func (s suite) componentStatuses() {
 	put()
 	for i := range want {
 		want[i].State, want[i].Reason, want[i].Sequence, want[i].RetryAfter = devices.Confirmed, "", 7, time.Time{}
+		want[i].Held, want[i].MeasuredAt = suit.Digest{}, at(4)
 	}
 	put()
 	s.refused("a status of an unknown device", tam.ErrNotFound, func(tx tam.Tx) error { return tx.PutComponentStatus(status(9, component("a"))) })

@@ -66,8 +66,9 @@ func itemText(i devices.InventoryItem) string {
 }
 
 func statusText(s devices.ComponentStatus) string {
-	return fmt.Sprintf("status of %q on %s %s sequence %d %s %q attempts %d retry %s since %s",
-		s.Component, s.Device, s.Manifest, s.Sequence, s.State, s.Reason, s.Attempts, timeText(s.RetryAfter), timeText(s.Since))
+	return fmt.Sprintf("status of %q on %s %s sequence %d %s %q attempts %d retry %s since %s held %s measured %s",
+		s.Component, s.Device, s.Manifest, s.Sequence, s.State, s.Reason, s.Attempts, timeText(s.RetryAfter), timeText(s.Since),
+		digestText(s.Held), timeText(s.MeasuredAt))
 }
 
 func requirementText(r devices.Requirement) string {

@@ -1,0 +1,2 @@
+ALTER TABLE component_statuses DROP COLUMN measured_at;
+ALTER TABLE component_statuses DROP COLUMN held;
