@@ -252,9 +252,12 @@ func TestAttacks(t *testing.T) {
 		many = append(many, harmless)
 	}
 	image := bytes.Repeat([]byte("x"), 60<<10)
-	swaps := written(image)
-	for range 100 {
-		swaps = append(swaps, index(suit.Index(1)), override(suit.Parameters{SourceComponent: pointer(uint64(0))}), policy(suit.DirectiveCopy))
+	over := func(directive suit.CommandCode) []suit.Command {
+		list := append(append(written(image), index(suit.Index(1))), written(image)...)
+		for range 100 {
+			list = append(list, override(suit.Parameters{SourceComponent: pointer(uint64(0))}), policy(directive))
+		}
+		return list
 	}
 	fetch := func(p suit.Parameters) []suit.Command {
 		p.URI = pointer(endless)
@@ -287,7 +290,8 @@ func TestAttacks(t *testing.T) {
 		{"ciphertext without end", attack(numbered(2), append(append([]suit.Command{index(suit.Index(1))},
 			fetch(suit.Parameters{ImageDigest: pointer(suit.SumSHA256(nil))})...), index(suit.Index(0)),
 			override(suit.Parameters{SourceComponent: pointer(uint64(1)), EncryptionInfo: info}), policy(suit.DirectiveCopy))...), processor.ErrLimit},
-		{"copies over copies", attack(numbered(2), swaps...), processor.ErrLimit},
+		{"copies over copies", attack(numbered(2), over(suit.DirectiveCopy)...), processor.ErrLimit},
+		{"swaps without end", attack(numbered(2), over(suit.DirectiveSwap)...), processor.ErrLimit},
 	} {
 		t.Run(a.name, func(t *testing.T) { newVictim(t).fails(t, a.manifest, nil, a.want) })
 	}
