@@ -79,6 +79,8 @@ func startServer(t *testing.T, env *testscript.Env) error {
 	server.Start()
 	env.Defer(server.Close)
 
+	// Under the race detector a program lingers for a second at its end, unless told so.
+	env.Setenv("GORACE", "atexit_sleep_ms=10")
 	env.Values[storeKey{}] = db
 	env.Setenv("TAMCTL_SERVER", server.URL)
 	env.Setenv("TAMCTL_TOKEN_FILE", tokenFile)

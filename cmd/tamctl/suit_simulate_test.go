@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +98,33 @@ func TestSimulateTellsWhatIsSoftened(t *testing.T) {
 	code, out, fault = tamctl(t, simulate...)
 	if code != exitRefused || !strings.Contains(out, "try-each") || !strings.Contains(fault, "no alternative succeeds") {
 		t.Errorf("exit code %d: %s\n%s", code, out, fault)
+	}
+}
+
+func TestSimulateOverTheNetwork(t *testing.T) {
+	t.Chdir(t.TempDir())
+	served := "hello"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, served) }))
+	defer server.Close()
+	if err := os.WriteFile("hello.txt", []byte(served), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"keygen", "publisher.pem"},
+		{"suit", "create", "--component", "app", "--sequence", "1", "--vendor", "example.com", "--class", "lamp",
+			"--payload", "hello.txt", "--uri", server.URL + "/hello", "--key", "publisher.pem", "--out", "hello.suit"},
+	} {
+		if code, _, fault := tamctl(t, args...); code != exitOK {
+			t.Fatalf("%q: exit code %d: %s", args, code, fault)
+		}
+	}
+	simulate := []string{"suit", "simulate", "hello.suit", "--device", "bench", "--vendor", "example.com", "--class", "lamp", "--key", "publisher.pub.pem", "--fetch-from", "network"}
+	if code, out, fault := tamctl(t, simulate...); code != exitOK || !strings.Contains(out, "app        5 bytes") {
+		t.Errorf("exit code %d: %s%s", code, out, fault)
+	}
+	served, simulate[4] = "others", "another"
+	if code, _, fault := tamctl(t, simulate...); code != exitRefused || !strings.Contains(fault, "limit exceeded") {
+		t.Errorf("a payload of another size: exit code %d: %s", code, fault)
 	}
 }
 
