@@ -56,6 +56,7 @@ func (d *simulator) configure(compat bool, fetcher processor.Fetcher, keys cosek
 		Host: d.store, Limits: processor.DefaultLimits(), Mode: mode, Fetcher: fetcher, Keys: keys,
 		Authority: processor.AuthorityFunc(d.authenticate), Invoke: d.invoke, Circumstances: c.processor(),
 		Custom:  map[suit.CommandCode]processor.CustomCommand{author.SelfTestCondition: {Condition: true, Run: d.selfTest}},
+		Names:   author.CommandNames,
 		Observe: d.observe,
 	})
 }
@@ -88,7 +89,7 @@ func (d *simulator) execute(ctx context.Context, p procedure, v *suit.Verified) 
 	for _, rule := range outcome.Bent {
 		d.current.Bent = append(d.current.Bent, string(rule))
 	}
-	statements, fault := suit.Explain(outcome.Report, d.envelope, d.dependency)
+	statements, fault := suit.Explain(outcome.Report, d.envelope, d.dependency, author.CommandNames)
 	if fault != nil { // it has been read already
 		return errors.Join(err, fault)
 	}
