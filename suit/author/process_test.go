@@ -253,10 +253,11 @@ func spoil(t *testing.T, path string) {
 
 // What the linter calls an error the strict processor refuses, when it is installed or
 // when it is invoked at the latest. Where a mistake is in one of several alternatives,
-// that depends on the device.
+// that depends on the device; and for the processor a copy of a checked image is checked,
+// where the linter wants to see it checked again before it is invoked.
 func TestLintAgreesWithTheProcessor(t *testing.T) {
 	for _, test := range lintTests {
-		if !strings.HasPrefix(test.want, "error ") || strings.Contains(test.name, "alternative") || strings.Contains(test.name, "may be skipped") {
+		if !strings.HasPrefix(test.want, "error ") || strings.Contains(test.name, "alternative") || strings.Contains(test.name, "may be skipped") || test.name == "invoke of an unchecked component" {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
