@@ -65,7 +65,7 @@ func imageMatch(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters
 	if !same {
 		return measured, fmt.Errorf("%w: image is %s, want %s", ErrMismatch, measured.ImageDigest, f.at().params.ImageDigest)
 	}
-	f.at().checked = true
+	f.at().vouch(suit.ParameterImageDigest)
 	return measured, nil
 }
 
@@ -118,7 +118,7 @@ func checkContent(ctx context.Context, f *frame, _ suit.Argument) (suit.Paramete
 	if subtle.ConstantTimeCompare(have, want) != 1 {
 		return measured, fmt.Errorf("%w: image is not the content of the manifest", ErrMismatch)
 	}
-	c.checked = true
+	c.vouch(suit.ParameterContent)
 	return measured, nil
 }
 

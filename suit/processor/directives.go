@@ -45,13 +45,15 @@ func (f *frame) assign(arg suit.Argument, replace bool) error {
 		f.order.set(*params.StrictOrder)
 	}
 	c := f.at()
-	if source := params.SourceComponent; source != nil && (replace || c.params.SourceComponent == nil) {
-		c.source = f.of.table[*source].component // check has seen the index
-	}
-	if replace {
-		c.params.Override(&of)
-	} else {
-		c.params.SetUnset(&of)
+	for _, code := range of.Codes() {
+		if !replace && c.params.Has(code) {
+			continue
+		}
+		c.params.CopyFrom(&of, code)
+		c.setter[code] = f.of
+		if code == suit.ParameterSourceComponent {
+			c.source = f.of.table[*of.SourceComponent].component // check has seen the index
+		}
 	}
 	return nil
 }
@@ -91,6 +93,10 @@ func copyParams(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters
 			if !to.params.CopyFrom(&from.params, code) {
 				return suit.Parameters{}, fmt.Errorf("%w, of component %q", missing(code), from.id)
 			}
+			to.setter[code] = nil
+			if from.setter[code] == f.of {
+				to.setter[code] = f.of
+			}
 			if code == suit.ParameterSourceComponent {
 				to.source = from.source
 			}
@@ -99,8 +105,8 @@ func copyParams(_ context.Context, f *frame, arg suit.Argument) (suit.Parameters
 	return suit.Parameters{}, nil
 }
 
-// write stores content. The signature covers it, also where it is ciphertext: what it
-// decrypts to is settled by it and the key.
+// write stores content. The signature covers it. Where it is ciphertext, what it decrypts to
+// is settled only by the manifest that says how, too: under another key it is another image.
 func write(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
 	c := f.at()
 	content := c.params.Content
@@ -110,18 +116,25 @@ func write(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, err
 	if there, err := f.spared(ctx, c); there || err != nil {
 		return suit.Parameters{}, err
 	}
-	source, _, err := f.decrypted(c, bytes.NewReader(content))
+	source, integrity, err := f.decrypted(c, bytes.NewReader(content))
 	if err != nil {
 		return suit.Parameters{}, err
 	}
-	err = f.store(ctx, c, source, uint64(len(content)))
-	c.checked = err == nil
-	return suit.Parameters{}, err
+	if err := f.store(ctx, c, source, uint64(len(content))); err != nil {
+		return suit.Parameters{}, err
+	}
+	c.deciphered = integrity
+	if c.params.EncryptionInfo == nil || c.madeBy(c.setter[suit.ParameterContent], suit.ParameterEncryptionInfo) {
+		c.vouch(suit.ParameterContent)
+	}
+	return suit.Parameters{}, nil
 }
 
 // copyImage stores the image of source-component, decrypted where the current component
-// has an encryption-info (draft-ietf-suit-firmware-encryption section 5). What is made of
-// an image that was checked is settled by it: so a digest of the ciphertext is enough.
+// has an encryption-info (draft-ietf-suit-firmware-encryption section 5). The copy of an image
+// that was checked needs no check. Nor does what the manifest that vouches for a ciphertext
+// says how to decrypt: so its digest of the ciphertext is enough. A key of somebody else
+// makes another image of it, which counter mode does not notice, and an AEAD need not.
 func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
 	c := f.at()
 	from, err := f.source(c)
@@ -147,7 +160,9 @@ func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters,
 		return suit.Parameters{}, err
 	}
 	c.from, c.fromStage, c.deciphered = from, from.stage, integrity
-	c.checked = from.checked
+	if c.params.EncryptionInfo == nil || c.madeBy(from.voucher, suit.ParameterEncryptionInfo, suit.ParameterSourceComponent) {
+		c.checked, c.voucher = from.checked, from.voucher
+	}
 	return suit.Parameters{}, nil
 }
 
@@ -187,7 +202,7 @@ func swap(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, erro
 	before, measured := *c, from.measured
 	f.altered(c)
 	f.altered(from)
-	from.writer, from.checked, from.measured = before.writer, before.checked, before.measured
+	from.writer, from.checked, from.voucher, from.measured = before.writer, before.checked, before.voucher, before.measured
 	c.measured = measured
 	c.metadata, from.metadata = from.metadata, before.metadata
 	return suit.Parameters{}, nil
@@ -236,8 +251,8 @@ func (m *machine) opener(ctx context.Context, of *manifest, c *component) func()
 }
 
 // decrypted is source, or the plaintext where the component has an encryption-info.
-// integrity says that a changed ciphertext will show at its end.
-func (m *machine) decrypted(c *component, source io.Reader) (plain io.Reader, integrity bool, err error) {
+// integrity says that a changed ciphertext will show at its end, under a key of this manifest.
+func (f *frame) decrypted(c *component, source io.Reader) (plain io.Reader, integrity bool, err error) {
 	if c.params.EncryptionInfo == nil {
 		return source, false, nil
 	}
@@ -245,11 +260,11 @@ func (m *machine) decrypted(c *component, source io.Reader) (plain io.Reader, in
 	if err != nil {
 		return nil, false, err
 	}
-	plain, err = info.Decrypt(m.config.Keys, cosekit.PayloadEncryption, source)
+	plain, err = info.Decrypt(f.config.Keys, cosekit.PayloadEncryption, source)
 	if err != nil {
 		return nil, false, fmt.Errorf("decrypt: %w", err)
 	}
-	return plain, info.Integrity(), nil
+	return plain, info.Integrity() && c.madeBy(f.of, suit.ParameterEncryptionInfo), nil
 }
 
 // parseEncryptionInfo wants the form of draft-ietf-suit-firmware-encryption section 5:

@@ -77,6 +77,9 @@ type component struct {
 	id         suit.ComponentID
 	dependency bool // it holds an envelope
 	params     suit.Parameters
+	// setter says which manifest a parameter is by: the one that gave its value, nil where
+	// another one took it over from elsewhere.
+	setter map[suit.ParameterCode]*manifest
 	// source is the component that the source-component parameter meant to the manifest
 	// that set it; as an index it would mean another one elsewhere.
 	source *component
@@ -84,9 +87,11 @@ type component struct {
 	metadata *suit.ComponentMetadata
 	// writer is the manifest that the candidate is by, nil where the image is the
 	// installed one. checked: the image, as it is now, was found to be what a signed
-	// manifest says. deciphered: nothing but the tag of an AEAD says so.
+	// manifest says; voucher is that manifest, nil where no single one says it. deciphered:
+	// nothing but the tag of an AEAD says so, under a key of the writer.
 	writer              *manifest
 	checked, deciphered bool
+	voucher             *manifest
 	stage               int // counts what altered the image
 	// from is the component that the image was copied from, when that was at fromStage.
 	from      *component
@@ -211,12 +216,25 @@ func (m *machine) list(of *manifest, t suit.TableEntry) error {
 		return fmt.Errorf("%w: %w", ErrUnsupportedComponent, fault)
 	}
 	if !known {
-		c = &component{id: t.ID, dependency: t.Dependency, unlinked: map[*manifest]bool{}}
+		c = &component{
+			id: t.ID, dependency: t.Dependency,
+			setter: map[suit.ParameterCode]*manifest{}, unlinked: map[*manifest]bool{},
+		}
 		m.component[key] = c
 		m.order = append(m.order, c)
 	}
 	of.table = append(of.table, entry{c, t.Dependency})
 	return nil
+}
+
+// vouch notes that the image was held against a parameter.
+func (c *component) vouch(by suit.ParameterCode) {
+	c.checked, c.voucher = true, c.setter[by]
+}
+
+// madeBy reports whether all of these parameters are by the manifest.
+func (c *component) madeBy(of *manifest, codes ...suit.ParameterCode) bool {
+	return of != nil && !slices.ContainsFunc(codes, func(code suit.ParameterCode) bool { return c.setter[code] != of })
 }
 
 // image opens the component's image as the manifest sees it now.

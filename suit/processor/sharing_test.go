@@ -28,9 +28,9 @@ func TestParametersAcrossTheTree(t *testing.T) {
 			m.Common.Components = append(m.Common.Components, lib)
 			m.Common.Dependencies[0].Index = 2
 			for section := range m.Sections {
-				edit(m, section, func(c []suit.Command) []suit.Command { return moved(c) })
+				edit(m, section, moved(2))
 			}
-			m.Common.Shared.Commands = moved(m.Common.Shared.Commands)
+			m.Common.Shared.Commands = moved(2)(m.Common.Shared.Commands)
 			m.Common.Shared.Commands = append(m.Common.Shared.Commands, index(1),
 				do(suit.DirectiveSetParameters, &suit.Parameters{Content: []byte("of the dependent")}))
 			// It finds what the dependency has left there.
@@ -45,15 +45,17 @@ func TestParametersAcrossTheTree(t *testing.T) {
 	}
 }
 
-// moved makes index 1 to 2.
-func moved(commands []suit.Command) []suit.Command {
-	out := slices.Clone(commands)
-	for i, c := range out {
-		if c.Argument == suit.Argument(suit.Index(1)) {
-			out[i].Argument = suit.Index(2)
+// moved makes another index of 1.
+func moved(to uint64) func([]suit.Command) []suit.Command {
+	return func(commands []suit.Command) []suit.Command {
+		out := slices.Clone(commands)
+		for i, c := range out {
+			if c.Argument == suit.Argument(suit.Index(1)) {
+				out[i].Argument = suit.Index(to)
+			}
 		}
+		return out
 	}
-	return out
 }
 
 // A source-component is that of the manifest that sets it: in another one the index may
@@ -65,18 +67,10 @@ func TestSourceComponentAcrossTheTree(t *testing.T) {
 	m := tr.dependent(t, inLib(t, l, nil))
 	m.Common.Components = append(m.Common.Components, data, lib)
 	m.Common.Dependencies[0].Index = 3
-	change := func(c []suit.Command) []suit.Command {
-		for i := range c {
-			if c[i].Argument == suit.Argument(suit.Index(1)) {
-				c[i].Argument = suit.Index(3)
-			}
-		}
-		return c
-	}
 	for section := range m.Sections {
-		edit(m, section, change)
+		edit(m, section, moved(3))
 	}
-	change(m.Common.Shared.Commands)
+	m.Common.Shared.Commands = moved(3)(m.Common.Shared.Commands)
 	edit(m, suit.SectionInstall, func(c []suit.Command) []suit.Command {
 		return slices.Concat([]suit.Command{
 			index(3), check(suit.ConditionDependencyIntegrity),

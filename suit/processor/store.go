@@ -59,7 +59,7 @@ func (m *machine) pump(ctx context.Context, to io.Writer, h hash.Hash, source io
 
 // altered notes that the component has another image now: what was known about it is void.
 func (f *frame) altered(c *component) {
-	c.writer, c.checked, c.deciphered, c.measured, c.from = f.of, false, false, nil, nil
+	c.writer, c.checked, c.deciphered, c.voucher, c.measured, c.from = f.of, false, false, nil, nil, nil
 	c.stage++
 	c.metadata = c.params.Metadata
 }
@@ -161,7 +161,9 @@ func (f *frame) spared(ctx context.Context, c *component) (bool, error) {
 	there, err := f.alreadyThere(ctx, c)
 	if err == nil && !there && c.params.EncryptionInfo == nil && c.params.Content != nil {
 		want := suit.SumSHA256(c.params.Content)
-		there, err = f.holds(ctx, c, want, uint64(len(c.params.Content)))
+		if there, err = f.holds(ctx, c, want, uint64(len(c.params.Content))); there {
+			c.vouch(suit.ParameterContent)
+		}
 	}
 	if there {
 		return true, nil
@@ -178,7 +180,11 @@ func (f *frame) alreadyThere(ctx context.Context, c *component) (bool, error) {
 	case size == nil:
 		size = new(uint64)
 	}
-	return f.holds(ctx, c, *want, *size)
+	there, err := f.holds(ctx, c, *want, *size)
+	if there {
+		c.vouch(suit.ParameterImageDigest)
+	}
+	return there, err
 }
 
 // holds reports whether the component has an image, and this one. Of a dependency the
@@ -203,7 +209,7 @@ func (f *frame) holds(ctx context.Context, c *component, want suit.Digest, wantS
 		return false, err
 	}
 	f.note = "the image was there already"
-	c.checked, c.metadata = true, c.params.Metadata
+	c.metadata = c.params.Metadata
 	return true, nil
 }
 
