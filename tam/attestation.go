@@ -85,7 +85,7 @@ func (t *TAM) served(s *session, m *teep.QueryResponse, a appraisal, challenge t
 	if err := s.takeInventory(m, challenge.purpose); err != nil {
 		return outcome{}, err
 	}
-	if err := s.confirm(a.result.Claims.Measured(), challenge.issued); err != nil {
+	if err := s.confirm(a.result.Claims, challenge.issued); err != nil {
 		return outcome{}, err
 	}
 	return t.serve(s, m, challenge.purpose, func() (string, error) { return "", nil })

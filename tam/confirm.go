@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
@@ -17,15 +18,12 @@ import (
 // the measurements do not bear out stays a claim, and says why; one that they
 // contradict has failed, as has what was confirmed and is not measured any longer.
 // issued is the latest time of which the evidence is known to be younger.
-func (s *session) confirm(measured []suit.PropertyClaims, issued time.Time) error {
+func (s *session) confirm(claims *attest.Claims, issued time.Time) error {
 	if err := s.readStatuses(); err != nil {
 		return err
 	}
-	s.measured = make(map[string]suit.Digest, len(measured))
-	for _, m := range measured {
-		if m.ImageDigest != nil {
-			s.measured[m.Component.Key()] = *m.ImageDigest
-		}
+	if err := s.takeMeasurements(claims); err != nil {
+		return err
 	}
 	for i := range s.statuses {
 		status := &s.statuses[i]
@@ -47,6 +45,28 @@ func (s *session) confirm(measured []suit.PropertyClaims, issued time.Time) erro
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// takeMeasurements reads what is installed from the claims of accepted evidence.
+func (s *session) takeMeasurements(claims *attest.Claims) error {
+	s.measured, s.versions = make(map[string]suit.Digest), make(map[string][]suit.Digest)
+	for _, m := range claims.Measured() {
+		if m.ImageDigest != nil {
+			s.measured[m.Component.Key()] = *m.ImageDigest
+		}
+	}
+	for _, ref := range claims.Manifests {
+		m, err := s.tx.Manifest(ref.Digest)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		key := m.Component.Key()
+		s.versions[key] = append(s.versions[key], m.Digest)
 	}
 	return nil
 }
@@ -133,8 +153,9 @@ type doubt struct {
 	contrary  bool // it was measured, as something else
 }
 
-// unproven returns nil where the measurements show that the manifest is installed. The
-// manifests that it depends on need not be measured, but not be others either.
+// unproven returns nil where the measurements show that the manifest is installed. Neither
+// it nor the manifests that it depends on need be measured, but not be others either: two
+// versions may have the same images.
 func (s *session) unproven(m Manifest) *doubt {
 	if len(m.Targets) == 0 {
 		return &doubt{words: "the manifest has no target that could be measured"}
@@ -148,6 +169,9 @@ func (s *session) unproven(m Manifest) *doubt {
 		case ok && !slices.ContainsFunc(wanted, digest.Equal):
 			return contrary(c, digest, wanted)
 		}
+	}
+	if there := s.versions[m.Component.Key()]; len(there) > 0 && !slices.ContainsFunc(there, m.Digest.Equal) {
+		return contrary(m.Component, there[0], []suit.Digest{m.Digest})
 	}
 	for _, d := range m.Dependencies {
 		same := func(other Dependency) bool { return other.Component.Equal(d.Component) }

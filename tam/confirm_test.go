@@ -147,6 +147,41 @@ func TestAnotherManifestAnswersForTheTarget(t *testing.T) {
 
 // The tc-list tells of the right image, the attester of another: there is no status
 // that could have been withdrawn.
+// Two versions may have the same images. Which one is there, the evidence says by naming
+// its manifest.
+func TestNamedManifests(t *testing.T) {
+	for name, c := range map[string]struct {
+		names []uint64 // by sequence number
+		want  devices.ComponentState
+	}{
+		"none":    {nil, devices.Confirmed},
+		"this":    {[]uint64{1}, devices.Confirmed},
+		"both":    {[]uint64{2, 1}, devices.Confirmed},
+		"another": {[]uint64{2}, devices.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			versions := map[uint64]digest{1: w.publish("app/hello", 1, "same").Digest}
+			d := w.device(cosekit.ESP256).enrol()
+			d.require("app/hello")
+			for range 2 {
+				w.now.add(time.Second)
+				d.poll()
+			}
+			expect(t, "before", d.status("app/hello").State, devices.Confirmed)
+			versions[2] = w.publish("app/hello", 2, "same").Digest
+			for _, n := range c.names {
+				d.names = append(d.names, versions[n])
+			}
+			d.attestAgain()
+			expect(t, "state", d.status("app/hello").State, c.want)
+			if c.want == devices.Failed {
+				expectContains(t, "reason", d.status("app/hello").Reason, "app/hello/manifest was measured as "+versions[2].String())
+			}
+		})
+	}
+}
+
 func TestMeasurementsAreBelievedOverTheList(t *testing.T) {
 	w := newWorld(t)
 	w.publish("app/hello", 1, "image")

@@ -230,6 +230,8 @@ type device struct {
 	unneeded  []suit.ComponentID
 	// lies replaces what the attester measures.
 	lies map[string]suit.Digest
+	// names are the manifests that its evidence names.
+	names []suit.Digest
 }
 
 func (w *world) device(alg cosekit.Algorithm) *device {
@@ -362,6 +364,9 @@ func (d *device) claims(challenge []byte) *attest.Claims {
 		OEMID: cosekit.MustMarshal([]byte{1, 2, 3}), HWModel: []byte("board"), HWVersion: "1.0",
 		Confirmation: attest.Confirmation{Key: d.key.PublicKey()},
 		Manifests:    []attest.ManifestRef{}, IssuedAt: d.w.now.Now(),
+	}
+	for _, digest := range d.names {
+		c.Manifests = append(c.Manifests, attest.ManifestRef{Digest: digest})
 	}
 	if list := d.properties(measured); list != nil {
 		c.Measurements = []attest.Measurement{{Manifest: attest.ManifestRef{Digest: suit.SumSHA256(nil)}, Components: list}}

@@ -301,8 +301,9 @@ func (l *lookout) obstacle(m Manifest) (string, error) {
 
 // installed reports whether the device holds what the manifest installs: by the
 // digest of the manifest or those of all its targets, or, where the agent lists
-// the targets without digests, by its word. A target with another digest is a no, and
-// what has failed, by the measurements perhaps, is not there because the agent lists it.
+// the targets without digests, by its word. A target with another digest is a no, and so
+// is another manifest of the id, whose images may be the same; and what has failed, by the
+// measurements perhaps, is not there because the agent lists it.
 func (l *lookout) installed(m Manifest) bool {
 	status := l.statuses[m.Component.Key()]
 	if status.Manifest.Equal(m.Digest) && status.State == devices.Failed {
@@ -319,8 +320,8 @@ func (l *lookout) installed(m Manifest) bool {
 			shown = false
 		}
 	}
-	d, listed := l.inventory[m.Component.Key()]
-	return shown || listed && d.Equal(m.Digest)
+	held := l.inventory[m.Component.Key()]
+	return held.Equal(m.Digest) || shown && (held.IsZero() || claimed)
 }
 
 // heldSequence is the highest sequence number that the device is known to have

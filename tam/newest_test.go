@@ -119,6 +119,16 @@ func TestNewestPlanner(t *testing.T) {
 			m := w.publish("app/a", 2, "new")
 			w.holds(m.Component, m.Digest)
 		}, nil, "sequence 2 is installed"},
+		{"the image is there, by an older manifest", func(w *planWorld) {
+			w.holds(component("app/a/manifest"), w.publish("app/a", 1, "same").Digest)
+			w.publish("app/a", 2, "same")
+			w.holds(component("app/a"), sum("same"))
+		}, []string{"app/a 2"}, ""},
+		{"the image is there, by the list of another manifest, and was claimed", func(w *planWorld) {
+			w.status(w.publish("app/a", 2, "same"), devices.Claimed, time.Time{})
+			w.holds(component("app/a/manifest"), sum("something else"))
+			w.holds(component("app/a"), sum("same"))
+		}, nil, "sequence 2 is installed"},
 		{"the manifest is there, the image is another", func(w *planWorld) {
 			m := w.publish("app/a", 2, "new")
 			w.holds(m.Component, m.Digest)

@@ -98,6 +98,9 @@ type session struct {
 	statuses []devices.ComponentStatus
 	// measured are the attester's digests by component; nil without accepted evidence.
 	measured map[string]suit.Digest
+	// versions are the published manifests that the attester names, by manifest
+	// component id.
+	versions map[string][]suit.Digest
 }
 
 // spend begins the transaction of a registered agent's answer: agent and device as
