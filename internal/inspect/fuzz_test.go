@@ -16,6 +16,7 @@ import (
 func FuzzInspect(f *testing.F) {
 	for _, data := range [][]byte{
 		helloEnvelope(f), evidence(f), result(f), successMessage(f), jwtResult(), signer(f, 0).PublicKey().COSEKey(),
+		familyEnvelope(f), must[[]byte](f)(familyReport().Encode()),
 	} {
 		f.Add(data, "")
 	}
