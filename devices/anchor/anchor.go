@@ -49,12 +49,14 @@ type Anchor struct {
 	NotAfter    time.Time // zero: no upper bound; the last second that counts
 }
 
-// Constraints narrow an anchor. An empty list does not narrow.
+// Constraints narrow an anchor. An empty list does not narrow; where Components and Scopes
+// are both empty, every component is within reach.
 type Constraints struct {
 	Components []suit.ComponentID // prefixes of the component ids that it may sign for
 	VendorIDs  [][]byte           // 16-byte UUIDs
 	ClassIDs   [][]byte
 	Grants     []Purpose // for managers: the purposes that they may grant
+	Scopes     []Scope   // more prefixes, each with some commands and parameters only
 }
 
 // Thumbprint names the anchor. The anchor must have a key.
@@ -122,9 +124,9 @@ func (a Anchor) checkConstraints() error {
 	c := a.Constraints
 	narrows := a.Has(TCSigner) || a.Has(Manager)
 	switch {
-	case len(c.Components) > MaxList, len(c.VendorIDs) > MaxList, len(c.ClassIDs) > MaxList:
+	case len(c.Components) > MaxList, len(c.Scopes) > MaxList, len(c.VendorIDs) > MaxList, len(c.ClassIDs) > MaxList:
 		return fmt.Errorf("more than %d entries in one list of constraints", MaxList)
-	case len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs) > 0 && !narrows:
+	case len(c.Components)+len(c.Scopes)+len(c.VendorIDs)+len(c.ClassIDs) > 0 && !narrows:
 		return fmt.Errorf("component, vendor and class constraints are for %s and %s anchors", TCSigner, Manager)
 	case len(c.Grants) > 0 && !a.Has(Manager):
 		return fmt.Errorf("purposes to grant are for %s anchors", Manager)
@@ -136,6 +138,9 @@ func (a Anchor) checkConstraints() error {
 		if slices.ContainsFunc(c.Components[:i], prefix.Equal) {
 			return fmt.Errorf("component prefix %s twice", prefix)
 		}
+	}
+	if err := c.checkScopes(); err != nil {
+		return err
 	}
 	if err := checkUUIDs("vendor id", c.VendorIDs); err != nil {
 		return err
@@ -178,15 +183,22 @@ func (a Anchor) Allows(p Purpose, now time.Time) error {
 	return nil
 }
 
-// MayPublish reports whether the key may sign manifests for the component: a
-// manifest component id as well as each component that the manifest installs.
-// It does not look at the validity; [Anchor.Allows] does.
-func (a Anchor) MayPublish(component suit.ComponentID) bool {
+// MayPublish reports whether the key may sign manifests that touch the component: a
+// manifest component id as well as each component that the manifest lists. What it may do
+// with it, MayUse tells. It does not look at the validity; [Anchor.Allows] does.
+func (a Anchor) MayPublish(component suit.ComponentID) bool { return a.MayUse(component, 0, 0) }
+
+// MayUse reports whether the key may sign manifests that use the command on the component,
+// or set the parameter of it; each is zero for none.
+func (a Anchor) MayUse(component suit.ComponentID, command suit.CommandCode, parameter suit.ParameterCode) bool {
 	if !a.Has(TCSigner) {
 		return false
 	}
-	return len(a.Constraints.Components) == 0 ||
-		slices.ContainsFunc(a.Constraints.Components, component.HasPrefix)
+	return a.Constraints.Everywhere() ||
+		slices.ContainsFunc(a.Constraints.Components, component.HasPrefix) ||
+		slices.ContainsFunc(a.Constraints.Scopes, func(s Scope) bool {
+			return component.HasPrefix(s.Prefix) && s.allows(command, parameter)
+		})
 }
 
 // MayTarget reports whether the key may sign for devices of the vendor and class,

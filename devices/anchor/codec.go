@@ -34,6 +34,7 @@ type (
 		VendorIDs  [][]byte           `cbor:"2,keyasint,omitempty"`
 		ClassIDs   [][]byte           `cbor:"3,keyasint,omitempty"`
 		Grants     []Purpose          `cbor:"4,keyasint,omitempty"`
+		Scopes     []Scope            `cbor:"5,keyasint,omitempty"`
 	}
 )
 
@@ -46,8 +47,8 @@ func (s Store) Encode() []byte {
 			Key: a.Key.COSEKey(), Title: a.Title, Purposes: a.Purposes,
 			NotBefore: whole(a.NotBefore), NotAfter: whole(a.NotAfter),
 		}
-		if c := a.Constraints; len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs)+len(c.Grants) > 0 {
-			out.Anchors[i].Constraints = &encodedLimits{c.Components, c.VendorIDs, c.ClassIDs, c.Grants}
+		if c := a.Constraints; len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs)+len(c.Grants)+len(c.Scopes) > 0 {
+			out.Anchors[i].Constraints = (*encodedLimits)(&c)
 		}
 	}
 	return cosekit.MustMarshal(out)

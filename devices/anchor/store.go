@@ -112,6 +112,11 @@ func (a Anchor) normal() Anchor {
 		c.Components[i] = cloneAll(id)
 	}
 	slices.SortFunc(c.Components, func(x, y suit.ComponentID) int { return cmp.Compare(x.Key(), y.Key()) })
+	c.Scopes = slices.Clone(c.Scopes)
+	for i, s := range c.Scopes {
+		c.Scopes[i] = Scope{cloneAll(s.Prefix), sorted(s.Commands), sorted(s.Parameters)}
+	}
+	slices.SortFunc(c.Scopes, func(x, y Scope) int { return cmp.Compare(x.Prefix.Key(), y.Prefix.Key()) })
 	c.VendorIDs, c.ClassIDs = cloneAll(c.VendorIDs), cloneAll(c.ClassIDs)
 	slices.SortFunc(c.VendorIDs, bytes.Compare)
 	slices.SortFunc(c.ClassIDs, bytes.Compare)
@@ -119,7 +124,7 @@ func (a Anchor) normal() Anchor {
 	return a
 }
 
-func sorted(list []Purpose) []Purpose {
+func sorted[T cmp.Ordered](list []T) []T {
 	list = slices.Clone(list)
 	slices.Sort(list)
 	return list

@@ -46,6 +46,9 @@ func publisher(t testing.TB) Anchor {
 		Constraints: Constraints{
 			Components: []suit.ComponentID{component(t, "os"), component(t, "app/hello")},
 			VendorIDs:  [][]byte{uuid(9), uuid(8)}, ClassIDs: [][]byte{uuid(7)},
+			Scopes: []Scope{
+				scope(t, "shared commands=process-dependency,-300 parameters=uri,encryption-info"), scope(t, "data parameters=content"),
+			},
 		},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 	}
@@ -198,6 +201,11 @@ func TestStoreDoesNotChange(t *testing.T) {
 		handle.Purposes[0] = Manager
 		handle.Constraints.Components[0][0][0] ^= 1
 		handle.Constraints.VendorIDs[0][0] ^= 1
+		handle.Constraints.Scopes[0].Prefix[0][0] ^= 1
+		for _, s := range handle.Constraints.Scopes {
+			clear(s.Commands)
+			clear(s.Parameters)
+		}
 	}
 	if !bytes.Equal(one.Encode(), before) {
 		t.Error("a store was changed from outside")
@@ -249,6 +257,11 @@ func TestEncoding(t *testing.T) {
 	slices.Reverse(a.Purposes)
 	slices.Reverse(a.Constraints.Components)
 	slices.Reverse(a.Constraints.VendorIDs)
+	for _, s := range a.Constraints.Scopes {
+		slices.Reverse(s.Commands)
+		slices.Reverse(s.Parameters)
+	}
+	slices.Reverse(a.Constraints.Scopes)
 	slices.Reverse(b.Constraints.Grants)
 	a.NotBefore = a.NotBefore.In(time.FixedZone("", 3600)).Add(time.Millisecond)
 	other, err := NewStore(b, a)

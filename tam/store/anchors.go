@@ -27,6 +27,7 @@ type constraints struct {
 	VendorIDs  [][]byte           `cbor:"2,keyasint,omitempty"`
 	ClassIDs   [][]byte           `cbor:"3,keyasint,omitempty"`
 	Grants     []anchor.Purpose   `cbor:"4,keyasint,omitempty"`
+	Scopes     []anchor.Scope     `cbor:"5,keyasint,omitempty"`
 }
 
 func scanAnchor(r *row) (a anchor.Anchor, err error) {

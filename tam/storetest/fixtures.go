@@ -147,6 +147,16 @@ func Fill(t testing.TB, store tam.Store) {
 	}
 }
 
+// postQuantumKey is for manifests and nothing else.
+func postQuantumKey(t testing.TB) *cosekit.PublicKey {
+	t.Helper()
+	signer, err := cosekit.GenerateSigner(cosekit.MLDSA44)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer.PublicKey()
+}
+
 func status(device int, c suit.ComponentID) devices.ComponentStatus {
 	return devices.ComponentStatus{
 		Device: deviceID(device), Component: c, Manifest: digest(1), Sequence: 1<<64 - 1, State: devices.Failed, Reason: "no room",
@@ -160,6 +170,10 @@ func trusted(key int, purposes ...anchor.Purpose) anchor.Anchor {
 		Constraints: anchor.Constraints{
 			Components: []suit.ComponentID{{}, component("a")}, VendorIDs: [][]byte{bytes.Repeat([]byte{1}, 16)},
 			ClassIDs: [][]byte{{2}, {3}}, Grants: []anchor.Purpose{anchor.TCSigner, anchor.TAM},
+			Scopes: []anchor.Scope{
+				{Prefix: component("b"), Commands: []suit.CommandCode{suit.DirectiveFetch, -1 << 63}},
+				{Prefix: component("c"), Parameters: []suit.ParameterCode{suit.ParameterURI}},
+			},
 		},
 	}
 }

@@ -101,8 +101,8 @@ func reportText(r tam.Report) string {
 
 func anchorText(a anchor.Anchor) string {
 	c := a.Constraints
-	return fmt.Sprintf("anchor %s %q for %v components %q vendors %x classes %x grants %v from %s to %s",
-		keyText(a.Key), a.Title, a.Purposes, c.Components, c.VendorIDs, c.ClassIDs, c.Grants, timeText(a.NotBefore), timeText(a.NotAfter))
+	return fmt.Sprintf("anchor %s %q for %v components %q vendors %x classes %x grants %v scopes %q from %s to %s",
+		keyText(a.Key), a.Title, a.Purposes, c.Components, c.VendorIDs, c.ClassIDs, c.Grants, c.Scopes, timeText(a.NotBefore), timeText(a.NotAfter))
 }
 
 func outstandingText(o tam.Outstanding) string {
