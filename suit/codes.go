@@ -63,12 +63,12 @@ func (c CommandCode) String() string {
 type commandInfo struct {
 	name      string
 	condition bool
-	decode    func(raw []byte, depth int) (Argument, error)
+	decode    func(raw []byte, here position) (Argument, error)
 }
 
 func condition(name string) commandInfo { return commandInfo{name, true, decodePolicy} }
 
-func directive(name string, decode func([]byte, int) (Argument, error)) commandInfo {
+func directive(name string, decode func([]byte, position) (Argument, error)) commandInfo {
 	return commandInfo{name, false, decode}
 }
 

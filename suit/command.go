@@ -8,8 +8,9 @@ type Sequence struct {
 // Command is a condition or a directive with its argument.
 type Command struct {
 	Code CommandCode
-	// Offset is where the command begins in its encoded sequence, in bytes, as a
-	// SUIT_Record reports it. Decoding sets it, encoding ignores it.
+	// Offset is where the command begins, as a SUIT_Record reports it: in bytes from the
+	// beginning of the sequence that the section holds, also where the command stands in
+	// a sequence inside of that. Decoding sets it, encoding ignores it.
 	Offset   int
 	Argument Argument
 }

@@ -9,10 +9,32 @@ import (
 
 var cborNull = []byte{0xf6}
 
-// decodeSequence reads a sequence that cosekit.Validate has seen. depth counts the
-// sequences around it.
-func decodeSequence(raw []byte, depth int) (Sequence, error) {
-	if depth > MaxSequenceDepth {
+// position is where an encoded item stands in its section.
+type position struct {
+	depth  int // of sequences around it
+	offset int // from the beginning of the section's content, in bytes
+}
+
+// inside is the position of the content of the byte string that begins here.
+func (p position) inside(raw, content []byte) position {
+	return position{p.depth, p.offset + len(raw) - len(content)}
+}
+
+// firstOf is the position of the first element of the array that begins here.
+func (p position) firstOf(raw []byte, items []cosekit.RawMessage) position {
+	p.offset += len(raw)
+	for _, item := range items {
+		p.offset -= len(item)
+	}
+	return p
+}
+
+// decodeSection reads the command sequence of a section.
+func decodeSection(content []byte) (Sequence, error) { return decodeSequence(content, position{}) }
+
+// decodeSequence reads a sequence that cosekit.Validate has seen.
+func decodeSequence(raw []byte, here position) (Sequence, error) {
+	if here.depth > MaxSequenceDepth {
 		return Sequence{}, overLimit("sequences nested deeper than %d", MaxSequenceDepth)
 	}
 	items, err := cosekit.Elements(raw)
@@ -27,24 +49,20 @@ func decodeSequence(raw []byte, depth int) (Sequence, error) {
 	case len(items) > 2*MaxCommands:
 		return Sequence{}, overLimit("%d commands, at most %d", len(items)/2, MaxCommands)
 	}
-	offset := len(raw)
-	for _, item := range items {
-		offset -= len(item)
-	}
+	here = here.firstOf(raw, items)
 	seq := Sequence{Commands: make([]Command, 0, len(items)/2)}
 	for i := 0; i < len(items); i += 2 {
-		cmd, err := decodeCommand(items[i], items[i+1], depth)
+		cmd, err := decodeCommand(items[i], items[i+1], here)
 		if err != nil {
 			return Sequence{}, at(fmt.Sprintf("[%d]", i/2), err)
 		}
-		cmd.Offset = offset
-		offset += len(items[i]) + len(items[i+1])
+		here.offset += len(items[i]) + len(items[i+1])
 		seq.Commands = append(seq.Commands, cmd)
 	}
 	return seq, nil
 }
 
-func decodeCommand(code, argument []byte, depth int) (Command, error) {
+func decodeCommand(code, argument []byte, here position) (Command, error) {
 	n, err := cosekit.Int(code)
 	if err != nil {
 		return Command{}, err
@@ -52,32 +70,33 @@ func decodeCommand(code, argument []byte, depth int) (Command, error) {
 	if n == 0 {
 		return Command{}, malformed("command 0 is reserved")
 	}
-	cmd := Command{Code: CommandCode(n)}
+	cmd := Command{Code: CommandCode(n), Offset: here.offset}
 	decode := decodeRaw
 	if info, known := commands[cmd.Code]; known {
 		decode = info.decode
 	}
-	cmd.Argument, err = decode(argument, depth)
+	here.offset += len(code)
+	cmd.Argument, err = decode(argument, here)
 	return cmd, at(cmd.Code.String(), err)
 }
 
 // decodeWrappedSequence reads a bstr .cbor SUIT_Command_Sequence.
-func decodeWrappedSequence(raw []byte, depth int) (Sequence, error) {
+func decodeWrappedSequence(raw []byte, here position) (Sequence, error) {
 	inner, err := decodeWrapped(raw)
 	if err != nil {
 		return Sequence{}, err
 	}
-	return decodeSequence(inner, depth)
+	return decodeSequence(inner, here.inside(raw, inner))
 }
 
-func decodePolicy(raw []byte, _ int) (Argument, error) {
+func decodePolicy(raw []byte, _ position) (Argument, error) {
 	bits, err := cosekit.Uint(raw)
 	return Policy(bits), err
 }
 
-func decodeRaw(raw []byte, _ int) (Argument, error) { return Raw(bytes.Clone(raw)), nil }
+func decodeRaw(raw []byte, _ position) (Argument, error) { return Raw(bytes.Clone(raw)), nil }
 
-func decodeParametersArgument(raw []byte, _ int) (Argument, error) {
+func decodeParametersArgument(raw []byte, _ position) (Argument, error) {
 	p, err := decodeParameters(raw, true)
 	if err == nil && p.empty() {
 		err = malformed("no parameters")
@@ -85,12 +104,13 @@ func decodeParametersArgument(raw []byte, _ int) (Argument, error) {
 	return &p, err
 }
 
-func decodeNested(raw []byte, depth int) (Argument, error) {
-	seq, err := decodeWrappedSequence(raw, depth+1)
+func decodeNested(raw []byte, here position) (Argument, error) {
+	here.depth++
+	seq, err := decodeWrappedSequence(raw, here)
 	return &seq, err
 }
 
-func decodeIndex(raw []byte, _ int) (Argument, error) {
+func decodeIndex(raw []byte, _ position) (Argument, error) {
 	if cosekit.Major(raw) == cosekit.MajorArray {
 		items, err := cosekit.Elements(raw)
 		if err != nil {
@@ -125,11 +145,13 @@ func decodeIndexList(items []cosekit.RawMessage) (Argument, error) {
 	return list, nil
 }
 
-func decodeAlternatives(raw []byte, depth int) (Argument, error) {
+func decodeAlternatives(raw []byte, here position) (Argument, error) {
 	items, err := cosekit.Elements(raw)
 	if err != nil {
 		return nil, err
 	}
+	here = here.firstOf(raw, items)
+	here.depth++
 	alt := &Alternatives{}
 	if n := len(items); n > 0 && bytes.Equal(items[n-1], cborNull) {
 		alt.Optional = true
@@ -139,10 +161,11 @@ func decodeAlternatives(raw []byte, depth int) (Argument, error) {
 		return nil, malformed("%d alternatives, want two or more", len(items))
 	}
 	for i, item := range items {
-		seq, err := decodeWrappedSequence(item, depth+1)
+		seq, err := decodeWrappedSequence(item, here)
 		if err != nil {
 			return nil, at(fmt.Sprintf("[%d]", i), err)
 		}
+		here.offset += len(item)
 		alt.Sequences = append(alt.Sequences, seq)
 	}
 	return alt, nil
@@ -168,7 +191,7 @@ func decodeByIndex(raw []byte, set func(index uint64, value []byte) error) error
 	return err
 }
 
-func decodeParameterSets(raw []byte, _ int) (Argument, error) {
+func decodeParameterSets(raw []byte, _ position) (Argument, error) {
 	sets := ParameterSets{}
 	err := decodeByIndex(raw, func(index uint64, value []byte) error {
 		p, err := decodeParameters(value, true)
@@ -181,7 +204,7 @@ func decodeParameterSets(raw []byte, _ int) (Argument, error) {
 	return sets, err
 }
 
-func decodeParameterCopies(raw []byte, _ int) (Argument, error) {
+func decodeParameterCopies(raw []byte, _ position) (Argument, error) {
 	copies := ParameterCopies{}
 	err := decodeByIndex(raw, func(index uint64, value []byte) error {
 		codes, err := decodeInts[ParameterCode](value)

@@ -12,9 +12,8 @@ type Statement struct {
 	// Record is the place in the manifest; nil where the statement is about a component
 	// or the report itself.
 	Record *Record
-	// Sites are the commands that it can mean: more than one where a record's offset
-	// fits in several nested sequences, none where it fits nowhere.
-	Sites []Site
+	// Site is the command that stands there; nil where none does.
+	Site *Site
 	// Component is the one that the statement is about; nil for none.
 	Component ComponentID
 	// Failed: it tells why the procedure ended.
@@ -166,12 +165,12 @@ func (x *explanation) want(rec *Record) {
 // record tells of a command that is no failure of the procedure. Conditions are
 // recorded whether they hold or not, so it is what was measured that tells.
 func (x *explanation) record(rec *Record) Statement {
-	s := x.locate(rec, nil)
+	s := x.locate(rec)
 	if s.Misfit {
 		s.Text = "a record does not fit: " + s.Text
 		return s
 	}
-	s.Text += " ran" + measuredAgainst(s.Sites, &rec.Measured)
+	s.Text += " ran" + measuredAgainst(s.Site, &rec.Measured)
 	return s
 }
 
@@ -179,13 +178,13 @@ func (x *explanation) failure(f *ReportFailure) Statement {
 	if f.Record.Offset == 0 { // no command stands there: the head of the array does
 		return refused(f)
 	}
-	s := x.locate(&f.Record, f)
+	s := x.locate(&f.Record)
 	s.Failed = true
 	if s.Misfit {
 		s.Text = fmt.Sprintf("failed, %s; where, does not fit: %s", f.Reason.words(), s.Text)
 		return s
 	}
-	s.Text += " failed, " + f.Reason.words() + measuredAgainst(s.Sites, &f.Record.Measured)
+	s.Text += " failed, " + f.Reason.words() + measuredAgainst(s.Site, &f.Record.Measured)
 	return s
 }
 
@@ -206,9 +205,9 @@ func inDependency(path []uint64) string {
 	return fmt.Sprintf("dependency %v: ", path)
 }
 
-// locate finds the commands that a record means. Its text is where they are, or why
-// there are none.
-func (x *explanation) locate(rec *Record, f *ReportFailure) Statement {
+// locate finds the command that a record means. Its text is where that is, or why there
+// is none.
+func (x *explanation) locate(rec *Record) Statement {
 	s := Statement{Record: rec}
 	misfit := func(format string, args ...any) Statement {
 		s.Misfit, s.Text = true, fmt.Sprintf(format, args...)
@@ -233,55 +232,32 @@ func (x *explanation) locate(rec *Record, f *ReportFailure) Statement {
 		}
 		return misfit("%sthe manifest has no %s", of, rec.Section)
 	}
-	sites, whole := one.sites(rec)
-	if len(sites) == 0 && !whole {
+	here, whole := one.site(rec)
+	if here == nil && !whole {
 		s.Text = fmt.Sprintf("%sbyte %d of %s%s, in a manifest too long to be replayed,", of, rec.Offset, rec.Section, on)
 		return s
 	}
-	if len(sites) == 0 {
+	if here == nil {
 		return misfit("%sno command at byte %d of %s runs%s", of, rec.Offset, rec.Section, on)
 	}
 	// Only a manifest by itself sets all of its parameters.
 	alone := len(rec.ManifestID) == 0 && len(one.manifest.Common.Dependencies) == 0
-	paths := []string{}
-	for _, at := range narrowed(sites, f) {
-		s.Sites = append(s.Sites, at.describe(rec.ComponentIndex, alone))
-		paths = append(paths, at.path)
-	}
-	s.Text = of + strings.Join(paths, " or ") + on
+	s.Site = here.describe(rec.ComponentIndex, alone)
+	s.Text = of + here.path + on
 	return s
 }
 
-// sites returns the commands at the record's place that run on its component, and
-// whether the whole manifest has been looked at.
-func (x *explained) sites(rec *Record) (here []*site, whole bool) {
+// site returns the command at the record's place, nil where none runs on its component,
+// and whether the whole manifest has been looked at.
+func (x *explained) site(rec *Record) (here *site, whole bool) {
 	if x.replay == nil {
 		x.replay = replayManifest(x.manifest, uint64(len(x.table)), x.wanted)
 	}
-	for _, s := range x.replay.found[place{rec.Section, rec.Offset}] {
-		if s.asked[rec.ComponentIndex] != nil {
-			here = append(here, s)
-		}
+	here = x.replay.found[place{rec.Section, rec.Offset}]
+	if here != nil && here.asked[rec.ComponentIndex] == nil {
+		here = nil
 	}
 	return here, x.replay.left >= 0
-}
-
-// narrowed keeps, of several commands, those that the failure fits better. The code is
-// the implementation's own; that of package suit/processor is the command.
-func narrowed(sites []*site, f *ReportFailure) []*site {
-	if f == nil {
-		return sites
-	}
-	for _, fits := range []func(*site) bool{
-		func(s *site) bool { return f.Reason != ReasonConditionFailed || s.command.Code.IsCondition() },
-		func(s *site) bool { return f.Reason != ReasonOperationFailed || !s.command.Code.IsCondition() },
-		func(s *site) bool { return int64(s.command.Code) == f.Code },
-	} {
-		if better := slices.DeleteFunc(slices.Clone(sites), func(s *site) bool { return !fits(s) }); len(better) > 0 {
-			sites = better
-		}
-	}
-	return sites
 }
 
 // goesBy are the parameters that a command reads (draft-ietf-suit-manifest-37 table 5
@@ -312,8 +288,8 @@ var optionalParameters = []ParameterCode{
 	ParameterImageSize, ParameterFetchArguments, ParameterEncryptionInfo, ParameterUpdatePriority, ParameterInvokeArgs,
 }
 
-func (s *site) describe(index uint64, alone bool) Site {
-	out := Site{Path: s.path, Command: s.command.Code}
+func (s *site) describe(index uint64, alone bool) *Site {
+	out := &Site{Path: s.path, Command: s.command.Code}
 	known := s.asked[index]
 	for _, code := range goesBy[s.command.Code] {
 		if known.Has(code) {
@@ -327,18 +303,14 @@ func (s *site) describe(index uint64, alone bool) Site {
 }
 
 // measuredAgainst says what was asked for and what was found.
-func measuredAgainst(sites []Site, measured *Parameters) string {
+func measuredAgainst(site *Site, measured *Parameters) string {
 	var parts []string
-	for _, at := range sites {
-		in := ""
-		if len(sites) > 1 {
-			in = at.Path + " "
+	if site != nil {
+		if asked := site.Asked.list(); asked != "" {
+			parts = append(parts, "asked for "+asked)
 		}
-		if asked := at.Asked.list(); asked != "" {
-			parts = append(parts, in+"asked for "+asked)
-		}
-		for _, code := range at.Missing {
-			parts = append(parts, in+"lacks "+code.String())
+		for _, code := range site.Missing {
+			parts = append(parts, "lacks "+code.String())
 		}
 	}
 	if found := measured.list(); found != "" {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// offsetOf returns where the command at a path of positions begins in its sequence:
+// offsetOf returns where the command at a path of positions begins in its section:
 // positions of commands, with those of alternatives between them.
 func offsetOf(t testing.TB, seq *Sequence, path ...int) uint64 {
 	t.Helper()
@@ -93,8 +93,8 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%q, want %q", lines, want)
 	}
 	last := all[2]
-	if !last.Failed || last.Misfit || !last.Component.Equal(id("app", "hello")) || len(last.Sites) != 1 ||
-		last.Sites[0].Command != ConditionImageMatch || last.Sites[0].Asked.ImageDigest.String() != wanted {
+	if !last.Failed || last.Misfit || !last.Component.Equal(id("app", "hello")) || last.Site == nil ||
+		last.Site.Command != ConditionImageMatch || last.Site.Asked.ImageDigest.String() != wanted {
 		t.Errorf("%+v", last)
 	}
 	if s := x.explain(x.report()); s.Text != "the procedure has completed" || s.Failed {
@@ -161,21 +161,16 @@ func TestExplainParameters(t *testing.T) {
 	} {
 		rec := x.at(SectionInstall, test.index, test.path...)
 		s := x.explain(x.failed(ReasonConditionFailed, ConditionImageMatch, rec, Parameters{}))
-		if s.Misfit || len(s.Sites) == 0 {
+		if s.Misfit || s.Site == nil {
 			t.Errorf("%s: %+v", test.name, s)
 			continue
 		}
-		// Where several commands are meant, that at the path is one of them.
-		want := false
-		for _, at := range s.Sites {
-			got := at.Asked.ImageDigest
-			want = want || got == nil && test.asked == nil || got != nil && test.asked != nil && got.Equal(*test.asked)
-			if len(at.Missing) > 0 {
-				t.Errorf("%s: missing %v", test.name, at.Missing)
-			}
-		}
-		if !want {
+		got := s.Site.Asked.ImageDigest
+		if (got == nil) != (test.asked == nil) || got != nil && !got.Equal(*test.asked) {
 			t.Errorf("%s: %s, want %v", test.name, s.Text, test.asked)
+		}
+		if len(s.Site.Missing) > 0 {
+			t.Errorf("%s: missing %v", test.name, s.Site.Missing)
 		}
 	}
 	slot := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 2), Parameters{ComponentSlot: ptr(uint64(0))}))
@@ -218,8 +213,7 @@ func TestExplainUnknown(t *testing.T) {
 		"set in each alternative or none":         {[]Command{try(true, seq(slot(1)), seq(slot(1))), check}, []int{1}, false},
 		"set to something else in one":            {[]Command{try(false, seq(slot(1)), seq(slot(2))), check}, []int{1}, false},
 		"set anew in the alternative before":      {[]Command{slot(1), try(false, seq(slot(2), check), seq(check, check))}, []int{1, 1, 1}, false},
-		"set on a component or another":           {[]Command{try(false, seq(index), seq(check)), slot(1), check}, []int{2}, false},
-		"copied to a component or another":        {[]Command{index, slot(1), try(false, seq(Command{Code: DirectiveSetComponentIndex, Argument: Index(0)}), seq(check)), Command{Code: DirectiveCopyParams, Argument: ParameterCopies{1: {ParameterComponentSlot}}}, check}, []int{4}, false},
+		"set on another before":                   {[]Command{try(false, seq(index, slot(2)), seq(index, slot(2))), slot(1), check}, []int{2}, true},
 		"set-parameters where it may be set":      {[]Command{try(false, seq(slot(1)), seq(check)), Command{Code: DirectiveSetParameters, Argument: &Parameters{ComponentSlot: ptr(uint64(3))}}, check}, []int{2}, false},
 		"override-parameters where it may be set": {[]Command{try(false, seq(slot(1)), seq(check)), slot(3), check}, []int{2}, true},
 	} {
@@ -228,13 +222,12 @@ func TestExplainUnknown(t *testing.T) {
 		m.Sections[SectionInstall] = Severable{Sequence: seq(test.install...)}
 		x := explainedBy(t, m)
 		s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, test.path...), Parameters{}))
-		at := slices.IndexFunc(s.Sites, func(at Site) bool { return strings.HasPrefix(at.Path, sitePath(test.path)+".") })
-		if at < 0 {
+		if s.Site == nil || !strings.HasPrefix(s.Site.Path, sitePath(test.path)+".") {
 			t.Errorf("%s: %+v", name, s)
 			continue
 		}
-		if got := s.Sites[at]; (got.Asked.ComponentSlot != nil) != test.known || len(got.Missing) > 0 {
-			t.Errorf("%s: asked for %s, missing %v", name, got.Asked.list(), got.Missing)
+		if (s.Site.Asked.ComponentSlot != nil) != test.known || len(s.Site.Missing) > 0 {
+			t.Errorf("%s: asked for %s, missing %v", name, s.Site.Asked.list(), s.Site.Missing)
 		}
 	}
 }
@@ -291,40 +284,69 @@ func sitePath(path []int) string {
 	return s
 }
 
-// Nested sequences count their bytes from their own beginning.
-func TestExplainSeveral(t *testing.T) {
+// The commands of two alternatives that look the same are told apart.
+func TestExplainIsExact(t *testing.T) {
 	x := explainedBy(t, two())
-	rec := x.at(SectionInstall, 0, 0, 0, 0)
-	want := []string{
-		"install[0].try-each[0][0].image-match", "install[0].try-each[1][0].image-match", "install[8].run-sequence[0].set-component-index",
-	}
-	if s := must[[]Statement](t)(Explain(x.report(rec), x.envelope, nil))[0]; !slices.Equal(paths(s), want) {
-		t.Errorf("%q, want %q", paths(s), want)
-	} else if !strings.HasPrefix(s.Text, strings.Join(want, " or ")+" on one ran") {
-		t.Error(s.Text)
-	}
-	if got := paths(x.explain(x.failed(ReasonConditionFailed, 0, rec, Parameters{}))); !slices.Equal(got, want[:2]) {
-		t.Errorf("a condition has failed: %q, want %q", got, want[:2])
-	}
-	if got := paths(x.explain(x.failed(ReasonOperationFailed, 0, rec, Parameters{}))); !slices.Equal(got, want[2:]) {
-		t.Errorf("a directive has failed: %q, want %q", got, want[2:])
-	}
-	if got := paths(x.explain(x.failed(ReasonConditionFailed, DirectiveSetComponentIndex, rec, Parameters{}))); !slices.Equal(got, want[:2]) {
-		t.Errorf("the reason goes before the code: %q, want %q", got, want[:2])
-	}
-	if got := paths(x.explain(x.failed(ReasonUnauthorised, DirectiveSetComponentIndex, rec, Parameters{}))); !slices.Equal(got, want[2:]) {
-		t.Errorf("the code tells: %q, want %q", got, want[2:])
-	}
-	if got := paths(x.explain(x.failed(ReasonUnauthorised, 99, rec, Parameters{}))); !slices.Equal(got, want) {
-		t.Errorf("nothing tells: %q, want %q", got, want)
+	for path, at := range map[string][]int{
+		"install[0].try-each[0][0].image-match":          {0, 0, 0},
+		"install[0].try-each[1][0].image-match":          {0, 1, 0},
+		"install[8].run-sequence[0].set-component-index": {8, 0},
+	} {
+		rec := x.at(SectionInstall, 0, at...)
+		if s := must[[]Statement](t)(Explain(x.report(rec), x.envelope, nil))[0]; s.Site == nil || s.Site.Path != path {
+			t.Errorf("%+v, want %s", s, path)
+		}
+		if s := x.explain(x.failed(ReasonConditionFailed, 0, rec, Parameters{})); s.Site == nil || s.Site.Path != path {
+			t.Errorf("%+v, want %s", s, path)
+		}
 	}
 }
 
-func paths(s Statement) (list []string) {
-	for _, at := range s.Sites {
-		list = append(list, at.Path)
+// A sequence runs once on each of the components that are selected, and what it selects
+// ends with it.
+func TestExplainSelection(t *testing.T) {
+	index := func(a Argument) Command { return Command{Code: DirectiveSetComponentIndex, Argument: a} }
+	check := Command{Code: ConditionImageMatch, Argument: ReportAll}
+	inner := seq(check, index(Index(1)), check)
+	for name, nested := range map[string]Command{
+		"run-sequence":      {Code: DirectiveRunSequence, Argument: inner},
+		"soft run-sequence": {Code: DirectiveRunSequence, Argument: seq(append([]Command{{Code: DirectiveOverrideParameters, Argument: &Parameters{SoftFailure: ptr(true)}}}, inner.Commands...)...)},
+		"try-each":          {Code: DirectiveTryEach, Argument: &Alternatives{Sequences: []Sequence{*inner, *inner}}},
+		"try-each with nil": {Code: DirectiveTryEach, Argument: &Alternatives{Sequences: []Sequence{*inner, *inner}, Optional: true}},
+	} {
+		m := smallManifest()
+		m.Common.Components = append(m.Common.Components, id("two"), id("three"))
+		m.Sections[SectionInstall] = Severable{Sequence: seq(index(Index(0)), nested, check, index(IndexList{0, 2}), nested, check)}
+		x := explainedBy(t, m)
+		first := func(command int) []int { // the image-match that the nested sequence begins with
+			switch name {
+			case "run-sequence":
+				return []int{command, 0}
+			case "soft run-sequence":
+				return []int{command, 1}
+			}
+			return []int{command, 1, 0}
+		}
+		last := func(command int) []int {
+			path := first(command)
+			path[len(path)-1] += 2
+			return path
+		}
+		for _, test := range []struct {
+			path []int
+			runs []uint64
+		}{
+			{first(1), []uint64{0}}, {last(1), []uint64{1}}, {[]int{2}, []uint64{0}},
+			{first(4), []uint64{0, 2}}, {last(4), []uint64{1}}, {[]int{5}, []uint64{0, 2}},
+		} {
+			for component := range uint64(3) {
+				s := must[[]Statement](t)(Explain(x.report(x.at(SectionInstall, component, test.path...)), x.envelope, nil))[0]
+				if want := slices.Contains(test.runs, component); s.Misfit == want {
+					t.Errorf("%s, command %v on %d: misfit %v: %s", name, test.path, component, s.Misfit, s.Text)
+				}
+			}
+		}
 	}
-	return list
 }
 
 func TestExplainMisfits(t *testing.T) {
@@ -363,8 +385,8 @@ func TestExplainMisfits(t *testing.T) {
 		for _, s := range must[[]Statement](t)(Explain(r, severed, nil)) {
 			if s.Misfit {
 				found = found || strings.Contains(s.Text, test.want)
-				if len(s.Sites) > 0 {
-					t.Errorf("%s: sites %v", name, s.Sites)
+				if s.Site != nil {
+					t.Errorf("%s: site %v", name, s.Site)
 				}
 			}
 		}
@@ -410,7 +432,7 @@ func TestExplainDependency(t *testing.T) {
 	// What its dependents set, a dependency does not say.
 	content := dependency.at(SectionInstall, 0, 0, 1, 2)
 	content.ManifestID = rec.ManifestID
-	if s := must[[]Statement](t)(Explain(x.report(content), x.envelope, find))[0]; len(s.Sites) == 0 || strings.Contains(s.Text, "lacks") {
+	if s := must[[]Statement](t)(Explain(x.report(content), x.envelope, find))[0]; s.Site == nil || strings.Contains(s.Text, "lacks") {
 		t.Errorf("%+v", s)
 	}
 	asked = 0
@@ -446,7 +468,7 @@ func TestExplainBoundsWork(t *testing.T) {
 	m.Sections[SectionInstall] = Severable{Sequence: seq(list...)}
 	x := explainedBy(t, m)
 	s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 100), Parameters{}))
-	if want := "install on app/hello, in a manifest too long to be replayed, failed, the condition does not hold"; s.Misfit || s.Sites != nil || !strings.Contains(s.Text, want) {
+	if want := "install on app/hello, in a manifest too long to be replayed, failed, the condition does not hold"; s.Misfit || s.Site != nil || !strings.Contains(s.Text, want) {
 		t.Errorf("%+v, want %s", s, want)
 	}
 }

@@ -57,10 +57,7 @@ func decodeVersionNumbers(raw []byte) ([]int64, error) {
 			return nil, err
 		}
 	}
-	if v[0] < 0 {
-		return nil, malformed("version that begins with a pre-release")
-	}
-	return v, nil
+	return v, CheckVersion(v)
 }
 
 func decodeVersionMatch(raw []byte) (VersionMatch, error) {

@@ -85,6 +85,9 @@ func decodeManifest(raw []byte) (*Manifest, error) {
 			return nil, at(manifestStep(key), malformed("missing"))
 		}
 	}
+	if err := m.checkText(m.Text); err != nil {
+		return nil, at(SectionText.String(), err)
+	}
 	return m, nil
 }
 
@@ -136,7 +139,7 @@ func (m *Manifest) decodeSection(s Section, value []byte) error {
 		}
 		body.Digest = &d
 	} else {
-		seq, err := decodeWrappedSequence(value, 0)
+		seq, err := inString(decodeSection)(value)
 		if err != nil {
 			return err
 		}
@@ -186,7 +189,7 @@ func decodeCommon(raw []byte) (Common, error) {
 			ids, err := decodeComponents(value)
 			return put(&c.Components, ids, err)
 		case keySharedSequence:
-			seq, err := decodeWrappedSequence(value, 0)
+			seq, err := inString(decodeSection)(value)
 			return putNew(&c.Shared, seq, err)
 		default:
 			keep(&c.Extensions, key, value)

@@ -166,31 +166,28 @@ func clearSequence(s *Sequence) {
 	}
 }
 
-// Offsets count from the beginning of the sequence that the command stands in, also
-// where that is inside another.
+// Offsets count from the beginning of the section, also those of commands in sequences
+// inside others: no two commands are at the same one.
 func TestOffsetsAreThoseOfTheEncoding(t *testing.T) {
 	raw, err := encodeSequence(fullManifest().Sections[SectionLoad].Sequence, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := decodeSequence(raw, 0)
+	s, err := decodeSection(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nested := 0
+	nested, seen := 0, map[int]bool{}
 	var check func(s *Sequence, depth int)
 	check = func(s *Sequence, depth int) {
 		nested = max(nested, depth)
-		raw, err := encodeSequence(s, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Commands[0].Offset != 1 {
-			t.Errorf("the first command is at %d, want 1", s.Commands[0].Offset)
-		}
 		for i, c := range s.Commands {
+			if seen[c.Offset] {
+				t.Errorf("several commands at offset %d", c.Offset)
+			}
+			seen[c.Offset] = true
 			if code := cosekit.MustMarshal(int64(c.Code)); !bytes.HasPrefix(raw[c.Offset:], code) {
-				t.Errorf("command %d: %s is not at offset %d", i, c.Code, c.Offset)
+				t.Errorf("depth %d, command %d: %s is not at offset %d", depth, i, c.Code, c.Offset)
 			}
 			switch arg := c.Argument.(type) {
 			case *Sequence:
@@ -204,6 +201,28 @@ func TestOffsetsAreThoseOfTheEncoding(t *testing.T) {
 	}
 	if check(&s, 0); nested != 2 {
 		t.Errorf("%d sequences inside each other", nested)
+	}
+	if s.Commands[0].Offset != 1 {
+		t.Errorf("the first command is at %d, want 1", s.Commands[0].Offset)
+	}
+}
+
+// The heads of strings and arrays may be longer than they need to be.
+func TestOffsetsBehindLongHeads(t *testing.T) {
+	inner := []byte{0x9a, 0, 0, 0, 2, 0x0e, 0x0f} // [abort, 15]
+	item := append([]byte{0x59, 0, byte(len(inner))}, inner...)
+	raw := append([]byte{0x98, 2, 0x18, 15, 0x99, 0, 2}, append(item, item...)...)
+	s, err := decodeSection(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Commands[0].Offset; got != 2 {
+		t.Errorf("try-each is at %d, want 2", got)
+	}
+	for i, alternative := range s.Commands[0].Argument.(*Alternatives).Sequences {
+		if got, want := alternative.Commands[0].Offset, 7+i*len(item)+3+5; got != want || raw[got] != 0x0e {
+			t.Errorf("abort in alternative %d is at %d, want %d", i, got, want)
+		}
 	}
 }
 

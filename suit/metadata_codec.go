@@ -166,6 +166,9 @@ func decodeActorID(raw []byte) (ActorID, error) {
 		if err == nil && s == "" {
 			err = malformed("actor without a name")
 		}
+		if err == nil {
+			err = checkGraphic(s) // section 4.6
+		}
 		return ActorID{Text: s}, err
 	}
 	n, err := cosekit.Int(raw)

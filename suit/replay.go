@@ -26,8 +26,7 @@ var procedures = [][]Section{
 // nothing more is found out; real manifests stay far below.
 const maxReplay = 1 << 17
 
-// place is where a record says that a command is. Commands of nested sequences count
-// from the beginning of their own, so that several may be at one place.
+// place is where a record says that a command is.
 type place struct {
 	section Section
 	offset  uint64
@@ -45,13 +44,13 @@ type replay struct {
 	manifest *Manifest
 	indices  uint64                    // of components and dependencies
 	wanted   map[place]map[uint64]bool // places with component indices
-	found    map[place][]*site
+	found    map[place]*site
 	left     int
 }
 
 // replayManifest finds the commands at the wanted places.
 func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool) *replay {
-	r := &replay{manifest: m, indices: indices, wanted: wanted, found: map[place][]*site{}, left: maxReplay}
+	r := &replay{manifest: m, indices: indices, wanted: wanted, found: map[place]*site{}, left: maxReplay}
 	for _, sections := range procedures {
 		now := &scene{of: map[uint64]*knowledge{}}
 		for _, s := range sections {
@@ -74,7 +73,7 @@ func (r *replay) section(s Section, seq *Sequence, now *scene) {
 	if seq == nil {
 		return
 	}
-	now.current, now.sure = []uint64{0}, true
+	now.current = []uint64{0}
 	r.sequence(s, s.String(), seq, now)
 }
 
@@ -96,12 +95,10 @@ func (r *replay) note(p place, path string, c *Command, now *scene) {
 	if wanted == nil {
 		return
 	}
-	i := slices.IndexFunc(r.found[p], func(s *site) bool { return s.path == path })
-	if i < 0 {
-		i = len(r.found[p])
-		r.found[p] = append(r.found[p], &site{path: path, command: c, asked: map[uint64]*knowledge{}})
+	if r.found[p] == nil {
+		r.found[p] = &site{path: path, command: c, asked: map[uint64]*knowledge{}}
 	}
-	asked := r.found[p][i].asked
+	asked := r.found[p].asked
 	for _, index := range now.current {
 		if !wanted[index] {
 			continue
@@ -120,11 +117,11 @@ func (r *replay) note(p place, path string, c *Command, now *scene) {
 func (r *replay) step(s Section, path string, c *Command, now *scene) {
 	switch arg := c.Argument.(type) {
 	case Index:
-		now.current, now.sure = []uint64{uint64(arg)}, true
+		now.current = []uint64{uint64(arg)}
 	case IndexList:
-		now.current, now.sure = arg, true
+		now.current = arg
 	case AllComponents:
-		now.current, now.sure = nil, true
+		now.current = nil
 		for i := range r.indices {
 			now.current = append(now.current, i)
 		}
@@ -133,7 +130,6 @@ func (r *replay) step(s Section, path string, c *Command, now *scene) {
 			now.set(index, arg, c.Code == DirectiveOverrideParameters)
 		}
 	case ParameterSets:
-		now.sure = true
 		for _, index := range slices.Sorted(maps.Keys(arg)) {
 			now.set(index, arg[index], true)
 			now.current = []uint64{index}
@@ -143,14 +139,21 @@ func (r *replay) step(s Section, path string, c *Command, now *scene) {
 			now.copyFrom(from, arg[from])
 		}
 	case *Sequence:
-		before := r.clone(now)
-		r.sequence(s, path, arg, now)
-		if softens(arg) {
-			*now = *joinScenes(before, now)
-		}
+		now.each(func() { r.nested(s, path, arg, now) })
 	case *Alternatives:
-		r.alternatives(s, path, arg, now)
+		now.each(func() { r.alternatives(s, path, arg, now) })
 	}
+}
+
+// nested runs a sequence to its end, or quietly to any condition before.
+func (r *replay) nested(s Section, path string, seq *Sequence, now *scene) {
+	if !softens(seq) {
+		r.sequence(s, path, seq, now)
+		return
+	}
+	before := r.clone(now)
+	r.sequence(s, path, seq, now)
+	*now = *joinScenes(before, now)
 }
 
 // alternatives runs each alternative as if those before it had failed somewhere.
@@ -169,7 +172,6 @@ func (r *replay) alternatives(s Section, path string, a *Alternatives, now *scen
 			end = joinScenes(end, one)
 		}
 		entry = joinScenes(entry, one)
-		entry.current, entry.sure = now.current, now.sure
 	}
 	*now = *end
 }
@@ -191,8 +193,7 @@ func softens(seq *Sequence) bool {
 
 // scene is what is known before a command.
 type scene struct {
-	current []uint64 // component indices that may be selected
-	sure    bool     // that they all are
+	current []uint64 // component indices that are selected
 	lost    bool     // nothing is known of parameters
 	of      map[uint64]*knowledge
 }
@@ -204,12 +205,21 @@ func (s *scene) at(index uint64) *knowledge {
 	return s.of[index]
 }
 
+// each runs a sequence once on each of the selected components. What is selected inside
+// of it ends with it (draft-ietf-suit-manifest-37 section 6.5).
+func (s *scene) each(run func()) {
+	selected := s.current
+	for _, index := range selected {
+		s.current = []uint64{index}
+		run()
+	}
+	s.current = selected
+}
+
 func (s *scene) set(index uint64, from *Parameters, replace bool) {
 	k := s.at(index)
 	for _, code := range from.Codes() {
 		switch {
-		case !s.sure:
-			k.forget(code)
 		case replace:
 			k.take(code, from)
 			delete(k.open, code)
@@ -225,7 +235,7 @@ func (s *scene) copyFrom(from uint64, codes []ParameterCode) {
 		k := s.at(index)
 		for _, code := range codes {
 			switch {
-			case !s.sure || source.open[code]:
+			case source.open[code]:
 				k.forget(code)
 			case source.Has(code):
 				k.take(code, &source.Parameters)
@@ -236,22 +246,16 @@ func (s *scene) copyFrom(from uint64, codes []ParameterCode) {
 }
 
 func (s *scene) clone() *scene {
-	out := &scene{current: s.current, sure: s.sure, lost: s.lost, of: make(map[uint64]*knowledge, len(s.of))}
+	out := &scene{current: s.current, lost: s.lost, of: make(map[uint64]*knowledge, len(s.of))}
 	for index, k := range s.of {
 		out.of[index] = k.clone()
 	}
 	return out
 }
 
-// joinScenes is what is known where either may have come before.
+// joinScenes is what is known where either may have come before, with the selection of a.
 func joinScenes(a, b *scene) *scene {
 	out := &scene{current: a.current, lost: a.lost || b.lost, of: map[uint64]*knowledge{}}
-	out.sure = a.sure && b.sure && slices.Equal(a.current, b.current)
-	for _, index := range b.current {
-		if !slices.Contains(out.current, index) {
-			out.current = append(slices.Clone(out.current), index)
-		}
-	}
 	for _, s := range []*scene{a, b} {
 		for index := range s.of {
 			if out.of[index] == nil {

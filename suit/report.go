@@ -40,7 +40,7 @@ type Record struct {
 	// the root.
 	ManifestID []uint64
 	Section    Section
-	// Offset is where the command begins in its sequence ([Command.Offset]).
+	// Offset is where the command begins in its section ([Command.Offset]).
 	Offset         uint64
 	ComponentIndex uint64
 	// Measured are the actual values, not those that the manifest asked for.

@@ -90,9 +90,12 @@ func (m *Manifest) restoreElement(s Section, content []byte) error {
 	}
 	if s == SectionText {
 		text, err := decodeTextMap(content)
+		if err == nil {
+			err = m.checkText(text)
+		}
 		return put(&m.Text, text, err)
 	}
-	seq, err := decodeSequence(content, 0)
+	seq, err := decodeSection(content)
 	if err == nil {
 		m.Sections[s] = Severable{Sequence: &seq, Digest: m.Sections[s].Digest}
 	}

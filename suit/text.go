@@ -2,6 +2,9 @@ package suit
 
 import (
 	"regexp"
+	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -89,7 +92,42 @@ func decodeComponentText(key, value []byte) (ComponentText, error) {
 	err = decodeMap(value, true, func(key, value []byte) error {
 		return decodeTextField(fields, &c.Other, key, value)
 	})
+	if err == nil {
+		err = c.checkVersions()
+	}
 	return c, at(c.Component.String(), err)
+}
+
+// checkVersions holds the two fields of draft-ietf-suit-update-management-14 sections 3.3
+// and 3.4 to its characters.
+func (c *ComponentText) checkVersions() error {
+	if err := checkGraphic(c.VersionRequired); err != nil {
+		return at("version-required", err)
+	}
+	return at("current-version", checkGraphic(c.CurrentVersion))
+}
+
+// checkGraphic takes characters of the general categories L, M, N, P, S and Zs, as that
+// draft wants them.
+func checkGraphic(s string) error {
+	if i := strings.IndexFunc(s, func(c rune) bool { return !unicode.IsGraphic(c) }); i >= 0 {
+		return malformed("the character at byte %d of %+q is neither a letter, mark, number, punctuation, symbol nor space", i, s)
+	}
+	return nil
+}
+
+// checkText wants every component that the text describes to be in common
+// (draft-ietf-suit-manifest-37 section 8.4.4), there also as the prefix of a dependency.
+func (m *Manifest) checkText(text Text) error {
+	for tag, language := range text {
+		for _, c := range language.Components {
+			prefix := func(d Dependency) bool { return d.Prefix != nil && d.Prefix.Equal(c.Component) }
+			if !slices.ContainsFunc(m.Common.Components, c.Component.Equal) && !slices.ContainsFunc(m.Common.Dependencies, prefix) {
+				return at(tag, malformed("describes %s, which is none of the components", name(c.Component)))
+			}
+		}
+	}
+	return nil
 }
 
 func decodeTextField(fields map[int64]*string, other *map[int64]cosekit.RawMessage, key, value []byte) error {
