@@ -100,3 +100,32 @@ func (tr *trial) encrypting(t *testing.T, d dependency, sets suit.Parameters) *s
 	}
 	return m
 }
+
+// A staged image that nobody checked counts as checked where a copy of it was found right,
+// but not on the word of somebody who may not set its digest.
+func TestStagedOnTheWordOfAnother(t *testing.T) {
+	l := library(libImage)
+	l.Common.Shared.Commands = compatible(suit.Parameters{})
+	l.Sections = map[suit.Section]suit.Severable{suit.SectionInstall: sequence(override(suit.Parameters{URI: ptr("#image")}), check(suit.DirectiveFetch))}
+	mine := suit.ComponentID{[]byte("app"), []byte("mine")}
+	for may, want := range map[bool]error{true: nil, false: ErrUnchecked} {
+		tr := newTrial()
+		m := tr.dependent(t, inLib(t, l, libImage))
+		m.Common.Components = append(m.Common.Components, lib, mine)
+		m.Common.Dependencies[0].Index = 3
+		for section := range m.Sections {
+			edit(m, section, moved(3))
+		}
+		m.Common.Shared.Commands = moved(3)(m.Common.Shared.Commands)
+		edit(m, suit.SectionInstall, func(c []suit.Command) []suit.Command {
+			return append(c, index(2), override(suit.Parameters{SourceComponent: ptr(uint64(1)), ImageDigest: ptr(suit.SumSHA256(libImage))}),
+				check(suit.DirectiveCopy), check(suit.ConditionImageMatch))
+		})
+		tr.rights = func(a Access) bool { return may || !a.Component.Equal(lib) || a.Parameter == 0 }
+		if want != nil {
+			tr.fail(t, m, want)
+		} else {
+			tr.succeed(t, m, newImage)
+		}
+	}
+}

@@ -234,8 +234,8 @@ func (m *machine) settle() error {
 			continue
 		case c.checked:
 			checked = true
-		case c.writer == nil, m.vouchedByCopy(c, func(to *component) bool { return to.checked }):
-		case c.deciphered, m.vouchedByCopy(c, func(to *component) bool { return to.deciphered }):
+		case c.writer == nil, m.vouchedByCopy(c, checkedBy):
+		case c.deciphered, m.vouchedByCopy(c, decipheredBy):
 			if err := m.bend(RuleDecryptedUnchecked, "component %q has no image-match", c.id); err != nil {
 				return fmt.Errorf("%w: %w", ErrUnchecked, err)
 			}
@@ -250,11 +250,30 @@ func (m *machine) settle() error {
 	return nil
 }
 
+func checkedBy(to *component) *manifest {
+	if !to.checked {
+		return nil
+	}
+	return to.voucher
+}
+
+func decipheredBy(to *component) *manifest {
+	if !to.deciphered {
+		return nil
+	}
+	return to.writer
+}
+
 // vouchedByCopy reports whether a copy of the image, decrypted or not, is known to be
-// right: then so is what it was made of.
-func (m *machine) vouchedByCopy(c *component, known func(*component) bool) bool {
+// right: then so is what it was made of. by returns whose word that is, nil for nobody's; one
+// who may not say what the image itself is does not count.
+func (m *machine) vouchedByCopy(c *component, by func(to *component) *manifest) bool {
 	return slices.ContainsFunc(m.order, func(to *component) bool {
-		return to.from == c && to.fromStage == c.stage && known(to)
+		if to.from != c || to.fromStage != c.stage {
+			return false
+		}
+		of := by(to)
+		return of != nil && of.rights(Access{Component: c.id, Parameter: suit.ParameterImageDigest})
 	})
 }
 
