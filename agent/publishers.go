@@ -45,9 +45,10 @@ func (p publishers) All() []*cosekit.PublicKey {
 	return keys
 }
 
-// rights allows what the signers may publish, to a device like this one. With
-// AnySignature one of them is enough for a component; where the rule wants two
-// signatures, the signers that may publish the component have to be enough for it.
+// rights allows what the signers may publish, to a device like this one: components, and
+// the commands and parameters that a manifest uses on them. With AnySignature one of them
+// is enough for each use; where the rule wants two signatures, the signers that are allowed
+// the use have to be enough for it.
 func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
 	identity := a.config.Components.Identity()
 	var allowed []anchor.Anchor
@@ -60,7 +61,7 @@ func (a *Agent) rights(v *suit.Verified, now time.Time) processor.Rights {
 	return func(access processor.Access) bool {
 		var keys []*cosekit.PublicKey
 		for _, one := range allowed {
-			if one.MayPublish(access.Component) {
+			if one.MayUse(access.Component, access.Command, access.Parameter) {
 				keys = append(keys, one.Key)
 			}
 		}

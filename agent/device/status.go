@@ -39,6 +39,8 @@ type Trusted struct {
 	Title      string             `json:"title,omitempty"`
 	Purposes   []anchor.Purpose   `json:"purposes"`
 	Components []suit.ComponentID `json:"components,omitempty"`
+	// Scopes are more prefixes, with the commands and parameters that it may use there.
+	Scopes []anchor.Scope `json:"scopes,omitempty"`
 }
 
 // Component is an installed component, as measured for this status.
@@ -79,7 +81,7 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 		Trusted: []Trusted{}, Components: []Component{}, Requested: []Requested{},
 	}
 	for _, a := range d.anchors.Anchors() {
-		s.Trusted = append(s.Trusted, Trusted{a.Key.Thumbprint(), a.Title, a.Purposes, a.Constraints.Components})
+		s.Trusted = append(s.Trusted, Trusted{a.Key.Thumbprint(), a.Title, a.Purposes, a.Constraints.Components, a.Constraints.Scopes})
 	}
 	installed, err := d.store.Installed(ctx)
 	if err != nil {

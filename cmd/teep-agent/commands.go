@@ -184,9 +184,16 @@ func trustText(t device.Trusted) string {
 	for i, purpose := range t.Purposes {
 		words[i] = string(purpose)
 	}
+	var where []string
+	for _, prefix := range t.Components {
+		where = append(where, prefix.String())
+	}
+	for _, scope := range t.Scopes {
+		where = append(where, scope.String())
+	}
 	text := strings.Join(words, ", ")
-	for i, prefix := range t.Components {
-		text += map[bool]string{true: " for ", false: ", "}[i == 0] + prefix.String()
+	if len(where) > 0 {
+		text += " for " + strings.Join(where, ", ")
 	}
 	return text
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/lines"
-	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -37,11 +36,20 @@ func (p *program) initCommand() *cobra.Command {
 		Long: `Make a device: keys, trust anchors and settings in a directory.
 
 The device trusts the TAM keys and publisher keys that are given here and nobody
-else. Keys are files with a public key in PEM form, or a bare COSE_Key.`,
+else. Keys are files with a public key in PEM form, or a bare COSE_Key.
+
+A publisher may be held to some commands and parameters on the components under a
+prefix: FILE=PREFIX commands=NAME,… parameters=NAME,… with the names of SUIT, such as
+process-dependency and encryption-info. Conditions and what orders a sequence are
+always allowed.`,
 		Example: `  teep-agent init --dir lamp1 --tam https://tam.example/tam --tam-key tam-esp256.pub.pem \
       --publisher-key publisher.pub.pem --vendor example.com --class lamp
   teep-agent init --dir lamp2 --tam http://127.0.0.1:8777/tam --tam-key tam-ed25519.pub.pem \
-      --publisher-key publisher.pub.pem=app --vendor example.com --class lamp --algorithm ed25519`,
+      --publisher-key publisher.pub.pem=app --vendor example.com --class lamp --algorithm ed25519
+  teep-agent init --dir lamp3 --tam https://tam.example/tam --tam-key tam-esp256.pub.pem \
+      --publisher-key author.pub.pem=app --publisher-key distributor.pub.pem=app/hello/suit \
+      --publisher-key 'distributor.pub.pem=app/hello commands=process-dependency parameters=encryption-info,uri' \
+      --vendor example.com --class lamp`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := f.setup()
@@ -60,7 +68,7 @@ else. Keys are files with a public key in PEM form, or a bare COSE_Key.`,
 	flags.StringVar(&f.caFile, "tam-ca", "", "`file` with the CA certificates of the TAM's server, PEM (default: those of the system)")
 	flags.StringArrayVar(&f.tamKeys, "tam-key", nil, "`file` with a public TEEP key of the TAM; may be repeated")
 	flags.StringVar(&f.reportKey, "report-key", "", "`file` with the public key of the TAM that reports are encrypted to (default: they are signed only)")
-	flags.StringArrayVar(&f.publisherKeys, "publisher-key", nil, "`file[=prefix]` with the public key of a publisher, for components under the prefix only; may be repeated")
+	flags.StringArrayVar(&f.publisherKeys, "publisher-key", nil, "`file[=prefix]` with the public key of a publisher, for components under the prefix only, and for the commands and parameters behind it; may be repeated")
 	flags.StringVar(&f.numbering, "numbering", "iana", "message numbers that the TAM uses: iana or pre-iana")
 	flags.StringVar(&f.algorithm, "algorithm", "esp256", "algorithm of the device's keys: esp256 or ed25519")
 	flags.BoolVar(&f.legacy, "allow-legacy-algorithms", false, "accept ES256 and EdDSA signatures of older TAMs and publishers")
@@ -192,7 +200,7 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 	}
 	publishers := map[cosekit.Thumbprint]int{}
 	for _, argument := range f.publisherKeys {
-		file, prefix, narrow := strings.Cut(argument, "=")
+		file, scope, narrow := strings.Cut(argument, "=")
 		key, err := readKey("--publisher-key", file, cosekit.ReadManifestKey)
 		if err != nil {
 			return nil, err
@@ -208,17 +216,17 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 			list = append(list, anchor.Anchor{Key: key, Title: "publisher", Purposes: []anchor.Purpose{anchor.TCSigner}})
 		}
 		constraints := &list[at].Constraints
-		if known && narrow != (len(constraints.Components) > 0) {
+		if known && narrow == constraints.Everywhere() {
 			return nil, fmt.Errorf("--publisher-key %s: given with a prefix and without one; which is meant?", file)
 		}
 		if !narrow {
 			continue
 		}
-		component, err := suit.ParseComponentID(prefix)
+		allowed, err := anchor.ParseScope(scope)
 		if err != nil {
 			return nil, fmt.Errorf("--publisher-key %s: %w", argument, err)
 		}
-		constraints.Components = append(constraints.Components, component)
+		constraints.Admit(allowed)
 	}
 	if _, err := anchor.NewStore(list...); err != nil {
 		return nil, err

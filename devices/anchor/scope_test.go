@@ -116,8 +116,12 @@ func TestMayUse(t *testing.T) {
 			t.Errorf("MayPublish %q: %t", test.component, !test.want)
 		}
 	}
+	a.Constraints.Components = nil
+	if a.MayUse(component(t, "elsewhere"), none, none) || !a.MayUse(component(t, "app"), none, none) {
+		t.Error("scopes alone do not narrow")
+	}
 	a.Purposes = []Purpose{Manager}
-	if a.MayUse(component(t, "own"), none, none) {
+	if a.MayUse(component(t, "app"), none, none) {
 		t.Error("a key that is for other purposes may publish")
 	}
 }
