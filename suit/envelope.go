@@ -190,7 +190,12 @@ func (e *Envelope) Digest() Digest { return e.digest }
 // signer did (section 8.3). It is for those who keep an envelope and report what
 // they hold.
 func (e *Envelope) MeasureDigest() (Digest, error) {
-	return sumWrapped(e.digest.Algorithm, e.manifest)
+	return e.MeasureDigestBy(e.digest.Algorithm)
+}
+
+// MeasureDigestBy is MeasureDigest by an algorithm that need not be the signer's.
+func (e *Envelope) MeasureDigestBy(algorithm DigestAlgorithm) (Digest, error) {
+	return sumWrapped(algorithm, e.manifest)
 }
 
 // IntegratedNames returns the names of the integrated payloads, sorted.

@@ -261,7 +261,7 @@ func (m *machine) measure(ctx context.Context, c *component, algorithm suit.Dige
 		return *c.measured, nil
 	}
 	if c.dependency {
-		return m.measureEnvelope(ctx, c)
+		return m.measureEnvelope(ctx, c, algorithm)
 	}
 	h, ok := algorithm.New()
 	if !ok {
@@ -280,7 +280,7 @@ func (m *machine) measure(ctx context.Context, c *component, algorithm suit.Dige
 	return *c.measured, nil
 }
 
-func (m *machine) measureEnvelope(ctx context.Context, c *component) (measurement, error) {
+func (m *machine) measureEnvelope(ctx context.Context, c *component, algorithm suit.DigestAlgorithm) (measurement, error) {
 	envelope, size, err := m.envelope(ctx, c)
 	if errors.Is(err, suit.ErrMalformed) {
 		err = fmt.Errorf("%w: not an envelope: %w", ErrMismatch, err)
@@ -288,7 +288,7 @@ func (m *machine) measureEnvelope(ctx context.Context, c *component) (measuremen
 	if err != nil {
 		return measurement{}, err
 	}
-	digest, err := envelope.MeasureDigest()
+	digest, err := envelope.MeasureDigestBy(algorithm)
 	if err != nil {
 		return measurement{}, err
 	}

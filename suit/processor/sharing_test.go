@@ -102,6 +102,37 @@ func TestImageMatchOfDependency(t *testing.T) {
 	}
 }
 
+// The digest that is asked for need not be by the algorithm that the signer used.
+func TestImageMatchOfDependencyByAnotherAlgorithm(t *testing.T) {
+	for name, forge := range map[string]byte{"right": 0, "wrong": 1} {
+		tr := newTrial()
+		d := inLib(t, library(libImage), libImage)
+		envelope, err := suit.Decode(d.envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := envelope.MeasureDigestBy(suit.SHA512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest.Bytes[0] ^= forge
+		m := tr.dependent(t, d)
+		edit(m, suit.SectionValidate, func(c []suit.Command) []suit.Command {
+			return append(c, index(1), override(suit.Parameters{ImageDigest: &digest}), check(suit.ConditionImageMatch))
+		})
+		outcome, err := tr.update(t, m)
+		if forge == 0 && err != nil || forge != 0 && !errors.Is(err, ErrMismatch) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			continue
+		}
+		if have := outcome.Report.Failure.Record.Measured.ImageDigest; have == nil || have.Algorithm != suit.SHA512 {
+			t.Errorf("measured %v", have)
+		}
+	}
+}
+
 // Neither a dependency that fails nor a miss of its digest is forgiven by an alternative.
 func TestDependencyFailuresAreNotSoftened(t *testing.T) {
 	optional := func(c []suit.Command) []suit.Command {
