@@ -50,6 +50,8 @@ type Processing struct {
 	Invoke        func(context.Context, processor.Invocation) error
 	Circumstances processor.Circumstances
 	Custom        map[suit.CommandCode]processor.CustomCommand
+	Names         suit.CommandNames
+	Observe       func(processor.Step)
 }
 
 // Agent processes one message at a time; more wait for their turn.
@@ -67,6 +69,9 @@ func New(c Config) (*Agent, error) {
 		return nil, errors.New("agent: no TAM URI")
 	case c.Key == nil || c.ReportKey == nil:
 		return nil, errors.New("agent: needs a message key and a report key")
+	case !c.Key.PublicKey().SignsTEEP() || !c.ReportKey.PublicKey().SignsTEEP():
+		return nil, fmt.Errorf("agent: message key for %s, report key for %s: messages and reports are signed with ESP256 or Ed25519",
+			cosekit.AlgorithmName(c.Key.PublicKey().Algorithm()), cosekit.AlgorithmName(c.ReportKey.PublicKey().Algorithm()))
 	case c.Key.PublicKey().Equal(c.ReportKey.PublicKey()):
 		return nil, errors.New("agent: the report key must not be the message key (draft-ietf-teep-protocol-26 section 4.5)")
 	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Clock == nil:
@@ -87,6 +92,7 @@ func New(c Config) (*Agent, error) {
 	a.processor = processor.New(processor.Config{
 		Host: c.Components, Limits: limits, Mode: p.Mode, Fetcher: p.Fetcher, Authority: processor.AuthorityFunc(a.authority),
 		Keys: p.Keys, Invoke: p.Invoke, Circumstances: p.Circumstances, Custom: p.Custom,
+		Names: p.Names, Observe: p.Observe,
 	})
 	return a, nil
 }

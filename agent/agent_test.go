@@ -316,10 +316,13 @@ func (w *world) installed() string {
 }
 
 func TestNewRefusesAnIncompleteConfiguration(t *testing.T) {
+	postQuantum := generate(t, cosekit.MLDSA44)
 	for name, spoil := range map[string]func(*agent.Config){
 		"one key for messages and reports": func(c *agent.Config) { c.ReportKey = c.Key },
 		"no TAM":                           func(c *agent.Config) { c.TAM = "" },
 		"no key":                           func(c *agent.Config) { c.Key = nil },
+		"a message key for manifests":      func(c *agent.Config) { c.Key = postQuantum },
+		"a report key for manifests":       func(c *agent.Config) { c.ReportKey = postQuantum },
 		"no attester":                      func(c *agent.Config) { c.Attester = nil },
 	} {
 		var got error

@@ -59,6 +59,17 @@ func (c CommandCode) String() string {
 	return fmt.Sprintf("command %d", int64(c))
 }
 
+// CommandNames are the names, for people, of commands of the private range; nil for none.
+type CommandNames map[CommandCode]string
+
+// Of returns the name of a command, as it is registered or as it is in n.
+func (n CommandNames) Of(c CommandCode) string {
+	if name := n[c]; name != "" && c.IsCustom() {
+		return name
+	}
+	return c.String()
+}
+
 // commandInfo is one row of the registry.
 type commandInfo struct {
 	name      string

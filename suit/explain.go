@@ -41,12 +41,12 @@ const maxExplained = MaxDependencies + 1
 // Explain replays a report against the manifest in the envelope, and says in words what
 // ran, what was measured, and which command failed, where and why. dependency returns
 // the envelope of another manifest by its path in the tree ([Record.ManifestID]), nil for
-// one that is not at hand; it may be nil itself. Neither report nor envelope is
-// authenticated here.
+// one that is not at hand; names are those of private commands. Both may be nil. Neither
+// report nor envelope is authenticated here.
 //
 // What a report says that the manifest does not bear out is told as a misfit. Only an
 // envelope that cannot be read is an error.
-func Explain(r *Report, e *Envelope, dependency func(path []uint64) *Envelope) ([]Statement, error) {
+func Explain(r *Report, e *Envelope, dependency func(path []uint64) *Envelope, names CommandNames) ([]Statement, error) {
 	m, err := e.UnverifiedManifest()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func Explain(r *Report, e *Envelope, dependency func(path []uint64) *Envelope) (
 	if misfit := aboutAnother(r, e); misfit != "" {
 		return []Statement{{Misfit: true, Text: misfit}}, nil
 	}
-	x := &explanation{dependency: dependency, manifests: map[string]*explained{}}
+	x := &explanation{dependency: dependency, names: names, manifests: map[string]*explained{}}
 	x.manifests[pathKey(nil)] = newExplained(m)
 	var out []Statement
 	if r.Reference.URI != m.ReferenceURI {
@@ -113,6 +113,7 @@ func withoutLast(entries []ReportEntry, failed *Record) []ReportEntry {
 // explanation gathers the places that records name before it replays each manifest.
 type explanation struct {
 	dependency func(path []uint64) *Envelope
+	names      CommandNames
 	manifests  map[string]*explained // by path; nil for one that is not at hand
 }
 
@@ -232,7 +233,7 @@ func (x *explanation) locate(rec *Record) Statement {
 		}
 		return misfit("%sthe manifest has no %s", of, rec.Section)
 	}
-	here, whole := one.site(rec)
+	here, whole := one.site(rec, x.names)
 	if here == nil && !whole {
 		s.Text = fmt.Sprintf("%sbyte %d of %s%s, in a manifest too long to be replayed,", of, rec.Offset, rec.Section, on)
 		return s
@@ -249,9 +250,9 @@ func (x *explanation) locate(rec *Record) Statement {
 
 // site returns the command at the record's place, nil where none runs on its component,
 // and whether the whole manifest has been looked at.
-func (x *explained) site(rec *Record) (here *site, whole bool) {
+func (x *explained) site(rec *Record, names CommandNames) (here *site, whole bool) {
 	if x.replay == nil {
-		x.replay = replayManifest(x.manifest, uint64(len(x.table)), x.wanted)
+		x.replay = replayManifest(x.manifest, uint64(len(x.table)), x.wanted, names)
 	}
 	here = x.replay.found[place{rec.Section, rec.Offset}]
 	if here != nil && here.asked[rec.ComponentIndex] == nil {

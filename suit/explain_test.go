@@ -66,7 +66,7 @@ func (x explainedManifest) failed(reason ReportReason, code CommandCode, rec Rec
 // explain returns the last line, which tells how the procedure ended.
 func (x explainedManifest) explain(r *Report) Statement {
 	x.Helper()
-	all := must[[]Statement](x)(Explain(r, x.envelope, nil))
+	all := must[[]Statement](x)(Explain(r, x.envelope, nil, nil))
 	return all[len(all)-1]
 }
 
@@ -78,7 +78,7 @@ func TestExplain(t *testing.T) {
 		x.at(SectionShared, 0, 1),
 		PropertyClaims{Component: id("app", "hello"), ImageSize: ptr(uint64(5))},
 	}, failed.Entries...)
-	all := must[[]Statement](t)(Explain(failed, x.envelope, nil))
+	all := must[[]Statement](t)(Explain(failed, x.envelope, nil, nil))
 	var lines []string
 	for _, s := range all {
 		lines = append(lines, s.Text)
@@ -99,6 +99,24 @@ func TestExplain(t *testing.T) {
 	}
 	if s := x.explain(x.report()); s.Text != "the procedure has completed" || s.Failed {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A private command has the name that the caller knows.
+func TestExplainNames(t *testing.T) {
+	x := explainedBy(t, &Manifest{
+		Version: 1, Common: Common{Components: []ComponentID{id("one")}, Shared: seq(Command{Code: ConditionVendorIdentifier, Argument: ReportAll})},
+		Sections: map[Section]Severable{SectionValidate: {Sequence: seq(Command{Code: -300, Argument: Raw{0}})}},
+	})
+	failed := x.failed(ReasonConditionFailed, -300, x.at(SectionValidate, 0, 0), Parameters{})
+	for want, names := range map[string]CommandNames{
+		"validate[0].self-test on one failed":    {-300: "self-test"},
+		"validate[0].command -300 on one failed": {-301: "self-test"},
+	} {
+		all := must[[]Statement](t)(Explain(failed, x.envelope, nil, names))
+		if got := all[len(all)-1].Text; !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
@@ -293,7 +311,7 @@ func TestExplainIsExact(t *testing.T) {
 		"install[8].run-sequence[0].set-component-index": {8, 0},
 	} {
 		rec := x.at(SectionInstall, 0, at...)
-		if s := must[[]Statement](t)(Explain(x.report(rec), x.envelope, nil))[0]; s.Site == nil || s.Site.Path != path {
+		if s := must[[]Statement](t)(Explain(x.report(rec), x.envelope, nil, nil))[0]; s.Site == nil || s.Site.Path != path {
 			t.Errorf("%+v, want %s", s, path)
 		}
 		if s := x.explain(x.failed(ReasonConditionFailed, 0, rec, Parameters{})); s.Site == nil || s.Site.Path != path {
@@ -340,7 +358,7 @@ func TestExplainSelection(t *testing.T) {
 			{first(4), []uint64{0, 2}}, {last(4), []uint64{1}}, {[]int{5}, []uint64{0, 2}},
 		} {
 			for component := range uint64(3) {
-				s := must[[]Statement](t)(Explain(x.report(x.at(SectionInstall, component, test.path...)), x.envelope, nil))[0]
+				s := must[[]Statement](t)(Explain(x.report(x.at(SectionInstall, component, test.path...)), x.envelope, nil, nil))[0]
 				if want := slices.Contains(test.runs, component); s.Misfit == want {
 					t.Errorf("%s, command %v on %d: misfit %v: %s", name, test.path, component, s.Misfit, s.Text)
 				}
@@ -382,7 +400,7 @@ func TestExplainMisfits(t *testing.T) {
 		r.Entries = nil
 		test.change(r)
 		found := false
-		for _, s := range must[[]Statement](t)(Explain(r, severed, nil)) {
+		for _, s := range must[[]Statement](t)(Explain(r, severed, nil, nil)) {
 			if s.Misfit {
 				found = found || strings.Contains(s.Text, test.want)
 				if s.Site != nil {
@@ -391,7 +409,7 @@ func TestExplainMisfits(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("%s: %+v", name, must[[]Statement](t)(Explain(r, severed, nil)))
+			t.Errorf("%s: %+v", name, must[[]Statement](t)(Explain(r, severed, nil, nil)))
 		}
 	}
 }
@@ -432,14 +450,14 @@ func TestExplainDependency(t *testing.T) {
 	// What its dependents set, a dependency does not say.
 	content := dependency.at(SectionInstall, 0, 0, 1, 2)
 	content.ManifestID = rec.ManifestID
-	if s := must[[]Statement](t)(Explain(x.report(content), x.envelope, find))[0]; s.Site == nil || strings.Contains(s.Text, "lacks") {
+	if s := must[[]Statement](t)(Explain(x.report(content), x.envelope, find, nil))[0]; s.Site == nil || strings.Contains(s.Text, "lacks") {
 		t.Errorf("%+v", s)
 	}
 	asked = 0
 	lost := rec
 	lost.ManifestID = []uint64{9}
 	r.Entries = []ReportEntry{lost, lost, rec, rec}
-	all := must[[]Statement](t)(Explain(r, x.envelope, find))
+	all := must[[]Statement](t)(Explain(r, x.envelope, find, nil))
 	if last := all[len(all)-1]; !strings.HasPrefix(last.Text, "dependency [1]: install[11].image-match on two failed") {
 		t.Error(last.Text)
 	}
@@ -450,7 +468,7 @@ func TestExplainDependency(t *testing.T) {
 		r.Entries = append(r.Entries, Record{ManifestID: []uint64{i, i}})
 	}
 	asked = 0
-	if _, err := Explain(r, x.envelope, find); err != nil || asked > maxExplained {
+	if _, err := Explain(r, x.envelope, find, nil); err != nil || asked > maxExplained {
 		t.Errorf("%d dependencies are looked at, %v", asked, err)
 	}
 }
@@ -509,7 +527,7 @@ func FuzzExplain(f *testing.F) {
 			}
 			r.Failure.Record.Offset = offset
 		}
-		all, err := Explain(r, e, func([]uint64) *Envelope { return e })
+		all, err := Explain(r, e, func([]uint64) *Envelope { return e }, nil)
 		if err != nil || len(all) < len(r.Entries) {
 			t.Fatalf("%d statements of %d entries, %v", len(all), len(r.Entries), err)
 		}

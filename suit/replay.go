@@ -44,13 +44,14 @@ type replay struct {
 	manifest *Manifest
 	indices  uint64                    // of components and dependencies
 	wanted   map[place]map[uint64]bool // places with component indices
+	names    CommandNames
 	found    map[place]*site
 	left     int
 }
 
 // replayManifest finds the commands at the wanted places.
-func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool) *replay {
-	r := &replay{manifest: m, indices: indices, wanted: wanted, found: map[place]*site{}, left: maxReplay}
+func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool, names CommandNames) *replay {
+	r := &replay{manifest: m, indices: indices, wanted: wanted, names: names, found: map[place]*site{}, left: maxReplay}
 	for _, sections := range procedures {
 		now := &scene{of: map[uint64]*knowledge{}}
 		for _, s := range sections {
@@ -83,7 +84,7 @@ func (r *replay) sequence(s Section, path string, seq *Sequence, now *scene) {
 		if r.left -= 1 + len(now.current); r.left < 0 {
 			return
 		}
-		here := fmt.Sprintf("%s[%d].%s", path, i, c.Code)
+		here := fmt.Sprintf("%s[%d].%s", path, i, r.names.Of(c.Code))
 		r.note(place{s, uint64(c.Offset)}, here, c, now)
 		r.step(s, here, c, now)
 	}

@@ -21,6 +21,11 @@ type Report struct {
 	Extensions   map[int64]cosekit.RawMessage
 }
 
+// ReportBentRules is the key among the extensions of a report under which package
+// suit/processor names the rules that it has bent for a manifest, an array of text
+// (docs/decisions/0014). It is a private one: "less than -256" by the custom of the family.
+const ReportBentRules = -257
+
 // ReportEntry is one element of suit-report-records: a [Record] or [PropertyClaims].
 type ReportEntry interface{ reportEntry() }
 

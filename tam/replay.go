@@ -7,6 +7,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
 )
 
 // replayed is a report in words. All of it is the device's word.
@@ -35,7 +36,7 @@ func replay(r ManifestReader, report *suit.Report) (replayed, error) {
 	}
 	statements, err := suit.Explain(report, root, func(path []uint64) *suit.Envelope {
 		return l.dependency(root, m.Dependencies, path)
-	})
+	}, author.CommandNames)
 	if err != nil {
 		return unplayed(report), l.fault
 	}
@@ -75,12 +76,8 @@ func cut(line string) string {
 	return strings.ToValidUTF8(line[:maxReplayLine], "") + "…"
 }
 
-// keyBentRules is where a report of this project's processor names the rules that it
-// has bent for a manifest (docs/decisions/0014).
-const keyBentRules = -257
-
 func bentWords(report *suit.Report) []string {
-	raw, ok := report.Extensions[keyBentRules]
+	raw, ok := report.Extensions[suit.ReportBentRules]
 	if !ok {
 		return nil
 	}

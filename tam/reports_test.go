@@ -159,7 +159,7 @@ func TestReportIsReplayed(t *testing.T) {
 			Components: []suit.ComponentCapability{{ID: component("app"), Wildcard: true}}, Commands: []suit.CommandCode{suit.DirectiveFetch},
 			Parameters: []suit.ParameterCode{suit.ParameterURI}, Algorithms: []cosekit.Algorithm{cosekit.ESP256},
 		},
-		Extensions: map[int64]cosekit.RawMessage{-257: cosekit.MustMarshal([]string{"implicit-integrity"})},
+		Extensions: map[int64]cosekit.RawMessage{suit.ReportBentRules: cosekit.MustMarshal([]string{"implicit-integrity"})},
 	}, d.reportKey)
 	if err != nil {
 		t.Fatal(err)

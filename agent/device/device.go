@@ -18,6 +18,7 @@ import (
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
 
@@ -25,7 +26,9 @@ import (
 type Options struct {
 	// Observe sees each step of a session as it happens.
 	Observe func(agent.Event)
-	Clock   func() time.Time // time.Now where nil
+	// Steps sees each command of a manifest when it has ended; nil: nobody does.
+	Steps func(processor.Step)
+	Clock func() time.Time // time.Now where nil
 }
 
 // Device is an agent with its broker and its TEE, and the only user of its directory.
@@ -132,6 +135,7 @@ func (d *Device) assemble(o Options) error {
 			Fetcher: processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),
 			Keys:    cosekit.DecryptionKeys{Secrets: secrets, Agreements: d.keys.agreements()},
 			Invoke:  d.invoke, Circumstances: s.Conditions.circumstances(o.Clock), Custom: d.custom(),
+			Names: author.CommandNames, Observe: o.Steps,
 		},
 	})
 	if err != nil {

@@ -54,7 +54,7 @@ func TestDemoRunsAnApplication(t *testing.T) {
 		"output: demo/app: Hello from a Trusted Application, version 2.",
 		"self-test: demo/app: version 3, self-test: FAILED",
 		"failed: ",
-		"has version-3.wasm on device-1 as failed: validate[1].command -257 on demo/app failed",
+		"has version-3.wasm on device-1 as failed: validate[1].self-test on demo/app failed",
 		"still holds version-2.wasm",
 		"output: demo/app: Hello from a Trusted Application, version 2.",
 		"asked device-1 for evidence: it holds version-2.wasm, confirmed again",

@@ -14,7 +14,6 @@ import (
 
 	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
-	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 )
 
@@ -93,7 +92,7 @@ func (d *simulator) describe(v *suit.Verified) {
 
 func newSimulatedStep(s processor.Step) simulatedStep {
 	out := simulatedStep{
-		Manifest: s.Manifest, Section: s.Section.String(), Offset: s.Offset, Depth: s.Depth, Command: commandName(s.Command),
+		Manifest: s.Manifest, Section: s.Section.String(), Offset: s.Offset, Depth: s.Depth, Command: s.Name,
 		Index: s.Index, Component: s.Component, Outcome: "ok", Note: s.Note,
 	}
 	for _, code := range s.Measured.Codes() {
@@ -113,14 +112,6 @@ func newSimulatedStep(s processor.Step) simulatedStep {
 		out.Error = oneLine(failure.Err)
 	}
 	return out
-}
-
-// commandName also knows the private command of this project.
-func commandName(code suit.CommandCode) string {
-	if code == author.SelfTestCondition {
-		return "self-test"
-	}
-	return code.String()
 }
 
 // write shows it to people. Blocks are aligned each by itself.

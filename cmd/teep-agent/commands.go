@@ -17,11 +17,13 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
 func (p *program) pollCommand() *cobra.Command {
-	return &cobra.Command{
+	var verbose bool
+	cmd := &cobra.Command{
 		Use:     "poll",
 		Short:   "Hold one session with the TAM, a line for each step",
 		Long:    "Hold one session with the TAM, a line for each step.\n\n" + exitCodes,
@@ -29,10 +31,7 @@ func (p *program) pollCommand() *cobra.Command {
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			seen := map[agent.Step]bool{}
-			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
-				seen[e.Step] = true
-				fmt.Fprintln(cmd.OutOrStdout(), lines.Fold(e.String(), 11))
-			}})
+			d, err := device.Open(p.dir, telling(cmd.OutOrStdout(), verbose, func(e agent.Event) { seen[e.Step] = true }))
 			if err != nil {
 				return err
 			}
@@ -46,6 +45,20 @@ func (p *program) pollCommand() *cobra.Command {
 			return nil
 		},
 	}
+	verboseFlag(cmd, &verbose)
+	return cmd
+}
+
+// telling are options for a device whose steps are told in lines as they happen.
+func telling(out io.Writer, verbose bool, seen func(agent.Event)) device.Options {
+	o := device.Options{Observe: func(e agent.Event) {
+		seen(e)
+		fmt.Fprintln(out, lines.Fold(e.String(), 11))
+	}}
+	if verbose {
+		o.Steps = func(s processor.Step) { o.Observe(agent.Event{Step: "command", Detail: describe(s)}) }
+	}
+	return o
 }
 
 // nothingCame is for a device that has shown all that it can and still got nothing. The
@@ -55,7 +68,8 @@ const nothingCame = `The TAM has nothing for this device. If that surprises you,
 `
 
 func (p *program) runCommand() *cobra.Command {
-	return &cobra.Command{
+	var verbose bool
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Poll the TAM until interrupted",
 		Long: `Poll the TAM until interrupted, at the interval in config.yaml. What happens is
@@ -67,9 +81,11 @@ the TAM is honoured.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			ctx := cmd.Context()
-			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
-				log.InfoContext(ctx, e.Detail, "step", string(e.Step))
-			}})
+			o := device.Options{Observe: func(e agent.Event) { log.InfoContext(ctx, e.Detail, "step", string(e.Step)) }}
+			if verbose {
+				o.Steps = func(s processor.Step) { log.InfoContext(ctx, describe(s), "step", "command") }
+			}
+			d, err := device.Open(p.dir, o)
 			if err != nil {
 				return err
 			}
@@ -83,6 +99,8 @@ the TAM is honoured.`,
 			})
 		},
 	}
+	verboseFlag(cmd, &verbose)
+	return cmd
 }
 
 func closing(d *device.Device, err *error) {

@@ -9,12 +9,12 @@ import (
 
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/device"
-	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
 func (p *program) invokeCommand() *cobra.Command {
 	var manifest string
+	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "invoke",
 		Short: "Run the application of an installed manifest",
@@ -32,9 +32,7 @@ kept for 'teep-agent status'.`,
 					return usageError{fmt.Errorf("--manifest: %w", err)}
 				}
 			}
-			d, err := device.Open(p.dir, device.Options{Observe: func(e agent.Event) {
-				fmt.Fprintln(cmd.OutOrStdout(), lines.Fold(e.String(), 11))
-			}})
+			d, err := device.Open(p.dir, telling(cmd.OutOrStdout(), verbose, func(agent.Event) {}))
 			if err != nil {
 				return err
 			}
@@ -47,6 +45,7 @@ kept for 'teep-agent status'.`,
 			return d.Invoke(cmd.Context(), id)
 		},
 	}
+	verboseFlag(cmd, &verbose)
 	cmd.Flags().StringVar(&manifest, "manifest", "", "`id` of the manifest; may be left out where only one can be invoked")
 	return cmd
 }

@@ -16,6 +16,9 @@ const MaxIntegrated = 512 << 10
 // module, is run with the argument --self-test and has to end with 0.
 const SelfTestCondition suit.CommandCode = -257
 
+// CommandNames are the names of this project's own commands.
+var CommandNames = suit.CommandNames{SelfTestCondition: "self-test"}
+
 // Result is what Create made.
 type Result struct {
 	Manifest *suit.Manifest

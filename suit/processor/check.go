@@ -115,7 +115,8 @@ func (m *machine) checkSection(of *manifest, section suit.Section, sequence *sui
 
 func (k *checker) failure(c suit.Command, err error) *Failure {
 	return &Failure{
-		Reason: reasonFor(err), Manifest: k.of.path, Section: k.section, Command: c.Code, Offset: c.Offset, Err: err,
+		Reason: reasonFor(err), Manifest: k.of.path, Section: k.section, Command: c.Code, Offset: c.Offset,
+		name: k.config.Names.Of(c.Code), Err: err,
 	}
 }
 

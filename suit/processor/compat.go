@@ -33,10 +33,6 @@ const (
 	RuleDecryptedUnchecked Rule = "no digest of a decrypted payload"
 )
 
-// keyBentRules is the key of a SUIT_Report under which the bent rules stand, an array of
-// text. It is a private one: "less than -256" by the custom of the family.
-const keyBentRules = -257
-
 // bend lets a broken rule pass in compatibility mode, where it is noted once; else it
 // returns an error that says what was found.
 func (m *machine) bend(rule Rule, format string, args ...any) error {
@@ -52,6 +48,6 @@ func (m *machine) bend(rule Rule, format string, args ...any) error {
 // noteBent tells of the bent rules in a report.
 func noteBent(report *suit.Report, bent []Rule) {
 	if len(bent) > 0 {
-		report.Extensions = map[int64]cosekit.RawMessage{keyBentRules: cosekit.MustMarshal(bent)}
+		report.Extensions = map[int64]cosekit.RawMessage{suit.ReportBentRules: cosekit.MustMarshal(bent)}
 	}
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,6 +21,7 @@ type Failure struct {
 	Section suit.Section
 	// Command is the one that failed, zero where it was none.
 	Command suit.CommandCode
+	name    string
 	// Offset is where the command begins in its sequence, in bytes.
 	Offset int
 	// Component is the index of the component that was selected, ID its name; nil
@@ -41,7 +43,7 @@ func (f *Failure) Error() string {
 		fmt.Fprintf(&where, "dependency %v: ", f.Manifest)
 	}
 	if f.Command != 0 {
-		fmt.Fprintf(&where, "%s: %s at byte %d: ", f.Section, f.Command, f.Offset)
+		fmt.Fprintf(&where, "%s: %s at byte %d: ", f.Section, cmp.Or(f.name, f.Command.String()), f.Offset)
 	}
 	if f.ID != nil {
 		fmt.Fprintf(&where, "component %q: ", f.ID)

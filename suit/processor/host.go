@@ -30,6 +30,8 @@ type Config struct {
 	Circumstances Circumstances
 	// Custom are commands of the private range, -257 and below.
 	Custom map[suit.CommandCode]CustomCommand
+	// Names are what errors and steps call them; nil: by their numbers.
+	Names suit.CommandNames
 	// Observe sees each command when it has ended; nil: nobody does.
 	Observe func(Step)
 }
@@ -122,7 +124,8 @@ type Step struct {
 	Depth     int // of nested sequences, 0 for the section's own
 	Offset    int // of the command in its sequence, in bytes
 	Command   suit.CommandCode
-	Index     int // of the component
+	Name      string // of the command
+	Index     int    // of the component
 	Component suit.ComponentID
 	Measured  suit.Parameters
 	// Note says what was done, where that is not plain: "the image was there already".

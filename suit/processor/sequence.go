@@ -143,7 +143,7 @@ func (f *frame) failure(c *suit.Command, measured suit.Parameters, err error) *F
 	}
 	failure := &Failure{
 		Reason: reasonFor(err), Manifest: f.of.path, Section: f.part, Command: c.Code, Offset: c.Offset,
-		Component: f.index, ID: f.at().id, Measured: measured, Err: err,
+		name: f.config.Names.Of(c.Code), Component: f.index, ID: f.at().id, Measured: measured, Err: err,
 	}
 	if f.isCondition(c.Code) && isUnmet(err) {
 		failure.Reason = suit.ReasonConditionFailed
@@ -163,7 +163,7 @@ func (f *frame) observe(c *suit.Command, measured suit.Parameters, failure *Fail
 	}
 	step := Step{
 		Manifest: f.of.path, Section: f.part, Depth: f.depth, Offset: c.Offset, Command: c.Code,
-		Index: f.index, Component: f.at().id, Measured: measured, Note: f.note,
+		Name: f.config.Names.Of(c.Code), Index: f.index, Component: f.at().id, Measured: measured, Note: f.note,
 	}
 	if failure != nil {
 		step.Err, step.Softened = failure, failure.soft && f.soft

@@ -1,8 +1,10 @@
 package processor
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -28,6 +30,33 @@ func TestSteps(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A private command goes by the name that the caller knows, else by its number.
+func TestCommandNames(t *testing.T) {
+	for want, names := range map[string]suit.CommandNames{
+		"self-test":    {-300: "self-test"},
+		"command -300": {suit.ConditionAbort: "nothing", -301: "other"},
+	} {
+		tr := newTrial()
+		var steps []string
+		tr.Names, tr.Observe = names, func(s Step) { steps = append(steps, s.Name) }
+		tr.Custom = map[suit.CommandCode]CustomCommand{-300: {Run: func(context.Context, CustomCall) error { return ErrNoImage }}}
+		_, failure := tr.fail(t, install(check(-300)), ErrNoImage)
+		if !strings.HasPrefix(failure.Error(), "install: "+want+" at byte ") || !slices.Contains(steps, want) {
+			t.Errorf("%v, %q, want %s", failure, steps, want)
+		}
+		tr.Custom = nil
+		if _, failure := tr.fail(t, install(check(-300)), ErrUnsupportedCommand); !strings.HasPrefix(failure.Error(), "install: "+want+" at byte ") {
+			t.Errorf("%v, want %s", failure, want)
+		}
+		if _, failure := tr.fail(t, install(check(suit.ConditionAbort)), ErrAbort); !strings.HasPrefix(failure.Error(), "install: abort at byte ") {
+			t.Errorf("%v", failure)
+		}
+	}
+	if f := (&Failure{Section: suit.SectionInstall, Command: -300, Err: ErrAbort}); !strings.HasPrefix(f.Error(), "install: command -300 at byte 0: ") {
+		t.Errorf("%v", f)
 	}
 }
 

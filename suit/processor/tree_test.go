@@ -290,7 +290,7 @@ func TestTreeRefusals(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !slices.Equal(outcome.Bent, tt.bent) || outcome.Report.Extensions[keyBentRules] == nil {
+			if err != nil || !slices.Equal(outcome.Bent, tt.bent) || outcome.Report.Extensions[suit.ReportBentRules] == nil {
 				t.Errorf("bent %q: %v", outcome.Bent, err)
 			}
 		})

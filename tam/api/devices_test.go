@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/audit"
@@ -218,6 +219,11 @@ func TestAttestationAnchors(t *testing.T) {
 		t.Errorf("anchors %+v", list)
 	}
 	r.refused(post(path, body), http.StatusConflict, "exists")
+	postQuantum, err := cosekit.GenerateSigner(cosekit.MLDSA65)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refused(post(path, fmt.Sprintf(`{"title":"x","publicKey":%q}`, postQuantum.PublicKey().PEM())), http.StatusBadRequest, "malformed-request")
 	r.refused(post(path, `{"title":"x","publicKey":"?"}`), http.StatusBadRequest, "malformed-request")
 }
 

@@ -98,11 +98,11 @@ var (
 func scanAgent(r *row) (devices.Agent, error) {
 	a := devices.Agent{Device: devices.ID(r.text())}
 	var err error
-	if a.Key, err = keyOf("agent key", r.bytes()); err != nil {
+	if a.Key, err = teepKeyOf("agent key", r.bytes()); err != nil {
 		return a, err
 	}
 	a.Numbering, a.Algorithm = teep.Numbering(r.int()), cosekit.Algorithm(r.int())
-	if a.ReportKey, err = keyOf("report key", r.bytes()); err != nil {
+	if a.ReportKey, err = teepKeyOf("report key", r.bytes()); err != nil {
 		return a, err
 	}
 	if err := decode("extensions", r.bytes(), &a.Extensions); err != nil {
@@ -138,6 +138,9 @@ func (u update) PutAgent(a devices.Agent) error {
 		return errors.New("agent without a key")
 	}
 	key := a.Key.Thumbprint()
+	if err := errors.Join(checkTEEPKey(a.Key), checkTEEPKey(a.ReportKey)); err != nil {
+		return about(err, "agent %s", key)
+	}
 	extensions, err := encode(a.Extensions)
 	if err != nil {
 		return about(err, "extensions of agent %s", key)

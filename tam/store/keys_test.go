@@ -55,6 +55,28 @@ func TestKeyCacheKeepsNoFaults(t *testing.T) {
 	}
 }
 
+// What an agent signs with is for messages; anchors may have keys for manifests alone.
+func TestStoredKeysForManifestsOnly(t *testing.T) {
+	signer, err := cosekit.GenerateSigner(cosekit.MLDSA44)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := signer.PublicKey()
+	if got, err := keyOf("anchor key", key.COSEKey()); err != nil || !got.Equal(key) {
+		t.Errorf("anchor: %v, %v", got, err)
+	}
+	if got, err := teepKeyOf("agent key", key.COSEKey()); !errors.Is(err, cosekit.ErrKey) {
+		t.Errorf("agent: %v, %v", got, err)
+	}
+	classical := numberedKey(t, 1)
+	if got, err := teepKeyOf("agent key", classical.COSEKey()); err != nil || !got.Equal(classical) {
+		t.Errorf("agent: %v, %v", got, err)
+	}
+	if got, err := teepKeyOf("report key", nil); err != nil || got != nil {
+		t.Errorf("no report key: %v, %v", got, err)
+	}
+}
+
 // A column of another type than the program takes it for is a fault, not a zero.
 func TestRowFault(t *testing.T) {
 	s := openFile(t)

@@ -97,6 +97,24 @@ func keyOf(column string, coseKey []byte) (*cosekit.PublicKey, error) {
 	return k, nil
 }
 
+// teepKeyOf is keyOf for those that sign messages and reports. Anchors may have keys for
+// manifests alone.
+func teepKeyOf(column string, coseKey []byte) (*cosekit.PublicKey, error) {
+	k, err := keyOf(column, coseKey)
+	if err != nil {
+		return nil, err
+	}
+	return k, about(checkTEEPKey(k), "stored %s", column)
+}
+
+// checkTEEPKey lets nil pass.
+func checkTEEPKey(k *cosekit.PublicKey) error {
+	if k == nil || k.SignsTEEP() {
+		return nil
+	}
+	return fmt.Errorf("%w: a key for %s signs manifests and nothing else", cosekit.ErrKey, cosekit.AlgorithmName(k.Algorithm()))
+}
+
 func thumbprintOf(column string, b []byte) (cosekit.Thumbprint, error) {
 	if len(b) != len(cosekit.Thumbprint{}) {
 		return cosekit.Thumbprint{}, fmt.Errorf("stored %s: thumbprint of %d bytes", column, len(b))

@@ -143,6 +143,12 @@ func (s suite) agents() {
 	unknown := func(r tam.Reader) error { _, err := r.Agent(publicKey(77).Thumbprint()); return err }
 	s.notFound(map[string]func(tam.Reader) error{"unknown agent": unknown})
 	s.refused("an agent of an unknown device", tam.ErrNotFound, func(tx tam.Tx) error { return tx.PutAgent(agent(9, 9)) })
+	manifestsOnly := agent(1, 4)
+	manifestsOnly.ReportKey = postQuantumKey(s)
+	s.refused("a report key for manifests only", cosekit.ErrKey, func(tx tam.Tx) error { return tx.PutAgent(manifestsOnly) })
+	manifestsOnly = agent(1, 4)
+	manifestsOnly.Key = postQuantumKey(s)
+	s.refused("a message key for manifests only", cosekit.ErrKey, func(tx tam.Tx) error { return tx.PutAgent(manifestsOnly) })
 	s.refused("an agent without a key", nil, func(tx tam.Tx) error { return tx.PutAgent(devices.Agent{Device: deviceID(1)}) })
 	s.refused("to delete an unknown agent", tam.ErrNotFound, func(tx tam.Tx) error { return tx.DeleteAgent(publicKey(77).Thumbprint()) })
 
