@@ -3,6 +3,7 @@ package tam
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -123,11 +124,11 @@ func (s *session) remains(m Manifest) (string, error) {
 		if !measured && !listed {
 			continue
 		}
-		shared, err := s.shared(c, m)
+		others, err := shared(s.tx, slices.Values(s.statuses), c, m)
 		switch {
 		case err != nil:
 			return "", err
-		case shared:
+		case others:
 		case measured:
 			return c.String() + " is still measured", nil
 		default:
@@ -140,8 +141,8 @@ func (s *session) remains(m Manifest) (string, error) {
 // shared reports whether another manifest that the device should have is about the
 // component too: what two manifests share, or what is a dependency of another as well,
 // stays when one of them goes.
-func (s *session) shared(c suit.ComponentID, m Manifest) (bool, error) {
-	for _, status := range s.statuses {
+func shared(r ManifestReader, statuses iter.Seq[devices.ComponentStatus], c suit.ComponentID, m Manifest) (bool, error) {
+	for status := range statuses {
 		held := status.Held
 		if status.State == devices.Claimed || status.State == devices.Confirmed {
 			held = status.Manifest
@@ -149,7 +150,7 @@ func (s *session) shared(c suit.ComponentID, m Manifest) (bool, error) {
 		if held.IsZero() || status.Component.Equal(m.Component) {
 			continue
 		}
-		other, err := s.tx.Manifest(held)
+		other, err := r.Manifest(held)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}

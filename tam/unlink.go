@@ -3,6 +3,7 @@ package tam
 import (
 	"errors"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -30,7 +31,9 @@ func (l *lookout) unlink(plan *Plan) error {
 			plan.note(order.Component, "to be removed, but no manifest for it is published here")
 		}
 		for _, family := range l.held(families(known)) {
-			l.unlinkOne(plan, family)
+			if err := l.unlinkOne(plan, family); err != nil {
+				return err
+			}
 		}
 	}
 	for i, id := range l.unneeded {
@@ -48,7 +51,9 @@ func (l *lookout) unlink(plan *Plan) error {
 		case why != "":
 			plan.note(id, "the device no longer needs it, but %s", why)
 		default:
-			l.unlinkOne(plan, family)
+			if err := l.unlinkOne(plan, family); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -112,14 +117,14 @@ func families(list []Manifest) (groups [][]Manifest) {
 
 // unlinkOne finds a family of manifests that have one manifest component id on its
 // way out, if the device holds one of them.
-func (l *lookout) unlinkOne(plan *Plan, family []Manifest) {
+func (l *lookout) unlinkOne(plan *Plan, family []Manifest) error {
 	id := family[0].Component
 	if slices.ContainsFunc(l.leaving, id.Equal) {
-		return
+		return nil
 	}
-	if !slices.ContainsFunc(family, l.lists) {
+	if listed, err := l.listsAny(family); err != nil || !listed {
 		plan.note(id, "the device does not hold it")
-		return
+		return err
 	}
 	l.leaving = append(l.leaving, id)
 	status, tried := l.statuses[id.Key()], 0
@@ -127,10 +132,11 @@ func (l *lookout) unlinkOne(plan *Plan, family []Manifest) {
 		tried = status.Attempts
 		if l.in.Now.Before(status.RetryAfter) {
 			plan.note(id, "its removal rests until %s after %d attempts", status.RetryAfter.UTC().Format(time.RFC3339), tried)
-			return
+			return nil
 		}
 	}
 	l.due = append(l.due, departure{family[0], tried})
+	return nil
 }
 
 // addRemovals completes the plan with what is to go. An agent unlinks in order, stops
@@ -205,18 +211,29 @@ func (l *lookout) installedOnce(id suit.ComponentID) bool {
 	return true
 }
 
-// lists reports whether the inventory of the device, or its wish to be rid of the
-// manifest, shows that it holds something of it.
-func (l *lookout) lists(m Manifest) bool {
-	if l.names(m.Component) {
-		return true
+// listsAny reports whether the inventory of the device, or its wish to be rid of the
+// manifest, shows that it holds something of one of the family. Where the family is known
+// to be gone, what another manifest has brought as well does not show that it is back.
+func (l *lookout) listsAny(family []Manifest) (bool, error) {
+	id := family[0].Component
+	if l.names(id) {
+		return true, nil
 	}
-	for _, c := range m.touches() {
-		if _, listed := l.inventory[c.Key()]; listed {
-			return true
+	gone := l.statuses[id.Key()].State == devices.Removed
+	for _, m := range family {
+		for _, c := range m.touches() {
+			if _, listed := l.inventory[c.Key()]; !listed {
+				continue
+			}
+			if !gone {
+				return true, nil
+			}
+			if other, err := shared(l.r, maps.Values(l.statuses), c, m); err != nil || !other {
+				return err == nil, err
+			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // needed says who still needs a family of manifests; empty for nobody.

@@ -160,6 +160,27 @@ func TestSharedComponentIsRemoved(t *testing.T) {
 	}
 }
 
+// A library stays with the application that is left, and is no reason to remove the other
+// one again.
+func TestSharedLibraryStays(t *testing.T) {
+	for _, names := range []bool{true, false} {
+		w := newWorld(t)
+		with := func(m *tam.Manifest) {
+			m.Targets = append(m.Targets, tam.Target{Component: component("lib/c"), ImageDigest: sum("library")})
+		}
+		h := &holder{device: w.device(cosekit.ESP256).enrol(), names: names, faults: map[string]int{}}
+		h.hold(w.publish("app/a", 1, "a", with))
+		h.hold(w.publish("app/b", 1, "b", with))
+		h.orderRemoval("app/a/manifest")
+		for range 5 {
+			h.day()
+		}
+		expect(t, "a", h.status("app/a").State, devices.Removed)
+		expect(t, "b", h.status("app/b").State, devices.Confirmed)
+		expect(t, "refused Updates", h.refused, 0)
+	}
+}
+
 // A manifest that never goes is tried alone, and more and more seldom.
 func TestStubbornManifest(t *testing.T) {
 	w := newWorld(t)
