@@ -256,6 +256,11 @@ func decodeSpoilt(t *testing.T, change func(m, common rawMap)) error {
 	return err
 }
 
+// about encodes a text about a component of one segment.
+func about(component string, text rawMap) []byte {
+	return wrap(rawMap{"en": map[itemKey]any{itemKey(id(component).Key()): text}})
+}
+
 func TestManifestRefusals(t *testing.T) {
 	digest := []any{-16, make([]byte, 32)}
 	sequence := func(items ...any) func(m, common rawMap) {
@@ -380,6 +385,10 @@ func TestManifestRefusals(t *testing.T) {
 		{"text empty", func(m, _ rawMap) { m[23] = wrap(rawMap{}) }, "manifest.text", ErrMalformed},
 		{"text without language", func(m, _ rawMap) { m[23] = wrap(rawMap{1: "x"}) }, "manifest.text", ErrMalformed},
 		{"language tag", func(m, _ rawMap) { m[23] = wrap(rawMap{"e n": rawMap{}}) }, "manifest.text", ErrMalformed},
+		{"text about another component", func(m, _ rawMap) { m[23] = about("b", rawMap{1: "x"}) }, "manifest.text.en", ErrMalformed},
+		{"version-required with an escape", func(m, _ rawMap) { m[23] = about("a", rawMap{7: "\x1b[31m>=1"}) }, "manifest.text.en.a.version-required", ErrMalformed},
+		{"current-version of two lines", func(m, _ rawMap) { m[23] = about("a", rawMap{8: "1\n2"}) }, "manifest.text.en.a.current-version", ErrMalformed},
+		{"current-version that turns", func(m, _ rawMap) { m[23] = about("a", rawMap{8: "1\u202e2"}) }, "manifest.text.en.a.current-version", ErrMalformed},
 		{"text of bytes", func(m, _ rawMap) { m[23] = wrap(rawMap{"en": rawMap{1: []byte("x")}}) }, "manifest.text.en", ErrMalformed},
 		{"text by name", func(m, _ rawMap) { m[23] = wrap(rawMap{"en": rawMap{"x": "y"}}) }, "manifest.text.en", ErrMalformed},
 	} {
@@ -455,8 +464,9 @@ func TestEncodeRefusals(t *testing.T) {
 		"empty version":           func(m *Manifest) { m.SetVersion = []int64{} },
 		"zero digest":             func(m *Manifest) { m.Common.Shared.Commands[0].Argument.(*Parameters).ImageDigest = &Digest{} },
 		"empty text":              func(m *Manifest) { m.Text = Text{} },
+		"text about no component": func(m *Manifest) { m.Text = Text{"en": {Components: []ComponentText{{Component: id("x")}}}} },
 		"component described twice": func(m *Manifest) {
-			m.Text = Text{"en": {Components: []ComponentText{{Component: id("a")}, {Component: id("a")}}}}
+			m.Text = Text{"en": {Components: []ComponentText{{Component: id("app", "hello")}, {Component: id("app", "hello")}}}}
 		},
 		"empty sequence": func(m *Manifest) { m.Sections[SectionLoad] = Severable{Sequence: &Sequence{}} },
 		"nested too deep": func(m *Manifest) {
@@ -537,6 +547,48 @@ func TestVersions(t *testing.T) {
 	for _, text := range []string{"", ".", "1.", "v1", "1.-2", "+1", "1-", "1-dev", "1-rc.", "1-rc.x", "-rc", "1+build", "1.99999999999999999999"} {
 		if got, err := ParseVersion(text); err == nil {
 			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}
+
+// More than three numbers are of another scheme than semantic versioning.
+func TestCheckVersion(t *testing.T) {
+	for _, v := range [][]int64{{0}, {1, 2, 3}, {2025, 12, 6}, {1, 2, 3, 4}, {1, -3}, {1, 2, 3, -1, 0, 7}} {
+		if err := CheckVersion(v); err != nil {
+			t.Errorf("%v: %v", v, err)
+		}
+	}
+	for _, v := range [][]int64{nil, {-1}, {-1, 1}, {1, -4}, {1, -5, -1, -1}, {1, -1, -1}, {1, -1, 2, -3}, {1, 2, 3, 4, -1}, {1, -1 << 63}} {
+		if err := CheckVersion(v); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%v: %v", v, err)
+		}
+		m := smallManifest()
+		if m.SetVersion = v; v == nil {
+			continue
+		}
+		if _, err := m.Encode(false); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%v is encoded: %v", v, err)
+		}
+	}
+	if got, err := ParseVersion("1.2.3.4-rc"); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Text may be about the components of common, and about dependencies that are beyond them.
+func TestTextAboutDependency(t *testing.T) {
+	for prefix, want := range map[string]error{"lib": nil, "other": ErrMalformed} {
+		m := smallManifest()
+		m.Common.Dependencies = []Dependency{{Index: 1, Prefix: id(prefix)}}
+		m.Text = Text{"en": {Components: []ComponentText{{Component: id("lib"), VersionRequired: ">=1.2.5,<2"}}}}
+		if _, err := m.Encode(false); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", prefix, err, want)
+		}
+		content := must[[]byte](t)(encodeText(m.Text))
+		m.Text, m.TextDigest = nil, ptr(must[Digest](t)(sumWrapped(SHA256, content)))
+		e := must[*Envelope](t)(NewEnvelope(m, nil))
+		if _, err := e.Restore(SectionText, content); !errors.Is(err, want) {
+			t.Errorf("%s, restored: %v, want %v", prefix, err, want)
 		}
 	}
 }

@@ -110,7 +110,11 @@ func (l *linter) read(data []byte) (*suit.Envelope, *suit.Manifest) {
 			"encode it anew with a deterministic encoder (RFC 8949 section 4.2.1) and sign that; strict devices refuse it")
 		return nil, nil
 	}
-	l.find(Error, "undecodable", "", err.Error(), "no device reads it: encode it anew")
+	path, fault := "", err
+	if at, ok := err.(*suit.PathError); ok {
+		path, fault = at.Path, at.Err
+	}
+	l.find(Error, "undecodable", path, fault.Error(), "no device takes it: mend that, and encode it anew")
 	return nil, nil
 }
 

@@ -119,6 +119,9 @@ func (f *frame) write(path string, code suit.CommandCode, index int, t track) tr
 			"check the source with image-match first: AES-CTR does not notice a change, and a changed ciphertext is decrypted in full")
 	}
 	t.obtained, t.checked, t.integrity = path, false, false
+	if code == suit.DirectiveCopy && checked && t.parameters.EncryptionInfo == nil {
+		t.obtained, t.checked = "", true // the copy of a checked image is checked
+	}
 	return t
 }
 

@@ -85,9 +85,6 @@ func (l *linter) text(m *suit.Manifest) {
 	for _, tag := range slices.Sorted(maps.Keys(m.Text)) {
 		for _, c := range m.Text[tag].Components {
 			path := fmt.Sprintf("manifest.text.%s.%s", tag, c.Component)
-			if !slices.ContainsFunc(m.Common.Components, c.Component.Equal) {
-				l.find(Warning, "text-component", path, fmt.Sprintf("%s is described, and is none of the components", c.Component), "name the component as it is listed")
-			}
 			if c.Version == "" {
 				l.find(Note, "text-version", path, fmt.Sprintf("the text does not say which version of %s this is", c.Component), "set its version: people cannot read digests")
 			}

@@ -94,14 +94,17 @@ var lintTests = []struct {
 		push(m, suit.SectionInstall, suit.DirectiveProcessDependency, suit.ReportAll)
 	}, "error no-dependency manifest.install[7].process-dependency"},
 	{"invoke of an unchecked component", 1, func(m *suit.Manifest) {
+		drop(m, suit.SectionValidate, suit.ConditionImageMatch)
 		drop(m, suit.SectionLoad, suit.ConditionImageMatch)
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
 	{"invoke of what was checked before it was written", 1, func(m *suit.Manifest) {
+		drop(m, suit.SectionValidate, suit.ConditionImageMatch)
 		list := at(m, suit.SectionLoad)
 		n := len(*list)
 		(*list)[n-1], (*list)[n-2] = (*list)[n-2], (*list)[n-1]
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
 	{"invoke of what one alternative does not check", 1, func(m *suit.Manifest) {
+		drop(m, suit.SectionValidate, suit.ConditionImageMatch)
 		list := at(m, suit.SectionLoad)
 		n := len(*list)
 		checked := suit.Sequence{Commands: slices.Clone((*list)[n-1:])}
@@ -109,11 +112,16 @@ var lintTests = []struct {
 		*list = append((*list)[:n-1:n-1], suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{other, checked}}})
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
 	{"invoke of what may be skipped", 1, func(m *suit.Manifest) {
+		drop(m, suit.SectionValidate, suit.ConditionImageMatch)
 		list := at(m, suit.SectionLoad)
 		n := len(*list)
 		checked := suit.Sequence{Commands: slices.Clone((*list)[n-1:])}
 		*list = append((*list)[:n-1:n-1], suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{checked, checked}, Optional: true}})
 	}, "error invoke-unchecked manifest.invoke[2].invoke"},
+	{"decrypted and not checked", 2, func(m *suit.Manifest) {
+		drop(m, suit.SectionInstall, suit.ConditionImageMatch)
+		delete(m.Sections, suit.SectionValidate)
+	}, "error unchecked-image manifest.install[2].copy"},
 	{"fetch that decrypts", 7, func(m *suit.Manifest) {
 		parameters(m, suit.SectionInstall, 5).EncryptionInfo = []byte{0xf6}
 	}, "error fetch-decrypts manifest.install[14].fetch"},
@@ -136,9 +144,6 @@ var lintTests = []struct {
 	{"text without version", 8, func(m *suit.Manifest) {
 		m.TextDigest, m.Text["en"].Components[0].Version = nil, ""
 	}, "note text-version manifest.text.en.app/hello"},
-	{"text about another", 8, func(m *suit.Manifest) {
-		m.TextDigest, m.Text["en"].Components[0].Component = nil, suit.ComponentID{[]byte("x")}
-	}, "warning text-component manifest.text.en.x"},
 	{"http", 0, func(m *suit.Manifest) {
 		uri := "http://example.com/x"
 		parameters(m, suit.SectionInstall, 0).URI = &uri
@@ -235,6 +240,24 @@ func TestLintRules(t *testing.T) {
 				t.Errorf("not by severity:\n%s", findings(found))
 			}
 		})
+	}
+}
+
+// The copy of a checked image is checked.
+func TestLintPlainCopy(t *testing.T) {
+	r := create(t, folder(t), templates[1].document)
+	for _, s := range []suit.Section{suit.SectionInstall, suit.SectionValidate, suit.SectionLoad} {
+		n := 0
+		list := at(r.Manifest, s)
+		*list = slices.DeleteFunc(*list, func(c suit.Command) bool {
+			if c.Code == suit.ConditionImageMatch {
+				n++
+			}
+			return c.Code == suit.ConditionImageMatch && (n > 1 || s == suit.SectionLoad) // those of the copies
+		})
+	}
+	if found := Lint(encode(t, r)); len(found) > 0 && found[0].Severity == Error {
+		t.Error(findings(found))
 	}
 }
 

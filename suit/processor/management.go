@@ -90,8 +90,8 @@ func (f *frame) version(ctx context.Context, c *component) (version []int64, err
 	default:
 		version, err = f.tx.Version(ctx, c.id)
 	}
-	if err == nil && len(version) == 0 {
-		err = fmt.Errorf("%w the version of the component", ErrUnknown)
+	if err == nil && suit.CheckVersion(version) != nil {
+		return nil, fmt.Errorf("%w the version of the component", ErrUnknown)
 	}
 	return version, err
 }
