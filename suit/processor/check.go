@@ -211,6 +211,9 @@ func (m *machine) lacks(code suit.CommandCode) string {
 // allowed asks for the right to a command on each of the components.
 func (k *checker) allowed(selected []int, code suit.CommandCode) error {
 	for _, i := range selected {
+		if code == suit.DirectiveProcessDependency && !k.of.table[i].dependency {
+			continue // nothing is done to it
+		}
 		id := k.of.table[i].id
 		if !k.of.rights(Access{Component: id, Command: code}) {
 			return fmt.Errorf("%w: %s on %q", ErrUnauthorized, code, id)

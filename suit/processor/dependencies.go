@@ -42,6 +42,10 @@ func dependencyIntegrity(ctx context.Context, f *frame, _ suit.Argument) (suit.P
 // where several dependents ask for it.
 func processDependency(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, error) {
 	if !f.at().dependency {
+		if f.all { // which is all dependencies
+			f.note = "no dependency"
+			return suit.Parameters{}, nil
+		}
 		return suit.Parameters{}, ErrNotDependency
 	}
 	d := f.of.dependency(f.index)

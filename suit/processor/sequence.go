@@ -51,6 +51,7 @@ type frame struct {
 	running  suit.Section // that is executed: the same, or behind the shared sequence
 	depth    int          // of sequences around it
 	selected []int        // what set-component-index selected
+	all      bool         // with true, so that it means what a command can be for
 	index    int          // the one of them that the command runs on now
 
 	// soft is Soft Failure, which is not inherited and ends with the sequence; softSet says
@@ -225,6 +226,7 @@ func setComponentIndex(_ context.Context, f *frame, arg suit.Argument) (suit.Par
 	if err == nil {
 		err = f.move(selected)
 	}
+	_, f.all = arg.(suit.AllComponents)
 	return suit.Parameters{}, err
 }
 
@@ -233,7 +235,7 @@ func (f *frame) move(selected []int) error {
 		return fmt.Errorf("%w: the index may not change in a sequence that may run beside others", ErrOrder)
 	}
 	f.moves--
-	f.selected = selected
+	f.selected, f.all = selected, false
 	return nil
 }
 

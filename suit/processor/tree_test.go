@@ -159,6 +159,50 @@ func TestIsDependency(t *testing.T) {
 	}
 }
 
+// process-dependency with the index true is for all dependencies, whatever else there is
+// (draft-ietf-suit-trust-domains, suit-directive-process-dependency). A list means what
+// it lists.
+func TestProcessAllDependencies(t *testing.T) {
+	other := dependency{suit.ComponentID{[]byte("lib"), []byte("other")}, nil}
+	l := library(libImage)
+	l.Common.Components = []suit.ComponentID{{[]byte("other")}}
+	other.envelope = signed(t, l, map[string][]byte{"#image": libImage})
+	for _, tt := range []struct {
+		index suit.Argument
+		err   error
+	}{
+		{suit.AllComponents{}, nil},
+		{suit.IndexList{1, 2}, nil},
+		{suit.IndexList{0, 1, 2}, ErrNotDependency},
+		{suit.Index(0), ErrNotDependency},
+	} {
+		tr := newTrial()
+		// The right to process images is not needed.
+		tr.rights = func(a Access) bool { return !a.Component.Equal(app) || a.Command != suit.DirectiveProcessDependency }
+		if tt.err != nil {
+			tr.rights = everything
+		}
+		m := tr.dependent(t, inLib(t, library(libImage), libImage), other)
+		edit(m, suit.SectionValidate, func([]suit.Command) []suit.Command {
+			return []suit.Command{do(suit.DirectiveSetComponentIndex, tt.index), check(suit.DirectiveProcessDependency), index(0), check(suit.ConditionImageMatch)}
+		})
+		if tt.err != nil {
+			tr.fail(t, m, tt.err)
+			continue
+		}
+		if outcome := tr.succeed(t, m, newImage); len(outcome.Components) != 3 {
+			t.Errorf("%v: claims %v", tt.index, outcome.Components)
+		}
+	}
+	// A sequence is run for each component, so there is one index in it.
+	tr := newTrial()
+	m := tr.dependent(t, inLib(t, library(libImage), libImage))
+	edit(m, suit.SectionValidate, func([]suit.Command) []suit.Command {
+		return []suit.Command{do(suit.DirectiveSetComponentIndex, suit.AllComponents{}), runs(check(suit.DirectiveProcessDependency))}
+	})
+	tr.fail(t, m, ErrNotDependency)
+}
+
 func TestTreeRefusals(t *testing.T) {
 	noWrite := func(m *suit.Manifest) *suit.Manifest { return m }
 	for _, tt := range []struct {
