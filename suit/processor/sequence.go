@@ -255,6 +255,7 @@ func tryEach(ctx context.Context, f *frame, arg suit.Argument) (suit.Parameters,
 			return suit.Parameters{}, nil
 		}
 		if !failure.soft || !nested.soft {
+			failure.soft = false // soft-failure was set to false to force an abort (section 8.4.8.16)
 			return suit.Parameters{}, failure
 		}
 		last = failure
