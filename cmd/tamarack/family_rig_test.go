@@ -51,6 +51,7 @@ type field struct {
 	publishers map[string]cosekit.Signer
 	kek        string // file of a secret key that the devices share with publishers
 	enrolled   int
+	outside    string // URL of a server that is none of the TAM's
 }
 
 func newField(t *testing.T, rule suit.SignatureRule) *field {
@@ -112,6 +113,7 @@ type line struct {
 	mu       sync.Mutex
 	messages [][]byte             // of the devices
 	answers  map[string][]portion // to requests for payloads, by path
+	down     bool                 // since the first break, for payloads
 }
 
 // portion is how a request for a payload was answered.
@@ -126,6 +128,9 @@ func newLine(t *testing.T, listener net.Listener, server string) *line {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server})
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, teephttp.PayloadPath) {
+			if l.isDown(r.URL.Path) {
+				panic(http.ErrAbortHandler)
+			}
 			out := &breaking{ResponseWriter: w, portion: portion{asked: r.Header.Get("Range"), condition: r.Header.Get("If-Range")}}
 			defer func() { l.note(r.URL.Path, out.portion) }()
 			proxy.ServeHTTP(out, r)
@@ -156,6 +161,19 @@ func (l *line) note(path string, p portion) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answers[path] = append(l.answers[path], p)
+}
+
+// isDown reports whether the line is down, and has carried some of the payload before.
+func (l *line) isDown(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down && len(l.answers[path]) > 0
+}
+
+func (l *line) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
 }
 
 // portions returns how a payload was sent.
@@ -238,10 +256,7 @@ func (f *field) enroll(t *testing.T, change func(*device.Settings)) *gadget {
 	if err := device.Create(g.dir, setup); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if g.Device, err = device.Open(g.dir, device.Options{Observe: func(e agent.Event) { g.said = append(g.said, e) }}); err != nil {
-		t.Fatal(err)
-	}
+	g.open(t)
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Error(err)
@@ -251,6 +266,7 @@ func (f *field) enroll(t *testing.T, change func(*device.Settings)) *gadget {
 		t.Fatal(err)
 	}
 	g.poll(t)
+	var err error
 	if g.id, _, err = f.operator.findDevice(ctx, hex.EncodeToString(s.Identity.UEID)); err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +283,14 @@ func componentID(t *testing.T, text string) suit.ComponentID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+func (g *gadget) open(t *testing.T) {
+	t.Helper()
+	var err error
+	if g.Device, err = device.Open(g.dir, device.Options{Observe: func(e agent.Event) { g.said = append(g.said, e) }}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // poll is a session without a fault.
