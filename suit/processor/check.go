@@ -84,8 +84,7 @@ func (m *machine) checkElements(of *manifest) *Failure {
 // 6.2): without them the manifest would run on every device that trusts its signer.
 func (m *machine) checkCompatibility(of *manifest) *Failure {
 	for _, code := range []suit.CommandCode{suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier} {
-		shared := of.content.Common.Shared
-		if shared != nil && slices.ContainsFunc(shared.Commands, func(c suit.Command) bool { return c.Code == code }) {
+		if shared := of.content.Common.Shared; shared != nil && ensures(shared, code) {
 			continue
 		}
 		if err := m.bend(RuleCompatibility, "no %s in the shared sequence", code); err != nil {
@@ -93,6 +92,29 @@ func (m *machine) checkCompatibility(of *manifest) *Failure {
 		}
 	}
 	return nil
+}
+
+// ensures reports whether the condition holds behind the sequence, however it was run: where
+// there are alternatives, each of them has it.
+func ensures(sequence *suit.Sequence, condition suit.CommandCode) bool {
+	return slices.ContainsFunc(sequence.Commands, func(c suit.Command) bool {
+		switch arg := c.Argument.(type) {
+		case *suit.Sequence:
+			return !softens(arg) && ensures(arg, condition)
+		case *suit.Alternatives:
+			lacks := func(s suit.Sequence) bool { return !ensures(&s, condition) }
+			return !arg.Optional && !slices.ContainsFunc(arg.Sequences, lacks)
+		}
+		return c.Code == condition
+	})
+}
+
+// softens reports whether conditions that fail end the sequence quietly.
+func softens(sequence *suit.Sequence) bool {
+	return slices.ContainsFunc(sequence.Commands, func(c suit.Command) bool {
+		p, ok := c.Argument.(*suit.Parameters)
+		return ok && p.SoftFailure != nil && *p.SoftFailure
+	})
 }
 
 // checker walks the commands of one section as they would be executed: which components

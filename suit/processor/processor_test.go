@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -312,5 +314,39 @@ func TestFailureMessage(t *testing.T) {
 	i := slices.IndexFunc(section.Commands, func(c suit.Command) bool { return c.Code == suit.ConditionImageMatch })
 	if failure.Offset != section.Commands[i].Offset || failure.Offset == 0 {
 		t.Errorf("offset %d, want %d", failure.Offset, section.Commands[i].Offset)
+	}
+}
+
+// A manifest may be for several classes of devices: each alternative has to check one.
+func TestCompatibilityInAlternatives(t *testing.T) {
+	class := func(id *uuid.UUID) suit.Sequence {
+		return inner(override(suit.Parameters{ClassID: id}), check(suit.ConditionClassIdentifier))
+	}
+	none, soft := inner(check(suit.ConditionVendorIdentifier)), override(suit.Parameters{SoftFailure: ptr(true)})
+	mine, others := class(&device.Class), class(&stranger)
+	for _, tt := range []struct {
+		name  string
+		check suit.Command
+		err   error
+	}{
+		{"one of two classes", tries(others, mine), nil},
+		{"other classes", tries(others, others), ErrMismatch},
+		{"an alternative for all devices", tries(others, none), ErrIncompatible},
+		{"none needed", do(suit.DirectiveTryEach, &suit.Alternatives{Sequences: []suit.Sequence{others, others}, Optional: true}), ErrIncompatible},
+		{"in a sequence", runs(mine.Commands...), nil},
+		{"in a sequence, another", runs(others.Commands...), ErrMismatch},
+		{"in a sequence that forgives", runs(append([]suit.Command{soft}, others.Commands...)...), ErrIncompatible},
+		{"in an alternative's sequence", tries(inner(runs(others.Commands...)), inner(runs(mine.Commands...))), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTrial()
+			m := sample(newImage)
+			m.Common.Shared.Commands = append(m.Common.Shared.Commands[:2:2], tt.check)
+			if tt.err != nil {
+				tr.fail(t, m, tt.err)
+				return
+			}
+			tr.succeed(t, m, newImage)
+		})
 	}
 }
