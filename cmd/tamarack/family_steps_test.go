@@ -26,7 +26,6 @@ import (
 type edition struct {
 	n        int
 	manifest suit.ComponentID
-	digest   string
 	envelope []byte
 	upload   []string // files
 	holds    map[string]string
