@@ -17,7 +17,7 @@ const module = "github.com/tamarack-tam/tamarack/"
 // layers is the house of docs/concepts.md, lowest first. A package imports only
 // packages of lower layers.
 var layers = [][]string{
-	{"internal/cosekit", "internal/expr", "internal/lines"},
+	{"internal/cosekit", "internal/cosekit/hsstest", "internal/expr", "internal/lines"},
 	{"suit"},
 	{"teep", "attest", "devices/anchor", "suit/processor", "suit/author"},
 	{"attest/local", "attest/veraison", "internal/inspect"},

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"filippo.io/mldsa"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit/hsstest"
 )
 
 // Each operation stands beside its floor, the bare signature of the same algorithm.
@@ -55,16 +57,17 @@ func BenchmarkParseVerify(b *testing.B) {
 // BenchmarkParseVerifyHSS has as its floor the hashes of the signature's chains, which
 // nobody gets around. Two levels, with the parameters of RFC 8554's first example.
 func BenchmarkParseVerifyHSS(b *testing.B) {
-	secret := hssSecret{newLMSSecret(5, 4, "upper"), newLMSSecret(5, 4, "lower")}
-	key, err := newHSS(secret.public())
+	upper, lower := hsstest.NewTree(5, 4, "upper"), hsstest.NewTree(5, 4, "lower")
+	secret := hsstest.Key{upper, lower}
+	key, err := newHSS(secret.Public())
 	if err != nil {
 		b.Fatal(err)
 	}
 	payload, protected := make([]byte, 1024), MustMarshal(map[int]any{1: int64(HSSLMS)})
 	structure := sigStructure("Signature1", payload, protected)
-	signature := secret.sign(structure)
+	signature := secret.Sign(structure)
 	wire := MustMarshal(cborTag(TagSign1, []any{protected, map[int]any{}, payload, signature}))
-	hashes := secret[0].chained(0, secret[1].public()) + secret[1].chained(7, structure)
+	hashes := chained(b, upper, 0, lower.Public()) + chained(b, lower, 7, structure)
 	benchmarkVerify(b, key, wire, func() bool {
 		var block [55]byte
 		for range hashes {
@@ -76,9 +79,18 @@ func BenchmarkParseVerifyHSS(b *testing.B) {
 }
 
 // chained is how many hashes lead from a signature to the ends of its chains.
-func (s *lmsSecret) chained(q uint32, message []byte) (hashes int) {
-	ots := lmotsTypes[s.otsCode]
-	for _, digit := range ots.digits(s.hash(q, lmsMESG, s.start(q, -1), message)) {
+func chained(b *testing.B, tree *hsstest.Tree, leaf uint32, message []byte) (hashes int) {
+	key, err := parseLMSKey(tree.Public())
+	if err != nil {
+		b.Fatal(err)
+	}
+	in := octets{rest: tree.Sign(leaf, message)}
+	s, err := in.lmsSignature(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ots := lmotsTypes[key.otsCode]
+	for _, digit := range ots.digits(key.hash(leaf, lmsMESG, s.c, message)) {
 		hashes += 1<<ots.w - 1 - digit
 	}
 	return hashes

@@ -2,7 +2,6 @@ package cosekit
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit/hsstest"
 )
 
 // rfc8554 are the test cases of RFC 8554 appendix F.
@@ -55,91 +56,18 @@ func TestHSSOfRFC8554(t *testing.T) {
 	}
 }
 
-// lmsSecret is an LMS private key for these tests: all its secrets come of a text, and
-// it may sign twice with one leaf.
-type lmsSecret struct {
-	lmsKey
-	seed string
-	tree [][]byte // numbered as in RFC 8554 section 5.3, from 1
-}
-
-func newLMSSecret(lmsCode, otsCode uint32, seed string) *lmsSecret {
-	id := sha256.Sum256([]byte(seed))
-	s := &lmsSecret{lmsKey{lmsCode, otsCode, id[:lmsIDSize], nil}, seed, nil}
-	leaves := uint32(1) << lmsHeights[lmsCode]
-	s.tree = make([][]byte, 2*leaves)
-	for q := range leaves {
-		var ends []byte
-		for i := range lmotsTypes[otsCode].p {
-			ends = s.appendEnd(ends, q, i, 0, 1<<lmotsTypes[otsCode].w-1, s.start(q, i))
-		}
-		s.tree[leaves+q] = s.hash(leaves+q, lmsLEAF, s.hash(q, lmsPBLC, ends))
-	}
-	for node := leaves - 1; node > 0; node-- {
-		s.tree[node] = s.hash(node, lmsINTR, s.tree[2*node], s.tree[2*node+1])
-	}
-	s.root = s.tree[1]
-	return s
-}
-
-func (s *lmsSecret) start(q uint32, i int) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", s.seed, q, i))
-	return sum[:]
-}
-
-func (s *lmsSecret) public() []byte {
-	b := binary.BigEndian.AppendUint32(nil, s.lmsCode)
-	b = binary.BigEndian.AppendUint32(b, s.otsCode)
-	return append(append(b, s.id...), s.root...)
-}
-
-func (s *lmsSecret) sign(q uint32, message []byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, q)
-	b = binary.BigEndian.AppendUint32(b, s.otsCode)
-	c := s.start(q, -1)
-	b = append(b, c...)
-	for i, digit := range lmotsTypes[s.otsCode].digits(s.hash(q, lmsMESG, c, message)) {
-		b = s.appendEnd(b, q, i, 0, digit, s.start(q, i))
-	}
-	b = binary.BigEndian.AppendUint32(b, s.lmsCode)
-	for node := uint32(1)<<lmsHeights[s.lmsCode] + q; node > 1; node /= 2 {
-		b = append(b, s.tree[node^1]...)
-	}
-	return b
-}
-
-// hssSecret has one LMS key for each level.
-type hssSecret []*lmsSecret
-
-func (s hssSecret) public() []byte {
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s[0].public()...)
-}
-
-func (s hssSecret) sign(message []byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(s)-1))
-	for i, level := range s {
-		q := uint32(7 * i % 32)
-		if i == len(s)-1 {
-			return append(b, level.sign(q, message)...)
-		}
-		next := s[i+1].public()
-		b = append(append(b, level.sign(q, next)...), next...)
-	}
-	return nil
-}
-
 // TestHSSParameters signs with each LM-OTS type, and through 1 to 8 levels of
 // different ones.
 func TestHSSParameters(t *testing.T) {
-	var secret hssSecret
+	var secret hsstest.Key
 	for level := range hssMaxLevels {
-		secret = append(secret, newLMSSecret(5, uint32(level%4)+1, fmt.Sprint("level ", level)))
+		secret = append(secret, hsstest.NewTree(5, uint32(level%4)+1, fmt.Sprint("level ", level)))
 	}
 	message := []byte("message")
 	for levels := 1; levels <= hssMaxLevels; levels++ {
 		secret := secret[:levels]
-		key := hssPublic(t, secret.public())
-		signature := secret.sign(message)
+		key := hssPublic(t, secret.Public())
+		signature := secret.Sign(message)
 		if err := key.Verify(message, signature); err != nil {
 			t.Fatalf("%d levels: %v", levels, err)
 		}
@@ -155,9 +83,9 @@ func TestHSSParameters(t *testing.T) {
 		}
 	}
 	for q := range uint32(32) {
-		one := hssSecret{secret[2]}
-		signature := append(make([]byte, 4), secret[2].sign(q, message)...)
-		if err := hssPublic(t, one.public()).Verify(message, signature); err != nil {
+		one := hsstest.Key{secret[2]}
+		signature := append(make([]byte, 4), secret[2].Sign(q, message)...)
+		if err := hssPublic(t, one.Public()).Verify(message, signature); err != nil {
 			t.Fatalf("leaf %d: %v", q, err)
 		}
 	}
@@ -165,10 +93,10 @@ func TestHSSParameters(t *testing.T) {
 
 // TestHSSNumbers changes each number of a signature to each of some others.
 func TestHSSNumbers(t *testing.T) {
-	secret := hssSecret{newLMSSecret(5, 4, "upper"), newLMSSecret(5, 3, "lower")}
+	secret := hsstest.Key{hsstest.NewTree(5, 4, "upper"), hsstest.NewTree(5, 3, "lower")}
 	message := []byte("message")
-	key, signature := hssPublic(t, secret.public()), secret.sign(message)
-	upper := len(secret[0].sign(0, nil))
+	key, signature := hssPublic(t, secret.Public()), secret.Sign(message)
+	upper := len(secret[0].Sign(0, nil))
 	lower := 4 + upper + lmsKeySize
 	for name, at := range map[string]int{
 		"signed keys": 0,
@@ -193,13 +121,13 @@ func TestHSSNumbers(t *testing.T) {
 
 // TestHSSLowerKeyOfUnknownType: a key that is signed is still held to the known types.
 func TestHSSLowerKeyOfUnknownType(t *testing.T) {
-	upper, lower := newLMSSecret(5, 4, "upper"), newLMSSecret(5, 4, "lower")
-	encoded := lower.public()
+	upper, lower := hsstest.NewTree(5, 4, "upper"), hsstest.NewTree(5, 4, "lower")
+	encoded := lower.Public()
 	encoded[3] = 4
 	b := binary.BigEndian.AppendUint32(nil, 1)
-	b = append(append(b, upper.sign(0, encoded)...), encoded...)
-	b = append(b, lower.sign(0, []byte("x"))...)
-	public := append([]byte{0, 0, 0, 2}, upper.public()...)
+	b = append(append(b, upper.Sign(0, encoded)...), encoded...)
+	b = append(b, lower.Sign(0, []byte("x"))...)
+	public := append([]byte{0, 0, 0, 2}, upper.Public()...)
 	if err := hssPublic(t, public).Verify([]byte("x"), b); err == nil || !strings.Contains(err.Error(), "not supported") {
 		t.Errorf("got %v", err)
 	}
@@ -228,8 +156,8 @@ func FuzzHSS(f *testing.F) {
 	for _, c := range rfc8554(f) {
 		f.Add(unhex(f, c.Public), unhex(f, c.Message), unhex(f, c.Signature))
 	}
-	one := hssSecret{newLMSSecret(5, 4, "one")}
-	f.Add(one.public(), []byte("x"), one.sign([]byte("x")))
+	one := hsstest.Key{hsstest.NewTree(5, 4, "one")}
+	f.Add(one.Public(), []byte("x"), one.Sign([]byte("x")))
 	f.Fuzz(func(t *testing.T, public, message, signature []byte) {
 		key, err := parseHSSKey(public)
 		if err != nil {
