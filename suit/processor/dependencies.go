@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -62,13 +63,51 @@ func processDependency(ctx context.Context, f *frame, _ suit.Argument) (suit.Par
 		f.note = fmt.Sprintf("the dependency has no %s", f.running)
 	} else if d.done[f.running] {
 		f.note = fmt.Sprintf("%s of the dependency has run already", f.running)
-		return suit.Parameters{}, nil
+		return suit.Parameters{}, f.of.sameInputs(d, f.running)
 	}
+	d.inputs[f.running] = d.input()
 	if failure := f.section(ctx, d, f.running); failure != nil {
 		failure.soft = false // a directive has failed
 		return suit.Parameters{}, failure
 	}
 	return suit.Parameters{}, nil
+}
+
+// input is what the sequences of a manifest find at one of its components.
+type input struct {
+	params suit.Parameters
+	source *component
+}
+
+func (of *manifest) input() []input {
+	list := make([]input, len(of.table))
+	for i, e := range of.table {
+		list[i].params.Override(&e.params)
+		list[i].source = e.source
+	}
+	return list
+}
+
+// sameInputs wants a section that ran already to have had all parameters that this manifest
+// has set for it since: they would be lost.
+func (of *manifest) sameInputs(d *manifest, section suit.Section) error {
+	for i, in := range d.inputs[section] {
+		c := d.table[i].component
+		for _, code := range c.params.Codes() {
+			if c.setter[code] == of && !in.has(c, code) {
+				return fmt.Errorf("%w: %s of the dependency has run with another %s of %q", ErrConflict, section, code, c.id)
+			}
+		}
+	}
+	return nil
+}
+
+func (in *input) has(c *component, code suit.ParameterCode) bool {
+	if code == suit.ParameterSourceComponent { // an index, in the list of whoever set it
+		return in.source == c.source
+	}
+	var was, is suit.Parameters
+	return was.CopyFrom(&in.params, code) && is.CopyFrom(&c.params, code) && reflect.DeepEqual(was, is)
 }
 
 // loadUnasked is for a dependency that was not checked before it is processed. Where not

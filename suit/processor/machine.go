@@ -53,6 +53,8 @@ type manifest struct {
 	// manifest's checks do not count.
 	checks map[int]integrity
 	done   map[suit.Section]bool // sections that ran to their end
+	// inputs are the parameters that the sections were run with, by index.
+	inputs map[suit.Section][]input
 	// leaving: this procedure uninstalls it.
 	leaving bool
 }
@@ -152,7 +154,7 @@ func (m *machine) dependenciesFirst() []*manifest {
 // enter takes a manifest into the tree: it is held against all that can be known without
 // running it, so that a manifest runs as a whole or not at all.
 func (m *machine) enter(of *manifest) *Failure {
-	of.checks, of.done = map[int]integrity{}, map[suit.Section]bool{}
+	of.checks, of.done, of.inputs = map[int]integrity{}, map[suit.Section]bool{}, map[suit.Section][]input{}
 	if f := m.resolve(of); f != nil {
 		return f
 	}

@@ -102,6 +102,54 @@ func TestImageMatchOfDependency(t *testing.T) {
 	}
 }
 
+// A section of a shared dependency runs once, so a second dependent cannot have it run with
+// other parameters than the first one.
+func TestSharedDependencyWithOtherParameters(t *testing.T) {
+	uri := func(s string) suit.Parameters { return suit.Parameters{URI: &s} }
+	shared := inLib(t, library(libImage), libImage)
+	// Both dependents set parameters of the library, then process the dependency.
+	dependent := func(image string, code suit.CommandCode, p suit.Parameters) dependency {
+		var tr trial
+		m := tr.dependent(t, shared)
+		id := suit.ComponentID{[]byte(image)}
+		m.ComponentID = nil
+		m.Common.Components = []suit.ComponentID{id, lib}
+		m.Common.Dependencies[0].Index = 2
+		for section := range m.Sections {
+			edit(m, section, moved(2))
+		}
+		m.Common.Shared.Commands = moved(2)(m.Common.Shared.Commands)
+		edit(m, suit.SectionInstall, func(c []suit.Command) []suit.Command {
+			return append([]suit.Command{index(1), do(code, &p)}, c...)
+		})
+		return dependency{suit.ComponentID{[]byte(image), []byte("suit")}, signed(t, m, tr.integrated)}
+	}
+	set, replace := suit.DirectiveSetParameters, suit.DirectiveOverrideParameters
+	for name, tt := range map[string]struct {
+		first, second dependency
+		err           error
+	}{
+		"the same":            {dependent("a", replace, uri("#image")), dependent("b", replace, uri("#image")), nil},
+		"another":             {dependent("a", replace, uri("#image")), dependent("b", replace, uri("#other")), ErrConflict},
+		"another, by default": {dependent("a", replace, uri("#image")), dependent("b", set, uri("#other")), nil},
+		"one more":            {dependent("a", replace, uri("#image")), dependent("b", replace, suit.Parameters{FetchArguments: []byte{1}}), ErrConflict},
+		"another source":      {dependent("a", replace, suit.Parameters{SourceComponent: ptr(uint64(0))}), dependent("b", replace, suit.Parameters{SourceComponent: ptr(uint64(0))}), ErrConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial()
+			m := tr.dependent(t, tt.first, tt.second)
+			if tt.err != nil {
+				_, failure := tr.fail(t, m, tt.err)
+				if failure.Command != suit.DirectiveProcessDependency {
+					t.Errorf("failed at %s", failure.Command)
+				}
+				return
+			}
+			tr.succeed(t, m, newImage)
+		})
+	}
+}
+
 // The digest that is asked for need not be by the algorithm that the signer used.
 func TestImageMatchOfDependencyByAnotherAlgorithm(t *testing.T) {
 	for name, forge := range map[string]byte{"right": 0, "wrong": 1} {
