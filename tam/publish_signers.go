@@ -25,8 +25,8 @@ func (m Manifest) signatures() []Signature {
 }
 
 // sign finds who vouches for a manifest and for each of its dependencies: publishers
-// of now, with rights over all components that it names, and over its own id. That of a
-// dependency is its dependent's choice; devices want both signers to have a right to it.
+// of now, with rights over all components that it names and all that it does with them, and
+// over its own id. That of a dependency is its dependent's choice; devices want both signers to have a right to it.
 func (f *Fleet) sign(r AnchorReader, m *Manifest, t *tree) error {
 	m.Signatures = nil
 	for i, member := range t.members {
@@ -42,7 +42,12 @@ func (f *Fleet) sign(r AnchorReader, m *Manifest, t *tree) error {
 		for _, e := range member.table {
 			components = append(components, t.ids[e.number])
 		}
-		signers, err := f.signers(r, member.verified, components)
+		signers, err := f.signers(r, member.verified, func(a anchor.Anchor) error {
+			if err := mayPublish(a, components, f.config.Clock()); err != nil {
+				return err
+			}
+			return t.mayUse(a, member)
+		})
 		if err != nil {
 			return fmt.Errorf("%w%s", err, ofDependency(i, member.digest))
 		}
@@ -71,10 +76,8 @@ func sameComponents(a, b []suit.ComponentID) bool {
 	return within(a, b) && within(b, a)
 }
 
-// signers returns as few signers as the rule asks for, of those that may sign for the
-// components.
-func (f *Fleet) signers(r AnchorReader, v *suit.Verified, components []suit.ComponentID) ([]cosekit.Thumbprint, error) {
-	now := f.config.Clock()
+// signers returns as few signers as the rule asks for, of those that have the rights.
+func (f *Fleet) signers(r AnchorReader, v *suit.Verified, rights func(anchor.Anchor) error) ([]cosekit.Thumbprint, error) {
 	refusal := fmt.Errorf("%w", ErrUnknownSigner)
 	var entitled []*cosekit.PublicKey
 	for _, key := range v.Keys() {
@@ -82,7 +85,7 @@ func (f *Fleet) signers(r AnchorReader, v *suit.Verified, components []suit.Comp
 		if err != nil {
 			return nil, err
 		}
-		if err := mayPublish(a, components, now); err != nil {
+		if err := rights(a); err != nil {
 			refusal = err
 			continue
 		}

@@ -94,7 +94,8 @@ func (s *step) directive(states []state) error {
 		for _, index := range slices.Sorted(maps.Keys(sets)) {
 			i, err := s.index(index)
 			if err == nil {
-				err = s.set(states, []int{i}, sets[index])
+				s.selected = []int{i} // the last one stays
+				err = s.set(states, s.selected, sets[index])
 			}
 			if err != nil {
 				return err
@@ -224,6 +225,7 @@ func (s *step) write(st state, number int) error {
 		}
 		other := &st[source].image
 		if s.command.Code == suit.DirectiveSwap {
+			s.call.member.uses.add(use{component: source, command: suit.DirectiveSwap}, s.place())
 			c.image, *other = *other, c.image
 			c.image.written, other.written = true, true
 			c.image.place, other.place = next.place, next.place

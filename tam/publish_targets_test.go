@@ -136,6 +136,9 @@ func TestEvaluate(t *testing.T) {
 		{"override-multiple", manifestOf(digests, nil, sequence(
 			suit.Command{Code: suit.DirectiveOverrideMultiple, Argument: suit.ParameterSets{0: {URI: ptr("x")}, 1: {URI: ptr("y")}}},
 			index(suit.AllComponents{}), fetching)), "a=A@x/1 b=B@y"},
+		{"override-multiple selects the last", manifestOf(digests, nil, sequence(
+			suit.Command{Code: suit.DirectiveOverrideMultiple, Argument: suit.ParameterSets{0: {URI: ptr("x")}, 1: {URI: ptr("y")}}},
+			fetching)), "b=B@y"},
 		{"copy-params", manifestOf(digests, nil, sequence(from("x"), index(suit.Index(1)),
 			suit.Command{Code: suit.DirectiveCopyParams, Argument: suit.ParameterCopies{0: {suit.ParameterURI, suit.ParameterVendorID}}}, fetching)), "b=B@x"},
 

@@ -29,6 +29,7 @@ type member struct {
 	manifest *suit.Manifest
 	digest   suit.Digest
 	table    []entry // what its component indices stand for
+	uses     uses    // of the components
 }
 
 // entry is a component of a member by its number in the walk.
@@ -182,7 +183,7 @@ func (w *walk) add(v *suit.Verified, manifest *suit.Manifest, digest suit.Digest
 		m.table = append(m.table, entry{number, e.Dependency})
 	}
 	w.members = append(w.members, m)
-	return m, nil
+	return m, w.findUses(m)
 }
 
 // update runs the sections of the root and returns how it can end.
