@@ -79,7 +79,7 @@ func (d *Device) selfTest(ctx context.Context, call processor.CustomCall) error 
 }
 
 // invoke transfers control to an application until it ends
-// (draft-ietf-suit-manifest-37 section 8.4.10.6), and remembers how it ended.
+// (draft-ietf-suit-manifest-37 section 8.4.10.7), and remembers how it ended.
 func (d *Device) invoke(ctx context.Context, i processor.Invocation) error {
 	args, err := wasm.ParseArguments(i.Args)
 	if err != nil {

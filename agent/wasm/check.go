@@ -16,6 +16,7 @@ var preamble = []byte("\x00asm\x01\x00\x00\x00")
 func IsModule(data []byte) bool { return bytes.HasPrefix(data, preamble) }
 
 const (
+	sectionType  = 1
 	sectionTable = 4
 	sectionCode  = 10
 	// maxTable bounds the entries of a table, which the runtime makes at once.
@@ -24,6 +25,9 @@ const (
 	// grows faster than the function, minutes for half a megabyte of loops, and nothing
 	// ends it.
 	maxCompiled = 32 << 10
+	// maxInterpreted bounds a module that is interpreted, in bytes: the interpreter's form
+	// of it takes fifty times the room.
+	maxInterpreted = 4 << 20
 )
 
 // check refuses what would cost too much before the runtime has looked at it.
@@ -34,9 +38,17 @@ func check(module []byte, l Limits) error {
 	case uint64(len(module)) > l.Module:
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrModule, len(module), l.Module)
 	}
+	if len(module) > maxInterpreted && !compilable(module) {
+		return tooMuch("%d bytes, at most %d with functions of more than %d", len(module), maxInterpreted, maxCompiled)
+	}
 	return sections(module, func(id byte, content []byte) error {
-		if id == sectionTable && !smallTables(content) {
-			return fmt.Errorf("%w: a table of more than %d entries", ErrModule, maxTable)
+		switch {
+		case id == sectionType:
+			return checkTypes(content)
+		case id == sectionCode:
+			return checkCode(content)
+		case id == sectionTable && !smallTables(content):
+			return tooMuch("a table of more than %d entries", maxTable)
 		}
 		return nil
 	})

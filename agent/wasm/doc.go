@@ -1,7 +1,7 @@
 // Package wasm runs trusted applications that are WebAssembly modules: commands of
 // WASI preview 1, which begin at their exported function _start and end with an exit
 // code. It is what suit-directive-invoke transfers control to
-// (draft-ietf-suit-manifest-37 section 8.4.10.6).
+// (draft-ietf-suit-manifest-37 section 8.4.10.7).
 //
 // Call [Run]. A module gets its arguments, randomness, a coarse clock and a way to
 // print; no files, no network, no environment, and nothing to import beyond WASI. What
