@@ -2,6 +2,7 @@ package suit
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -72,6 +73,86 @@ func FuzzDecode(f *testing.F) {
 		checkManifest(t, e.manifest)
 		checkSevering(t, e)
 	})
+}
+
+// FuzzVerify looks behind a valid signature: whatever stands in the envelope is signed as
+// it is, and with heal its severed elements are the ones that the manifest names.
+func FuzzVerify(f *testing.F) {
+	s := newSigner(f, cosekit.Ed25519)
+	for _, data := range publishedExamples(f) {
+		f.Add(data, false, uint(0))
+	}
+	for i, m := range []*Manifest{smallManifest(), fullManifest(), severedManifest(f), everySeverable(f), two()} {
+		e, err := Sign(m, smallPayloads, s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded(f, e), i%2 == 0, uint(i*99))
+		f.Add(encoded(f, e), i%2 != 0, uint(i*77))
+	}
+	other := must[*Envelope](f)(Sign(everySeverable(f), nil, s))
+	other.elements[int64(SectionInstall)] = wrap([]any{14, 15})
+	other.elements[int64(SectionText)] = wrap(rawMap{"en": rawMap{1: "another"}})
+	f.Add(encoded(f, other), false, uint(7))
+	f.Add(encoded(f, other), true, uint(7))
+	f.Fuzz(func(t *testing.T, data []byte, heal bool, flip uint) {
+		e, err := Decode(data)
+		if err != nil {
+			return
+		}
+		if e = forge(t, e, heal, s); e == nil {
+			return
+		}
+		keys := KeyList{s.PublicKey()}
+		v, err := e.Verify(keys, false)
+		m, fault := e.UnverifiedManifest()
+		if (err == nil) != (fault == nil) {
+			t.Fatalf("verified: %v, read unverified: %v", err, fault)
+		}
+		if err != nil {
+			return
+		}
+		if !reflect.DeepEqual(v.Manifest(), m) {
+			t.Fatalf("verified %+v, unverified it is %+v", v.Manifest(), m)
+		}
+		for _, section := range severableElements {
+			content, carried := e.Element(section)
+			if d := v.Manifest().elementDigest(section); carried && d != nil && checkDigest(*d, content) != nil {
+				t.Fatalf("%s is not the one that is signed", section)
+			}
+		}
+		changed := *e
+		changed.manifest = bytes.Clone(e.manifest)
+		changed.manifest[flip%uint(len(e.manifest))] ^= 1 << (flip % 7)
+		if _, err := changed.Verify(keys, false); !errors.Is(err, ErrDigest) {
+			t.Fatalf("verifies after a change: %v", err)
+		}
+	})
+}
+
+// forge makes the digests right and signs what comes of it; nil where that is no manifest.
+func forge(t *testing.T, e *Envelope, heal bool, s cosekit.Signer) *Envelope {
+	t.Helper()
+	out := *e
+	out.blocks = nil
+	if heal {
+		m, err := decodeManifest(e.manifest)
+		if err != nil {
+			return nil
+		}
+		for _, section := range severableElements {
+			if content, carried := e.Element(section); carried && m.elementDigest(section) != nil {
+				*m.elementDigest(section) = must[Digest](t)(sumWrapped(SHA256, content))
+			}
+		}
+		out.manifest = must[[]byte](t)(m.encode())
+	}
+	var err error
+	if out.digest, err = sumWrapped(SHA256, out.manifest); err != nil {
+		t.Fatal(err)
+	}
+	out.signed = cosekit.MustMarshal(out.digest)
+	return must[*Envelope](t)(out.addSignature(s))
 }
 
 // checkSevering takes out all that can be severed and puts it back.
