@@ -51,6 +51,10 @@ func (m *machine) check(of *manifest) *Failure {
 // checkElements refuses parts of the manifest that would have to be acted on.
 func (m *machine) checkElements(of *manifest) *Failure {
 	for _, d := range of.content.Common.Dependencies {
+		if d.Prefix != nil && d.Index < uint64(len(of.content.Common.Components)) {
+			// It would be one for all components of the dependency.
+			return of.refusal(suit.SectionShared, nil, fmt.Errorf("%w: prefix %s of dependency %d, which has an id", ErrUnsupportedElement, d.Prefix, d.Index))
+		}
 		for key := range d.Extensions {
 			return of.refusal(suit.SectionShared, nil, fmt.Errorf("%w: key %d of dependency %d", ErrUnsupportedElement, key, d.Index))
 		}
@@ -202,6 +206,11 @@ func (k *checker) supported(c suit.Command, selected []int) error {
 	switch {
 	case !ok:
 		return ErrUnsupportedCommand
+	case c.Code == suit.DirectiveUnlink && storing.allows(k.section):
+		if err := k.bend(RuleUnlink, "in %s", k.section); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnsupportedCommand, err)
+		}
+		return nil
 	case !known.where.allows(k.section):
 		return fmt.Errorf("%w: not in %s", ErrUnsupportedCommand, k.section)
 	}

@@ -31,6 +31,10 @@ const (
 	// RuleDecryptedUnchecked: what is stored is held against a digest. Compat takes the tag
 	// of an AEAD under a key from the signed manifest for one.
 	RuleDecryptedUnchecked Rule = "no digest of a decrypted payload"
+	// RuleUnlink: unlink stands in the uninstall section. The text also has components
+	// unlinked before they are overwritten (draft-ietf-suit-trust-domains,
+	// suit-directive-unlink); Compat leaves that out, as a device may.
+	RuleUnlink Rule = "unlink outside uninstall"
 )
 
 // bend lets a broken rule pass in compatibility mode, where it is noted once; else it

@@ -295,6 +295,10 @@ func TestTreeRefusals(t *testing.T) {
 				return append(c, do(suit.DirectiveSetComponentIndex, suit.IndexList{1, 0}), check(suit.DirectiveProcessDependency))
 			})
 		}, err: ErrNotDependency, command: suit.DirectiveProcessDependency},
+		{name: "prefix for its components", change: func(_ *trial, m *suit.Manifest) {
+			m.Common.Components = append(m.Common.Components, libSUIT)
+			m.Common.Dependencies[0].Prefix = suit.ComponentID{[]byte("radio")}
+		}, err: ErrUnsupportedElement, reason: suit.ReasonCommandUnsupported},
 		{name: "too deep", change: func(tr *trial, _ *suit.Manifest) { tr.Limits.DependencyDepth = 0 }, err: ErrLimit},
 		{name: "too many manifests", change: func(tr *trial, _ *suit.Manifest) { tr.Limits.Manifests = 1 }, err: ErrLimit},
 		{name: "envelope too large", change: func(tr *trial, _ *suit.Manifest) { tr.Limits.EnvelopeBytes = 100 }, err: ErrLimit, command: suit.DirectiveFetch},

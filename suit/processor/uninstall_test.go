@@ -283,3 +283,35 @@ func TestSharedComponent(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// The drafts have components unlinked before they are overwritten: with a manifest's own
+// there is nothing to do then, as its reference goes over to what it installs.
+func TestUnlinkBeforeOverwriting(t *testing.T) {
+	unlinks := func(tr *trial) *suit.Manifest {
+		m := tr.dependent(t, inLib(t, library(libImage), libImage))
+		for _, section := range []suit.Section{suit.SectionDependencyResolution, suit.SectionInstall} {
+			edit(m, section, func(c []suit.Command) []suit.Command {
+				return append([]suit.Command{do(suit.DirectiveSetComponentIndex, suit.AllComponents{}), check(suit.DirectiveUnlink)}, c...)
+			})
+		}
+		return m
+	}
+	tr := newTrial()
+	tr.fail(t, unlinks(tr), ErrRule)
+	tr.Mode = Compat
+	outcome := tr.succeed(t, unlinks(tr), newImage)
+	if !slices.Equal(outcome.Bent, []Rule{RuleUnlink}) {
+		t.Errorf("bent %q", outcome.Bent)
+	}
+	// What others rely on is not altered for it.
+	tr.host.manifests[dataSUIT.Key()] = Installation{Manifest: dataSUIT, Root: true, Components: []suit.ComponentID{app}}
+	m := unlinks(tr)
+	m.Common.Shared.Commands[1] = override(suit.Parameters{VendorID: &device.Vendor, ClassID: &device.Class, ImageDigest: ptr(suit.SumSHA256(oldImage))})
+	tr.fail(t, m, ErrReferenced)
+	// The shared sequence changes parameters only.
+	tr = newTrial()
+	tr.Mode = Compat
+	m = sample(newImage)
+	m.Common.Shared.Commands = append(m.Common.Shared.Commands, check(suit.DirectiveUnlink))
+	tr.fail(t, m, ErrUnsupportedCommand)
+}
