@@ -7,6 +7,10 @@
 // [OpenReport] and [SignReport] do the same for what a device reports back, and
 // [Explain] says in words what a report tells.
 //
+// Encoding is deterministic (RFC 8949 section 4.2.1). Decoding asks for less: map keys in
+// order, in their shortest form and each once, and no indefinite lengths; other integers and
+// lengths may take more bytes than they need.
+//
 // The package has the structures of the whole family: the base specification, trust
 // domains, update management, firmware encryption, reports and the algorithms of
 // draft-ietf-suit-mti. What it does not know it keeps as it came.

@@ -19,7 +19,9 @@ func SignReport(r *Report, signer cosekit.Signer) ([]byte, error) {
 // SignEncryptedReport is SignReport around a COSE_Encrypt of the report for the
 // recipients (draft-ietf-suit-report-18 section 7): the signature covers the
 // ciphertext, which AES-CTR would leave open to changes. The two layers are those of
-// draft-ietf-teep-protocol, with its context in place of that of e.
+// draft-ietf-teep-protocol, with its context in place of that of e. This is the one
+// encrypted form that is made: a COSE_Encrypt0, or a COSE_Mac0 around a ciphertext, would
+// need a secret that device and reader share beforehand. [OpenReport] reads both.
 func SignEncryptedReport(r *Report, e cosekit.Encryption, signer cosekit.Signer) ([]byte, error) {
 	plaintext, err := r.Encode()
 	if err != nil {
