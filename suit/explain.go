@@ -54,7 +54,7 @@ func Explain(r *Report, e *Envelope, dependency func(path []uint64) *Envelope, n
 	if misfit := aboutAnother(r, e); misfit != "" {
 		return []Statement{{Misfit: true, Text: misfit}}, nil
 	}
-	x := &explanation{dependency: dependency, names: names, manifests: map[string]*explained{}}
+	x := &explanation{dependency: dependency, names: names, manifests: map[string]*explained{}, left: maxReplay}
 	x.manifests[pathKey(nil)] = newExplained(m)
 	var out []Statement
 	if r.Reference.URI != m.ReferenceURI {
@@ -115,6 +115,7 @@ type explanation struct {
 	dependency func(path []uint64) *Envelope
 	names      CommandNames
 	manifests  map[string]*explained // by path; nil for one that is not at hand
+	left       int                   // of what replays may cost
 }
 
 type explained struct {
@@ -233,7 +234,7 @@ func (x *explanation) locate(rec *Record) Statement {
 		}
 		return misfit("%sthe manifest has no %s", of, rec.Section)
 	}
-	here, whole := one.site(rec, x.names)
+	here, whole := x.site(one, rec)
 	if here == nil && !whole {
 		s.Text = fmt.Sprintf("%sbyte %d of %s%s, in a manifest too long to be replayed,", of, rec.Offset, rec.Section, on)
 		return s
@@ -250,15 +251,16 @@ func (x *explanation) locate(rec *Record) Statement {
 
 // site returns the command at the record's place, nil where none runs on its component,
 // and whether the whole manifest has been looked at.
-func (x *explained) site(rec *Record, names CommandNames) (here *site, whole bool) {
-	if x.replay == nil {
-		x.replay = replayManifest(x.manifest, uint64(len(x.table)), x.wanted, names)
+func (x *explanation) site(one *explained, rec *Record) (here *site, whole bool) {
+	if one.replay == nil {
+		one.replay = replayManifest(one.manifest, uint64(len(one.table)), one.wanted, x.names, x.left)
+		x.left = one.replay.left
 	}
-	here = x.replay.found[place{rec.Section, rec.Offset}]
+	here = one.replay.found[place{rec.Section, rec.Offset}]
 	if here != nil && here.asked[rec.ComponentIndex] == nil {
 		here = nil
 	}
-	return here, x.replay.left >= 0
+	return here, one.replay.left >= 0
 }
 
 // goesBy are the parameters that a command reads (draft-ietf-suit-manifest-37 table 5
@@ -293,8 +295,8 @@ func (s *site) describe(index uint64, alone bool) *Site {
 	out := &Site{Path: s.path, Command: s.command.Code}
 	known := s.asked[index]
 	for _, code := range goesBy[s.command.Code] {
-		if known.Has(code) {
-			out.Asked.take(code, &known.Parameters)
+		if block := known.set[code]; block != nil {
+			out.Asked.take(code, block)
 		}
 		if alone && known.unset(code) && !slices.Contains(optionalParameters, code) {
 			out.Missing = append(out.Missing, code)

@@ -2,6 +2,7 @@ package suit
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -488,6 +489,72 @@ func TestExplainBoundsWork(t *testing.T) {
 	s := x.explain(x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 100), Parameters{}))
 	if want := "install on app/hello, in a manifest too long to be replayed, failed, the condition does not hold"; s.Misfit || s.Site != nil || !strings.Contains(s.Text, want) {
 		t.Errorf("%+v, want %s", s, want)
+	}
+}
+
+// What a parameter holds is looked at only where two places of the manifest give it, and
+// then it counts.
+func TestExplainBoundsComparison(t *testing.T) {
+	content := func() Command {
+		return Command{Code: DirectiveOverrideParameters, Argument: &Parameters{Content: make([]byte, 60000)}}
+	}
+	check := seq(Command{Code: ConditionImageMatch, Argument: ReportAll})
+	explain := func(often int, alternatives ...*Sequence) (text string, allocated uint64) {
+		a := &Alternatives{}
+		for _, s := range alternatives {
+			a.Sequences = append(a.Sequences, *s)
+		}
+		m := smallManifest()
+		choices := seq(slices.Repeat([]Command{{Code: DirectiveTryEach, Argument: a}}, often)...)
+		m.Sections[SectionInstall] = Severable{Sequence: seq(content(),
+			Command{Code: DirectiveRunSequence, Argument: choices}, Command{Code: ConditionImageMatch, Argument: ReportAll})}
+		x := explainedBy(t, m)
+		r := x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 2), Parameters{})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		text = x.explain(r).Text
+		runtime.ReadMemStats(&after)
+		return text, after.TotalAlloc - before.TotalAlloc
+	}
+	if text, allocated := explain(100, check, check); !strings.HasPrefix(text, "install[2].image-match") || allocated > 8<<20 {
+		t.Errorf("%s, %d bytes for a content of 60000", text, allocated)
+	}
+	one := seq(content())
+	if text, _ := explain(4, one, one); !strings.HasPrefix(text, "install[2].image-match") {
+		t.Error(text)
+	}
+	x := explainedBy(t, smallManifest())
+	r := replayManifest(x.manifest, 1, nil, nil, maxReplay)
+	a, b := content().Argument.(*Parameters), content().Argument.(*Parameters)
+	if left := r.left; !r.same(ParameterContent, a, b) || left-r.left < 100 {
+		t.Errorf("comparing two contents of 60000 bytes counts as %d", left-r.left)
+	}
+	if r.left = -1; r.same(ParameterContent, a, b) {
+		t.Error("nothing is left, and the contents were compared")
+	}
+}
+
+// All manifests of a tree share what a replay may cost.
+func TestExplainBoundsTrees(t *testing.T) {
+	leaf := seq(slices.Repeat([]Command{{Code: DirectiveSetComponentIndex, Argument: AllComponents{}}}, MaxCommands)...)
+	m := smallManifest()
+	m.Sections[SectionInstall] = Severable{Sequence: seq(slices.Repeat([]Command{{Code: DirectiveRunSequence, Argument: leaf}}, 100)...)}
+	x := explainedBy(t, m)
+	r := x.failed(ReasonConditionFailed, 0, x.at(SectionInstall, 0, 0), Parameters{})
+	for i := range uint64(3) {
+		rec := x.at(SectionInstall, 0, 1)
+		rec.ManifestID = []uint64{i}
+		r.Entries = append(r.Entries, rec)
+	}
+	all := must[[]Statement](t)(Explain(r, x.envelope, func([]uint64) *Envelope { return x.envelope }, nil))
+	long := 0
+	for _, s := range all {
+		if strings.Contains(s.Text, "too long to be replayed") {
+			long++
+		}
+	}
+	if long < 2 {
+		t.Errorf("%d of 4 manifests are too long together: %+v", long, all)
 	}
 }
 

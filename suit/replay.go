@@ -22,9 +22,13 @@ var procedures = [][]Section{
 	{SectionUninstall},
 }
 
-// maxReplay bounds the work on one manifest, in commands times components. Beyond it
-// nothing more is found out; real manifests stay far below.
-const maxReplay = 1 << 17
+// maxReplay bounds the work on one report: commands times components, parameters that
+// are looked at, and what is compared of their values. Beyond it nothing more is found
+// out; real manifests stay far below.
+const maxReplay = 1 << 18
+
+// comparedBytes are those of values that cost as much to compare as one command.
+const comparedBytes = 1 << 10
 
 // place is where a record says that a command is.
 type place struct {
@@ -46,12 +50,12 @@ type replay struct {
 	wanted   map[place]map[uint64]bool // places with component indices
 	names    CommandNames
 	found    map[place]*site
-	left     int
+	left     int // of what the replay may cost
 }
 
-// replayManifest finds the commands at the wanted places.
-func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool, names CommandNames) *replay {
-	r := &replay{manifest: m, indices: indices, wanted: wanted, names: names, found: map[place]*site{}, left: maxReplay}
+// replayManifest finds the commands at the wanted places. It may cost what is left.
+func replayManifest(m *Manifest, indices uint64, wanted map[place]map[uint64]bool, names CommandNames, left int) *replay {
+	r := &replay{manifest: m, indices: indices, wanted: wanted, names: names, found: map[place]*site{}, left: left}
 	for _, sections := range procedures {
 		now := &scene{of: map[uint64]*knowledge{}}
 		for _, s := range sections {
@@ -104,12 +108,16 @@ func (r *replay) note(p place, path string, c *Command, now *scene) {
 		if !wanted[index] {
 			continue
 		}
-		here := now.at(index).clone()
+		here := now.at(index)
+		if r.left -= here.size(); r.left < 0 {
+			return
+		}
+		here = here.clone()
 		if now.lost {
 			here.all = true
 		}
 		if before := asked[index]; before != nil {
-			here = join(before, here)
+			here = r.join(before, here)
 		}
 		asked[index] = here
 	}
@@ -127,18 +135,14 @@ func (r *replay) step(s Section, path string, c *Command, now *scene) {
 			now.current = append(now.current, i)
 		}
 	case *Parameters:
-		for _, index := range now.current {
-			now.set(index, arg, c.Code == DirectiveOverrideParameters)
-		}
+		r.set(now, arg, c.Code == DirectiveOverrideParameters)
 	case ParameterSets:
 		for _, index := range slices.Sorted(maps.Keys(arg)) {
-			now.set(index, arg[index], true)
 			now.current = []uint64{index}
+			r.set(now, arg[index], true)
 		}
 	case ParameterCopies:
-		for _, from := range slices.Sorted(maps.Keys(arg)) {
-			now.copyFrom(from, arg[from])
-		}
+		r.copyParameters(now, arg)
 	case *Sequence:
 		now.each(func() { r.nested(s, path, arg, now) })
 	case *Alternatives:
@@ -154,7 +158,7 @@ func (r *replay) nested(s Section, path string, seq *Sequence, now *scene) {
 	}
 	before := r.clone(now)
 	r.sequence(s, path, seq, now)
-	*now = *joinScenes(before, now)
+	*now = *r.joinScenes(before, now)
 }
 
 // alternatives runs each alternative as if those before it had failed somewhere.
@@ -170,19 +174,94 @@ func (r *replay) alternatives(s Section, path string, a *Alternatives, now *scen
 		if end == nil {
 			end = one
 		} else {
-			end = joinScenes(end, one)
+			end = r.joinScenes(end, one)
 		}
-		entry = joinScenes(entry, one)
+		entry = r.joinScenes(entry, one)
 	}
 	*now = *end
 }
 
+// set takes a parameter block over for what is selected.
+func (r *replay) set(now *scene, block *Parameters, replace bool) {
+	codes := block.Codes()
+	if r.left -= len(codes) * (1 + len(now.current)); r.left < 0 {
+		return
+	}
+	for _, index := range now.current {
+		k := now.at(index)
+		for _, code := range codes {
+			if replace || !k.open[code] && k.set[code] == nil {
+				k.put(code, block)
+			}
+		}
+	}
+}
+
+// copyParameters takes parameters over from other components, for each that is selected.
+func (r *replay) copyParameters(now *scene, copies ParameterCopies) {
+	for _, index := range now.current {
+		for _, from := range slices.Sorted(maps.Keys(copies)) {
+			if r.left -= 1 + len(copies[from]); r.left < 0 {
+				return
+			}
+			now.at(index).copyFrom(now.at(from), copies[from])
+		}
+	}
+}
+
 // clone counts what it costs. When that is too much, no command is looked at any more.
 func (r *replay) clone(s *scene) *scene {
-	if r.left -= len(s.of); r.left < 0 {
+	if r.left -= s.size(); r.left < 0 {
 		return &scene{of: map[uint64]*knowledge{}}
 	}
 	return s.clone()
+}
+
+// joinScenes is what is known where either may have come before, with the selection of a.
+func (r *replay) joinScenes(a, b *scene) *scene {
+	out := &scene{current: a.current, lost: a.lost || b.lost, of: map[uint64]*knowledge{}}
+	if r.left -= a.size() + b.size(); r.left < 0 {
+		return out
+	}
+	for _, s := range []*scene{a, b} {
+		for index := range s.of {
+			if out.of[index] == nil {
+				out.of[index] = r.join(a.at(index), b.at(index))
+			}
+		}
+	}
+	return out
+}
+
+// join keeps what both know.
+func (r *replay) join(a, b *knowledge) *knowledge {
+	out := a.clone()
+	out.all = a.all || b.all
+	for code := range b.open {
+		out.forget(code)
+	}
+	for code, block := range a.set {
+		if other := b.set[code]; other != block && !r.same(code, block, other) {
+			out.forget(code)
+		}
+	}
+	for code := range b.set {
+		if a.set[code] == nil {
+			out.forget(code)
+		}
+	}
+	return out
+}
+
+// same reports whether two blocks, the second of which may be nil, give a parameter the
+// same value. It counts what it compares.
+func (r *replay) same(code ParameterCode, a, b *Parameters) bool {
+	if b == nil || r.left < 0 {
+		return false
+	}
+	one, other := encodedParameter(code, a), encodedParameter(code, b)
+	r.left -= (len(one) + len(other)) / comparedBytes
+	return one != nil && bytes.Equal(one, other)
 }
 
 func softens(seq *Sequence) bool {
@@ -201,7 +280,7 @@ type scene struct {
 
 func (s *scene) at(index uint64) *knowledge {
 	if s.of[index] == nil {
-		s.of[index] = &knowledge{open: map[ParameterCode]bool{}}
+		s.of[index] = &knowledge{set: map[ParameterCode]*Parameters{}, open: map[ParameterCode]bool{}}
 	}
 	return s.of[index]
 }
@@ -217,33 +296,13 @@ func (s *scene) each(run func()) {
 	s.current = selected
 }
 
-func (s *scene) set(index uint64, from *Parameters, replace bool) {
-	k := s.at(index)
-	for _, code := range from.Codes() {
-		switch {
-		case replace:
-			k.take(code, from)
-			delete(k.open, code)
-		case !k.open[code] && !k.Has(code):
-			k.take(code, from)
-		}
+// size is what a copy costs.
+func (s *scene) size() int {
+	n := 1
+	for _, k := range s.of {
+		n += k.size()
 	}
-}
-
-func (s *scene) copyFrom(from uint64, codes []ParameterCode) {
-	source := s.at(from)
-	for _, index := range s.current {
-		k := s.at(index)
-		for _, code := range codes {
-			switch {
-			case source.open[code]:
-				k.forget(code)
-			case source.Has(code):
-				k.take(code, &source.Parameters)
-				delete(k.open, code)
-			}
-		}
-	}
+	return n
 }
 
 func (s *scene) clone() *scene {
@@ -254,64 +313,43 @@ func (s *scene) clone() *scene {
 	return out
 }
 
-// joinScenes is what is known where either may have come before, with the selection of a.
-func joinScenes(a, b *scene) *scene {
-	out := &scene{current: a.current, lost: a.lost || b.lost, of: map[uint64]*knowledge{}}
-	for _, s := range []*scene{a, b} {
-		for index := range s.of {
-			if out.of[index] == nil {
-				out.of[index] = join(a.at(index), b.at(index))
-			}
-		}
-	}
-	return out
-}
-
 // knowledge is what is known of a component's parameters: those that are set, and
 // those of which that is open. Every other one is unset.
 type knowledge struct {
-	Parameters
+	set  map[ParameterCode]*Parameters // by the block of the manifest that gives the value
 	open map[ParameterCode]bool
 	all  bool // open are all that are not set
 }
 
+func (k *knowledge) size() int { return 1 + len(k.set) + len(k.open) }
+
+func (k *knowledge) put(code ParameterCode, block *Parameters) {
+	k.set[code] = block
+	delete(k.open, code)
+}
+
 func (k *knowledge) forget(code ParameterCode) {
-	if f, known := parameterFields[code]; known {
-		f.copy(&k.Parameters, &Parameters{})
-	} else {
-		delete(k.Other, code)
-	}
+	delete(k.set, code)
 	k.open[code] = true
 }
 
-// unset reports whether the parameter is known to have no value.
-func (k *knowledge) unset(code ParameterCode) bool { return !k.all && !k.open[code] && !k.Has(code) }
-
-func (k *knowledge) clone() *knowledge {
-	out := &knowledge{Parameters: k.Parameters, open: maps.Clone(k.open), all: k.all}
-	out.Other = maps.Clone(k.Other)
-	return out
-}
-
-// join keeps what both know.
-func join(a, b *knowledge) *knowledge {
-	out := a.clone()
-	out.all = a.all || b.all
-	for code := range b.open {
-		out.forget(code)
-	}
-	for _, k := range []*knowledge{a, b} {
-		for _, code := range k.Codes() {
-			if !sameParameter(code, &a.Parameters, &b.Parameters) {
-				out.forget(code)
-			}
+func (k *knowledge) copyFrom(source *knowledge, codes []ParameterCode) {
+	for _, code := range codes {
+		if block := source.set[code]; block != nil {
+			k.put(code, block)
+		} else if source.open[code] {
+			k.forget(code)
 		}
 	}
-	return out
 }
 
-func sameParameter(code ParameterCode, a, b *Parameters) bool {
-	return a.Has(code) && b.Has(code) && bytes.Equal(encodedParameter(code, a), encodedParameter(code, b))
+// unset reports whether the parameter is known to have no value.
+func (k *knowledge) unset(code ParameterCode) bool {
+	return !k.all && !k.open[code] && k.set[code] == nil
+}
+
+func (k *knowledge) clone() *knowledge {
+	return &knowledge{set: maps.Clone(k.set), open: maps.Clone(k.open), all: k.all}
 }
 
 // encodedParameter returns nil for a parameter that does not encode.
