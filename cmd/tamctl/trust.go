@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
@@ -88,6 +90,7 @@ func readKey(path string, read func([]byte) (*cosekit.PublicKey, error)) (string
 
 func publisherAdd(app *app) *cobra.Command {
 	var components []string
+	var narrowed client.NewPublisher
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "add PUBLIC-KEY",
@@ -96,22 +99,30 @@ func publisherAdd(app *app) *cobra.Command {
 component id and everything they install begins with one of the prefixes. PUBLIC-KEY
 is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key, of ESP256, Ed25519, ML-DSA or
 HSS-LMS. Devices decide by their own
-trust anchors besides.`,
+trust anchors besides.
+
+Behind a prefix may stand what they may do there: commands=NAME,… and parameters=NAME,…
+with the names of SUIT. Commands are process-dependency, fetch, copy, write, swap,
+invoke, wait and unlink; conditions and what orders a sequence are always allowed.
+Where a list is missing, everything of its kind is allowed.`,
 		Example: `  tamctl publisher add hello.pub.pem --title 'Hello team' --component app/hello
-  tamctl publisher add root.pub.pem --title 'Release team' --all-components`,
-		PreRunE: func(*cobra.Command, []string) error {
+  tamctl publisher add root.pub.pem --title 'Release team' --all-components
+  tamctl publisher add mirror.pub.pem --title Distributor --component app/hello/suit \
+    --component 'app/hello commands=process-dependency parameters=encryption-info,uri'`,
+		PreRunE: func(*cobra.Command, []string) (err error) {
 			if all != (len(components) == 0) {
 				return usage("give either --component, once for each prefix, or --all-components")
 			}
-			return nil
+			narrowed, err = narrow(components)
+			return err
 		},
 	}
-	cmd.Flags().StringArrayVar(&components, "component", nil, "component-id prefix that it may sign for; may be repeated")
+	cmd.Flags().StringArrayVar(&components, "component", nil, "component-id `prefix` that it may sign for, with the commands and parameters that it may use there; may be repeated")
 	cmd.Flags().BoolVar(&all, "all-components", false, "it may sign for every component")
 	return trusting(app, cmd, cosekit.ReadManifestKey, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.Publisher, error) {
 		return made(api.AddPublisherWithResponse(ctx, client.NewPublisher{
 			PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until,
-			Components: components, AllComponents: all,
+			Components: narrowed.Components, Scopes: narrowed.Scopes, AllComponents: all,
 		}))
 	}, func(t *tabwriter.Writer, p client.Publisher) {
 		fact(t, "publisher", p.Title)
@@ -123,11 +134,38 @@ trust anchors besides.`,
 	})
 }
 
+// narrow sorts the prefixes by whether something stands behind them.
+func narrow(components []string) (p client.NewPublisher, err error) {
+	for _, text := range components {
+		s, err := anchor.ParseScope(text)
+		switch {
+		case err != nil:
+			return p, usage("--component %q: %w", text, err)
+		case len(s.Commands)+len(s.Parameters) == 0:
+			p.Components = append(p.Components, s.Prefix.String())
+		default:
+			p.Scopes = append(p.Scopes, client.Scope{Component: s.Prefix.String(), Commands: s.CommandNames(), Parameters: s.ParameterNames()})
+		}
+	}
+	return p, nil
+}
+
 func scope(p client.Publisher) string {
 	if p.AllComponents {
 		return "(every component)"
 	}
-	return strings.Join(p.Components, ", ")
+	where := slices.Clone(p.Components)
+	for _, s := range p.Scopes {
+		text := s.Component
+		if len(s.Commands) > 0 {
+			text += " commands=" + strings.Join(s.Commands, ",")
+		}
+		if len(s.Parameters) > 0 {
+			text += " parameters=" + strings.Join(s.Parameters, ",")
+		}
+		where = append(where, text)
+	}
+	return strings.Join(where, ", ")
 }
 
 func publisherList(app *app) *cobra.Command {

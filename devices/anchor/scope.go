@@ -70,33 +70,25 @@ func parseAll[C any](names string, parse func(string) (C, error)) ([]C, error) {
 func (s Scope) String() string {
 	text := s.Prefix.String()
 	if len(s.Commands) > 0 {
-		text += " " + commandsField + join(s.CommandNames())
+		text += " " + commandsField + strings.Join(s.CommandNames(), ",")
 	}
 	if len(s.Parameters) > 0 {
-		text += " " + parametersField + join(s.ParameterNames())
+		text += " " + parametersField + strings.Join(s.ParameterNames(), ",")
 	}
 	return text
 }
 
-// join leaves out the word before the number of a code without a name: no space may
-// stand in a field.
-func join(names []string) string {
-	for i, name := range names {
-		names[i] = name[strings.LastIndexByte(name, ' ')+1:]
-	}
-	return strings.Join(names, ",")
-}
-
-// CommandNames returns the names of the commands.
+// CommandNames returns the names of the commands, of those without a name the numbers.
 func (s Scope) CommandNames() []string { return namesOf(s.Commands) }
 
-// ParameterNames returns the names of the parameters.
+// ParameterNames returns the names of the parameters, of those without a name the numbers.
 func (s Scope) ParameterNames() []string { return namesOf(s.Parameters) }
 
 func namesOf[C fmt.Stringer](list []C) []string {
 	names := make([]string, len(list))
 	for i, c := range list {
-		names[i] = c.String()
+		name := c.String()
+		names[i] = name[strings.LastIndexByte(name, ' ')+1:] // "command -300"
 	}
 	return names
 }

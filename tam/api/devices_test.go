@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -162,6 +163,12 @@ func TestPublishers(t *testing.T) {
 	if e, _ := r.lastEvent(); e.Action != audit.PublisherAdded || e.Subject != "anchor:"+p.Thumbprint || e.Details["title"] != "Team" {
 		t.Errorf("event %+v", e)
 	}
+	distributor := fmt.Sprintf("%q", newSigner(t).PublicKey().PEM())
+	scopes := `[{"commands":["process-dependency","-300"],"component":"app","parameters":["encryption-info","uri"]},{"component":"data","parameters":["content"]}]`
+	r.want(post(path, `{"title":"Distributor","publicKey":`+distributor+`,"components":["app/a/suit"],"scopes":`+scopes+`}`), http.StatusCreated, &p)
+	if shown, err := json.Marshal(p.Scopes); err != nil || string(shown) != scopes || p.AllComponents {
+		t.Errorf("publisher %+v, %s, %v", p, shown, err)
+	}
 	everything := newSigner(t).PublicKey()
 	text := base64.StdEncoding.EncodeToString(everything.COSEKey())
 	r.want(post(path, `{"title":"Root","publicKey":"`+text+`","allComponents":true}`), http.StatusCreated, &p)
@@ -170,8 +177,13 @@ func TestPublishers(t *testing.T) {
 	}
 	var list []Publisher
 	r.want(get(path), http.StatusOK, &list)
-	if len(list) != 3 {
-		t.Errorf("%d publishers, want 3", len(list))
+	if len(list) != 4 {
+		t.Errorf("%d publishers, want 4", len(list))
+	}
+	for _, p := range list {
+		if shown, err := json.Marshal(p.Scopes); err != nil || p.Title == "Distributor" && string(shown) != scopes {
+			t.Errorf("stored %s, %v", shown, err)
+		}
 	}
 
 	fresh := fmt.Sprintf("%q", newSigner(t).PublicKey().PEM())
@@ -180,16 +192,23 @@ func TestPublishers(t *testing.T) {
 		status int
 		code   string
 	}{
-		"known key":           {`{"title":"x","publicKey":` + pem + `,"allComponents":true}`, http.StatusConflict, "exists"},
-		"no title":            {`{"publicKey":` + fresh + `,"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
-		"no scope":            {`{"title":"x","publicKey":` + fresh + `}`, http.StatusBadRequest, "malformed-request"},
-		"two scopes":          {`{"title":"x","publicKey":` + fresh + `,"components":["a"],"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
-		"empty prefix":        {`{"title":"x","publicKey":` + fresh + `,"components":[""]}`, http.StatusUnprocessableEntity, "bad-anchor"},
-		"prefix no component": {`{"title":"x","publicKey":` + fresh + `,"components":["a//b"]}`, http.StatusBadRequest, "malformed-request"},
-		"no key":              {`{"title":"x","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
-		"not a key":           {`{"title":"x","publicKey":"AAAA","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
-		"not base64":          {`{"title":"x","publicKey":"?","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
-		"title too long":      {`{"title":"` + strings.Repeat("x", 200) + `","publicKey":` + fresh + `,"allComponents":true}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"known key":              {`{"title":"x","publicKey":` + pem + `,"allComponents":true}`, http.StatusConflict, "exists"},
+		"no title":               {`{"publicKey":` + fresh + `,"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"no scope":               {`{"title":"x","publicKey":` + fresh + `}`, http.StatusBadRequest, "malformed-request"},
+		"two scopes":             {`{"title":"x","publicKey":` + fresh + `,"components":["a"],"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"empty prefix":           {`{"title":"x","publicKey":` + fresh + `,"components":[""]}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"prefix no component":    {`{"title":"x","publicKey":` + fresh + `,"components":["a//b"]}`, http.StatusBadRequest, "malformed-request"},
+		"a scope and everything": {`{"title":"x","publicKey":` + fresh + `,"scopes":` + scopes + `,"allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"a scope without lists":  {`{"title":"x","publicKey":` + fresh + `,"scopes":[{"component":"a"}]}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"unknown command":        {`{"title":"x","publicKey":` + fresh + `,"scopes":[{"component":"a","commands":["fly"]}]}`, http.StatusBadRequest, "malformed-request"},
+		"unknown parameter":      {`{"title":"x","publicKey":` + fresh + `,"scopes":[{"component":"a","parameters":["21"]}]}`, http.StatusBadRequest, "malformed-request"},
+		"unknown member":         {`{"title":"x","publicKey":` + fresh + `,"scopes":[{"component":"a","commands":["fetch"],"x":1}]}`, http.StatusBadRequest, "malformed-request"},
+		"a condition":            {`{"title":"x","publicKey":` + fresh + `,"scopes":[{"component":"a","commands":["image-match"]}]}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"within a prefix":        {`{"title":"x","publicKey":` + fresh + `,"components":["a"],"scopes":[{"component":"a/b","commands":["fetch"]}]}`, http.StatusUnprocessableEntity, "bad-anchor"},
+		"no key":                 {`{"title":"x","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"not a key":              {`{"title":"x","publicKey":"AAAA","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"not base64":             {`{"title":"x","publicKey":"?","allComponents":true}`, http.StatusBadRequest, "malformed-request"},
+		"title too long":         {`{"title":"` + strings.Repeat("x", 200) + `","publicKey":` + fresh + `,"allComponents":true}`, http.StatusUnprocessableEntity, "bad-anchor"},
 		"ends before it begins": {`{"title":"x","publicKey":` + fresh + `,"allComponents":true,"notBefore":"2027-01-01T00:00:00Z","notAfter":"2026-01-01T00:00:00Z"}`,
 			http.StatusUnprocessableEntity, "bad-anchor"},
 	} {

@@ -202,13 +202,13 @@ func (s *server) AddPublisher(ctx context.Context, r AddPublisherRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	prefixes, err := readPrefixes(r.Body.Components, r.Body.AllComponents)
+	constraints, err := readConstraints(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	a, err := s.fleet.AddPublisher(ctx, s.actor, anchor.Anchor{
 		Key: key, Title: r.Body.Title, NotBefore: r.Body.NotBefore, NotAfter: r.Body.NotAfter,
-		Constraints: anchor.Constraints{Components: prefixes},
+		Constraints: constraints,
 	})
 	if err != nil {
 		return nil, err
@@ -313,19 +313,46 @@ func readKey(text, title string, read func([]byte) (*cosekit.PublicKey, error)) 
 	return key, nil
 }
 
-// readPrefixes wants prefixes or the word that there are none, so that no one
-// lets a key sign for everything by leaving something out.
-func readPrefixes(components []string, all bool) ([]suit.ComponentID, error) {
-	if all != (len(components) == 0) {
-		return nil, fmt.Errorf("%w: give either components or allComponents", errMalformed)
+// readConstraints wants prefixes or the word that there are none, so that no one lets a
+// key sign for everything by leaving something out.
+func readConstraints(p *NewPublisher) (c anchor.Constraints, err error) {
+	if p.AllComponents != (len(p.Components)+len(p.Scopes) == 0) {
+		return c, fmt.Errorf("%w: give either components and scopes or allComponents", errMalformed)
 	}
-	var prefixes []suit.ComponentID
-	for _, text := range components {
+	for _, text := range p.Components {
 		id, err := suit.ParseComponentID(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return c, fmt.Errorf("%w: %w", errMalformed, err)
 		}
-		prefixes = append(prefixes, id)
+		c.Components = append(c.Components, id)
 	}
-	return prefixes, nil
+	for _, scope := range p.Scopes {
+		read, err := readScope(scope)
+		if err != nil {
+			return c, fmt.Errorf("%w: scope %q: %w", errMalformed, scope.Component, err)
+		}
+		c.Scopes = append(c.Scopes, read)
+	}
+	return c, nil
+}
+
+func readScope(given Scope) (s anchor.Scope, err error) {
+	if s.Prefix, err = suit.ParseComponentID(given.Component); err != nil {
+		return s, err
+	}
+	for _, name := range given.Commands {
+		code, err := suit.ParseCommandCode(name)
+		if err != nil {
+			return s, err
+		}
+		s.Commands = append(s.Commands, code)
+	}
+	for _, name := range given.Parameters {
+		code, err := suit.ParseParameterCode(name)
+		if err != nil {
+			return s, err
+		}
+		s.Parameters = append(s.Parameters, code)
+	}
+	return s, nil
 }

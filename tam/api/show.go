@@ -144,9 +144,14 @@ func showPublisher(a anchor.Anchor) Publisher {
 		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
 		PublicKey: string(a.Key.PEM()), Title: a.Title,
 		Components:    show(a.Constraints.Components, suit.ComponentID.String),
-		AllComponents: len(a.Constraints.Components) == 0,
+		Scopes:        show(a.Constraints.Scopes, showScope),
+		AllComponents: a.Constraints.Everywhere(),
 		NotBefore:     a.NotBefore, NotAfter: a.NotAfter,
 	}
+}
+
+func showScope(s anchor.Scope) Scope {
+	return Scope{Component: s.Prefix.String(), Commands: s.CommandNames(), Parameters: s.ParameterNames()}
 }
 
 func showAttestationAnchor(a anchor.Anchor) AttestationAnchor {

@@ -381,6 +381,10 @@ type NewPublisher struct {
 	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
 	PublicKey string `json:"publicKey"`
 
+	// Scopes More prefixes, with the commands and parameters that it may use there. None
+	// is below one of `components`, where everything is allowed.
+	Scopes []Scope `json:"scopes,omitempty,omitzero"`
+
 	// Title For people.
 	Title string `json:"title"`
 }
@@ -434,9 +438,12 @@ type Publisher struct {
 	NotBefore  time.Time `json:"notBefore,omitempty,omitzero"`
 
 	// PublicKey PEM.
-	PublicKey  string `json:"publicKey"`
-	Thumbprint string `json:"thumbprint"`
-	Title      string `json:"title"`
+	PublicKey string `json:"publicKey"`
+
+	// Scopes More prefixes, with the commands and parameters that it may use there.
+	Scopes     []Scope `json:"scopes"`
+	Thumbprint string  `json:"thumbprint"`
+	Title      string  `json:"title"`
 }
 
 // Removal defines model for Removal.
@@ -464,6 +471,20 @@ type Report struct {
 type Requirement struct {
 	Component string    `json:"component"`
 	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Scope A component-id prefix with commands, parameters or both, by their names in SUIT or,
+// below -256, by their numbers. What several scopes allow adds up.
+type Scope struct {
+	// Commands The directives that act on a component, such as process-dependency and fetch;
+	// every one where there is none. Conditions, and directives that order a sequence
+	// or set parameters, are always allowed.
+	Commands  []string `json:"commands,omitempty,omitzero"`
+	Component string   `json:"component"`
+
+	// Parameters The parameters that it may set, such as encryption-info; every one where there
+	// is none. Those of a sequence, soft-failure and strict-order, are always allowed.
+	Parameters []string `json:"parameters,omitempty,omitzero"`
 }
 
 // Signature defines model for Signature.
@@ -831,8 +852,9 @@ type ClientInterface interface {
 
 	// AddPublisherWithBody Add a publisher
 	//
-	// Lets a key sign manifests whose manifest component id and targets begin with
-	// one of its prefixes. Devices decide by their own trust anchors besides.
+	// Lets a key sign manifests whose manifest component id and components begin with
+	// one of its prefixes. Under the prefix of a scope it may use some commands and
+	// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -841,8 +863,9 @@ type ClientInterface interface {
 
 	// AddPublisher Add a publisher
 	//
-	// Lets a key sign manifests whose manifest component id and targets begin with
-	// one of its prefixes. Devices decide by their own trust anchors besides.
+	// Lets a key sign manifests whose manifest component id and components begin with
+	// one of its prefixes. Under the prefix of a scope it may use some commands and
+	// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1265,8 +1288,9 @@ func (c *Client) ListPublishers(ctx context.Context, reqEditors ...RequestEditor
 
 // AddPublisherWithBody Add a publisher
 //
-// Lets a key sign manifests whose manifest component id and targets begin with
-// one of its prefixes. Devices decide by their own trust anchors besides.
+// Lets a key sign manifests whose manifest component id and components begin with
+// one of its prefixes. Under the prefix of a scope it may use some commands and
+// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1285,8 +1309,9 @@ func (c *Client) AddPublisherWithBody(ctx context.Context, contentType string, b
 
 // AddPublisher Add a publisher
 //
-// Lets a key sign manifests whose manifest component id and targets begin with
-// one of its prefixes. Devices decide by their own trust anchors besides.
+// Lets a key sign manifests whose manifest component id and components begin with
+// one of its prefixes. Under the prefix of a scope it may use some commands and
+// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2410,8 +2435,9 @@ type ClientWithResponsesInterface interface {
 
 	// AddPublisherWithBodyWithResponse Add a publisher
 	//
-	// Lets a key sign manifests whose manifest component id and targets begin with
-	// one of its prefixes. Devices decide by their own trust anchors besides.
+	// Lets a key sign manifests whose manifest component id and components begin with
+	// one of its prefixes. Under the prefix of a scope it may use some commands and
+	// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2420,8 +2446,9 @@ type ClientWithResponsesInterface interface {
 
 	// AddPublisherWithResponse Add a publisher
 	//
-	// Lets a key sign manifests whose manifest component id and targets begin with
-	// one of its prefixes. Devices decide by their own trust anchors besides.
+	// Lets a key sign manifests whose manifest component id and components begin with
+	// one of its prefixes. Under the prefix of a scope it may use some commands and
+	// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3669,8 +3696,9 @@ func (c *ClientWithResponses) ListPublishersWithResponse(ctx context.Context, re
 
 // AddPublisherWithBodyWithResponse Add a publisher
 //
-// Lets a key sign manifests whose manifest component id and targets begin with
-// one of its prefixes. Devices decide by their own trust anchors besides.
+// Lets a key sign manifests whose manifest component id and components begin with
+// one of its prefixes. Under the prefix of a scope it may use some commands and
+// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3685,8 +3713,9 @@ func (c *ClientWithResponses) AddPublisherWithBodyWithResponse(ctx context.Conte
 
 // AddPublisherWithResponse Add a publisher
 //
-// Lets a key sign manifests whose manifest component id and targets begin with
-// one of its prefixes. Devices decide by their own trust anchors besides.
+// Lets a key sign manifests whose manifest component id and components begin with
+// one of its prefixes. Under the prefix of a scope it may use some commands and
+// parameters only (draft-ietf-suit-manifest section 9). Devices decide by their own trust anchors besides.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
