@@ -23,8 +23,9 @@ type Report struct {
 
 // ReportBentRules is the key among the extensions of a report under which package
 // suit/processor names the rules that it has bent for a manifest, an array of text
-// (docs/decisions/0014). It is a private one: "less than -256" by the custom of the family.
-const ReportBentRules = -257
+// (docs/decisions/0014). It lies below all numbers that the registry may give out
+// (draft-ietf-suit-report-18 section 9: -4294967296 and up).
+const ReportBentRules = -1<<32 - 1
 
 // ReportEntry is one element of suit-report-records: a [Record] or [PropertyClaims].
 type ReportEntry interface{ reportEntry() }

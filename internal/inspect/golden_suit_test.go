@@ -122,7 +122,7 @@ func familyReport() *suit.Report {
 			Envelope:   []int64{2, 3, 20, 4711}, Manifest: []int64{5, 6, 24}, Common: []int64{1, 2, 4}, Text: []int64{1, 2}, ComponentText: []int64{7, 8}, Dependency: []int64{1},
 			Paths: []suit.PathCapability{{Path: []int64{3, 3, 1}, Keys: []int64{1, 3}}, {Path: []int64{3, 4711}, Keys: []int64{1}}},
 		},
-		Extensions: map[int64]cosekit.RawMessage{-257: cosekit.MustMarshal([]string{"no dependency-integrity"})},
+		Extensions: map[int64]cosekit.RawMessage{suit.ReportBentRules: cosekit.MustMarshal([]string{"no dependency-integrity"})},
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 	reportReference    = 99
 
 	// reportBent is Tamarack's own: the rules that a device bent in compatibility mode.
-	reportBent = -257
+	reportBent = suit.ReportBentRules
 )
 
 func looksReport(it item) bool {

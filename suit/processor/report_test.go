@@ -2,8 +2,10 @@ package processor
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -170,5 +172,28 @@ func TestReportingPolicy(t *testing.T) {
 		if !tt.succeeds && outcome.Report.Failure.Record.Measured.ImageDigest == nil {
 			t.Errorf("policy %04b: the result lacks what was measured", tt.policy)
 		}
+	}
+}
+
+// The key of the bent rules is none that anybody can register, and it comes back.
+func TestReportOfBentRules(t *testing.T) {
+	if suit.ReportBentRules >= -1<<32 {
+		t.Errorf("key %d can be registered", int64(suit.ReportBentRules))
+	}
+	tr := newTrial()
+	tr.Mode = Compat
+	m := sample(newImage)
+	m.Common.Shared.Commands = m.Common.Shared.Commands[:2]
+	encoded, err := tr.succeed(t, m, newImage).Report.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := suit.DecodeReport(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules []Rule
+	if err := cosekit.Unmarshal(report.Extensions[suit.ReportBentRules], &rules); err != nil || !slices.Equal(rules, []Rule{RuleCompatibility}) {
+		t.Errorf("%q, %v", rules, err)
 	}
 }
