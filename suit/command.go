@@ -1,8 +1,33 @@
 package suit
 
+import "slices"
+
 // Sequence is a SUIT_Command_Sequence (draft-ietf-suit-manifest-37 section 8.4.6).
 type Sequence struct {
 	Commands []Command
+}
+
+// Ensures reports whether behind the sequence, however it went, the command has been run:
+// where there are alternatives, each of them has it.
+func (s *Sequence) Ensures(code CommandCode) bool {
+	return slices.ContainsFunc(s.Commands, func(c Command) bool {
+		switch arg := c.Argument.(type) {
+		case *Sequence:
+			return !arg.softens() && arg.Ensures(code)
+		case *Alternatives:
+			lacks := func(s Sequence) bool { return !s.Ensures(code) }
+			return !arg.Optional && !slices.ContainsFunc(arg.Sequences, lacks)
+		}
+		return c.Code == code
+	})
+}
+
+// softens reports whether conditions that fail may end the sequence quietly.
+func (s *Sequence) softens() bool {
+	return slices.ContainsFunc(s.Commands, func(c Command) bool {
+		p, ok := c.Argument.(*Parameters)
+		return ok && p.SoftFailure != nil && *p.SoftFailure
+	})
 }
 
 // Command is a condition or a directive with its argument.

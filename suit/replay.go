@@ -152,7 +152,7 @@ func (r *replay) step(s Section, path string, c *Command, now *scene) {
 
 // nested runs a sequence to its end, or quietly to any condition before.
 func (r *replay) nested(s Section, path string, seq *Sequence, now *scene) {
-	if !softens(seq) {
+	if !seq.softens() {
 		r.sequence(s, path, seq, now)
 		return
 	}
@@ -262,13 +262,6 @@ func (r *replay) same(code ParameterCode, a, b *Parameters) bool {
 	one, other := encodedParameter(code, a), encodedParameter(code, b)
 	r.left -= (len(one) + len(other)) / comparedBytes
 	return one != nil && bytes.Equal(one, other)
-}
-
-func softens(seq *Sequence) bool {
-	return slices.ContainsFunc(seq.Commands, func(c Command) bool {
-		p, ok := c.Argument.(*Parameters)
-		return ok && p.SoftFailure != nil && *p.SoftFailure
-	})
 }
 
 // scene is what is known before a command.

@@ -42,10 +42,6 @@ func (f *frame) command(path string, code suit.CommandCode, index int) {
 	f.parameter(path, code, index)
 	t := f.track(index)
 	switch code {
-	case suit.ConditionVendorIdentifier:
-		f.vendor = f.vendor || f.section == suit.SectionShared
-	case suit.ConditionClassIdentifier:
-		f.class = f.class || f.section == suit.SectionShared
 	case suit.ConditionImageMatch:
 		t.obtained, t.checked = "", true
 	case suit.ConditionDependencyIntegrity:
@@ -76,6 +72,8 @@ func (f *frame) where(path string, code suit.CommandCode) {
 	case f.section == suit.SectionShared && !code.IsCondition():
 		f.find(Error, "shared-side-effect", path, "the shared sequence runs before every section and may only set parameters and check",
 			"move the command into a section")
+	case code == suit.DirectiveUnlink && f.section != suit.SectionUninstall:
+		f.find(Error, "misplaced-command", path, fmt.Sprintf("unlink stands in the %s section", f.section), "move it into the uninstall section: what is written anew needs no unlink before")
 	case code == suit.DirectiveInvoke && f.section != suit.SectionInvoke:
 		f.find(Error, "misplaced-command", path, fmt.Sprintf("invoke stands in the %s section", f.section), "move it into the invoke section: it may not come back")
 	case slices.Contains(writers, code) && (f.section == suit.SectionValidate || f.section == suit.SectionInvoke || f.section == suit.SectionUninstall):

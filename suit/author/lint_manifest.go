@@ -51,6 +51,13 @@ func (l *linter) components(m *suit.Manifest) {
 		l.find(Error, "dependency-index", "manifest.common.dependencies", err.Error(),
 			"number the dependencies behind the components, without a gap, each with a prefix")
 	}
+	for _, d := range m.Common.Dependencies {
+		if d.Prefix != nil && d.Index < uint64(len(m.Common.Components)) {
+			l.find(Error, "dependency-prefix", fmt.Sprintf("manifest.common.dependencies[%d]", d.Index),
+				fmt.Sprintf("the dependency is a component already, and has the prefix %s", d.Prefix),
+				"leave out the prefix, or number the dependency behind the components: devices do not put a dependency's components below a prefix")
+		}
+	}
 	for i, entry := range table {
 		path := fmt.Sprintf("manifest.common.components[%d]", i)
 		if i >= len(m.Common.Components) {

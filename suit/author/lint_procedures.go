@@ -64,8 +64,6 @@ type frame struct {
 	processed map[int][]suit.Section
 	known     map[int]*frame
 	carried   map[string]*frame // by digest; nil until somebody asks
-	vendor    bool
-	class     bool
 }
 
 func (l *linter) procedures(m *suit.Manifest, e *suit.Envelope) {
@@ -120,7 +118,8 @@ func (f *frame) run(s suit.Section) {
 func (f *frame) begin(s suit.Section, seq *suit.Sequence) {
 	f.section = s
 	path := "manifest." + s.String()
-	if len(f.table) > 1 && len(seq.Commands) > 0 && seq.Commands[0].Code != suit.DirectiveSetComponentIndex {
+	selects := []suit.CommandCode{suit.DirectiveSetComponentIndex, suit.DirectiveOverrideMultiple}
+	if len(f.table) > 1 && len(seq.Commands) > 0 && !slices.Contains(selects, seq.Commands[0].Code) {
 		f.find(Error, "no-component-index", path, fmt.Sprintf("with %d components the sequence does not begin with set-component-index", len(f.table)),
 			"select a component first (draft-ietf-suit-manifest-37 section 6.5)")
 	}
@@ -134,6 +133,7 @@ func (f *frame) find(severity Severity, rule, path, text, advice string) {
 }
 
 func (f *frame) sequence(seq *suit.Sequence, path string, selected []int) {
+	all := false // are selected
 	for i, c := range seq.Commands {
 		if f.steps--; f.steps <= 0 {
 			return
@@ -142,7 +142,9 @@ func (f *frame) sequence(seq *suit.Sequence, path string, selected []int) {
 		switch arg := c.Argument.(type) {
 		case suit.Index, suit.IndexList, suit.AllComponents:
 			selected = f.selection(at, arg)
+			_, all = arg.(suit.AllComponents)
 		case suit.ParameterSets:
+			all = false
 			for _, n := range slices.Sorted(maps.Keys(arg)) {
 				if selected = f.selection(at, suit.Index(n)); len(selected) > 0 {
 					f.set(at, c.Code, selected[0], arg[n])
@@ -150,6 +152,9 @@ func (f *frame) sequence(seq *suit.Sequence, path string, selected []int) {
 			}
 		default:
 			for _, index := range selected {
+				if all && c.Code == suit.DirectiveProcessDependency && !f.table[index].Dependency {
+					continue // to that command, true is all dependencies
+				}
 				f.one(at, c, index)
 			}
 		}
@@ -275,10 +280,14 @@ func (f *frame) set(path string, code suit.CommandCode, index int, p *suit.Param
 // compatibility wants the device to be checked before anything is done to it.
 func (f *frame) compatibility() {
 	const advice = "set the identifier and check it in the shared sequence: without it the manifest runs on every device that trusts its signer"
-	if !f.vendor {
+	checks := func(code suit.CommandCode) bool {
+		shared := f.m.Common.Shared
+		return shared != nil && shared.Ensures(code)
+	}
+	if !checks(suit.ConditionVendorIdentifier) {
 		f.find(Error, "no-vendor-check", "manifest.common.shared-sequence", "the shared sequence does not check the vendor", advice)
 	}
-	if !f.class {
+	if !checks(suit.ConditionClassIdentifier) {
 		f.find(Error, "no-class-check", "manifest.common.shared-sequence", "the shared sequence does not check the class", advice)
 	}
 }

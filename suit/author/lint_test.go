@@ -55,6 +55,21 @@ var lintTests = []struct {
 }{
 	{"no vendor check", 0, func(m *suit.Manifest) { drop(m, suit.SectionShared, suit.ConditionVendorIdentifier) }, "error no-vendor-check manifest.common.shared-sequence"},
 	{"no class check", 0, func(m *suit.Manifest) { drop(m, suit.SectionShared, suit.ConditionClassIdentifier) }, "error no-class-check manifest.common.shared-sequence"},
+	{"no class check in an alternative", 0, func(m *suit.Manifest) {
+		drop(m, suit.SectionShared, suit.ConditionClassIdentifier)
+		check := func(code suit.CommandCode) suit.Sequence {
+			return suit.Sequence{Commands: []suit.Command{{Code: code, Argument: suit.ReportAll}}}
+		}
+		push(m, suit.SectionShared, suit.DirectiveTryEach, &suit.Alternatives{Sequences: []suit.Sequence{
+			check(suit.ConditionClassIdentifier), check(suit.ConditionVendorIdentifier)}})
+	}, "error no-class-check manifest.common.shared-sequence"},
+	{"unlink before it is written", 7, func(m *suit.Manifest) {
+		list := at(m, suit.SectionInstall)
+		*list = append([]suit.Command{{Code: suit.DirectiveUnlink, Argument: suit.ReportAll}}, *list...)
+	}, "error misplaced-command manifest.install[0].unlink"},
+	{"prefix of a component", 5, func(m *suit.Manifest) {
+		m.Common.Components = append(m.Common.Components, suit.ComponentID{[]byte("lib"), []byte("x")})
+	}, "error dependency-prefix manifest.common.dependencies[1]"},
 	{"no image size", 0, func(m *suit.Manifest) { parameters(m, suit.SectionShared, 1).ImageSize = nil }, "warning no-image-size manifest.install[6].fetch"},
 	{"fetch without image-match", 7, func(m *suit.Manifest) {
 		drop(m, suit.SectionInstall, suit.ConditionImageMatch)
@@ -238,6 +253,51 @@ func TestLintRules(t *testing.T) {
 			}
 			if !slices.IsSortedFunc(found, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) }) {
 				t.Errorf("not by severity:\n%s", findings(found))
+			}
+		})
+	}
+}
+
+// What the processor takes is no error: true for all dependencies, override-multiple in the
+// first place, a class in each alternative.
+func TestLintAllows(t *testing.T) {
+	for name, change := range map[string]func(m *suit.Manifest){
+		"all dependencies": func(m *suit.Manifest) {
+			for _, s := range []suit.Section{suit.SectionInstall, suit.SectionValidate} {
+				list := at(m, s)
+				for i, c := range *list {
+					if c.Code == suit.DirectiveProcessDependency {
+						*list = slices.Insert(*list, i+1, suit.Command{Code: suit.DirectiveSetComponentIndex, Argument: suit.Index(1)})
+						*list = slices.Insert(*list, i, suit.Command{Code: suit.DirectiveSetComponentIndex, Argument: suit.AllComponents{}})
+						break
+					}
+				}
+			}
+		},
+		"override-multiple": func(m *suit.Manifest) {
+			size := uint64(9)
+			list := at(m, suit.SectionValidate)
+			*list = append([]suit.Command{{Code: suit.DirectiveOverrideMultiple, Argument: suit.ParameterSets{1: {ComponentSlot: &size}}}}, *list...)
+		},
+		"classes": func(m *suit.Manifest) {
+			list := at(m, suit.SectionShared)
+			one := suit.Sequence{Commands: []suit.Command{{Code: suit.ConditionClassIdentifier, Argument: suit.ReportAll}}}
+			for i, c := range *list {
+				if c.Code == suit.ConditionClassIdentifier {
+					(*list)[i] = suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{one, one}}}
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t)
+			r := create(t, dir, templates[5].document)
+			change(r.Manifest)
+			if found := Lint(encode(t, r)); len(found) > 0 && found[0].Severity == Error {
+				t.Error(findings(found))
+			}
+			if _, err := newDevice(t, dir, r.Files).Update(t.Context(), verified(t, r), all); err != nil {
+				t.Error(err)
 			}
 		})
 	}
