@@ -53,7 +53,7 @@ type simulatedProcedure struct {
 type simulatedStep struct {
 	Manifest  []uint64          `json:"manifest,omitempty"` // path of dependency indices
 	Section   string            `json:"section"`
-	Offset    int               `json:"offset"` // bytes in its sequence
+	Offset    int               `json:"offset"` // bytes from the beginning of its section
 	Depth     int               `json:"depth"`  // of nested sequences
 	Command   string            `json:"command"`
 	Index     int               `json:"index"`

@@ -88,7 +88,7 @@ func (m *machine) checkElements(of *manifest) *Failure {
 // 6.2): without them the manifest would run on every device that trusts its signer.
 func (m *machine) checkCompatibility(of *manifest) *Failure {
 	for _, code := range []suit.CommandCode{suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier} {
-		if shared := of.content.Common.Shared; shared != nil && ensures(shared, code) {
+		if shared := of.content.Common.Shared; shared != nil && shared.Ensures(code) {
 			continue
 		}
 		if err := m.bend(RuleCompatibility, "no %s in the shared sequence", code); err != nil {
@@ -96,29 +96,6 @@ func (m *machine) checkCompatibility(of *manifest) *Failure {
 		}
 	}
 	return nil
-}
-
-// ensures reports whether the condition holds behind the sequence, however it was run: where
-// there are alternatives, each of them has it.
-func ensures(sequence *suit.Sequence, condition suit.CommandCode) bool {
-	return slices.ContainsFunc(sequence.Commands, func(c suit.Command) bool {
-		switch arg := c.Argument.(type) {
-		case *suit.Sequence:
-			return !softens(arg) && ensures(arg, condition)
-		case *suit.Alternatives:
-			lacks := func(s suit.Sequence) bool { return !ensures(&s, condition) }
-			return !arg.Optional && !slices.ContainsFunc(arg.Sequences, lacks)
-		}
-		return c.Code == condition
-	})
-}
-
-// softens reports whether conditions that fail end the sequence quietly.
-func softens(sequence *suit.Sequence) bool {
-	return slices.ContainsFunc(sequence.Commands, func(c suit.Command) bool {
-		p, ok := c.Argument.(*suit.Parameters)
-		return ok && p.SoftFailure != nil && *p.SoftFailure
-	})
 }
 
 // checker walks the commands of one section as they would be executed: which components
@@ -134,26 +111,27 @@ func (m *machine) checkSection(of *manifest, section suit.Section, sequence *sui
 	first := sequence.Commands[0]
 	if n := len(of.table); n > 1 && first.Code != suit.DirectiveSetComponentIndex && first.Code != suit.DirectiveOverrideMultiple {
 		err := fmt.Errorf("%w: with %d components a sequence begins with set-component-index", ErrUnsupportedCommand, n)
-		return k.failure(first, err)
+		return k.failure(first, 0, err)
 	}
 	return k.sequence(sequence, []int{0}, 0)
 }
 
-func (k *checker) failure(c suit.Command, err error) *Failure {
+func (k *checker) failure(c suit.Command, component int, err error) *Failure {
 	return &Failure{
 		Reason: reasonFor(err), Manifest: k.of.path, Section: k.section, Command: c.Code, Offset: c.Offset,
-		name: k.config.Names.Of(c.Code), Err: err,
+		Component: component, name: k.config.Names.Of(c.Code), Err: err,
 	}
 }
 
 func (k *checker) sequence(sequence *suit.Sequence, selected []int, depth int) *Failure {
 	for _, c := range sequence.Commands {
+		first := selected[0]
 		if depth > k.config.Limits.Depth {
-			return k.failure(c, fmt.Errorf("%w: sequences %d deep, at most %d", ErrLimit, depth, k.config.Limits.Depth))
+			return k.failure(c, first, fmt.Errorf("%w: sequences %d deep, at most %d", ErrLimit, depth, k.config.Limits.Depth))
 		}
 		var err error
 		if selected, err = k.command(c, selected, depth); err != nil {
-			return k.failure(c, err)
+			return k.failure(c, first, err)
 		}
 		var nested []suit.Sequence
 		switch arg := c.Argument.(type) {

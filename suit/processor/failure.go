@@ -22,7 +22,7 @@ type Failure struct {
 	// Command is the one that failed, zero where it was none.
 	Command suit.CommandCode
 	name    string
-	// Offset is where the command begins in its sequence, in bytes.
+	// Offset is where the command begins in its section, in bytes ([suit.Command]).
 	Offset int
 	// Component is the index of the component that was selected, ID its name; nil
 	// where the fault is not about one.

@@ -122,7 +122,7 @@ type Step struct {
 	Manifest  []uint64
 	Section   suit.Section
 	Depth     int // of nested sequences, 0 for the section's own
-	Offset    int // of the command in its sequence, in bytes
+	Offset    int // of the command in its section, in bytes
 	Command   suit.CommandCode
 	Name      string // of the command
 	Index     int    // of the component
