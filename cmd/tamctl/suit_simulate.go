@@ -64,7 +64,7 @@ not be read or written.`,
 	f.StringVar(&s.identity.class, "class", "", "what the vendor calls this class of devices")
 	f.StringVar(&s.identity.classID, "class-id", "", "class id (UUID) instead of the words for it")
 	f.StringVar(&s.identity.deviceID, "device-id", "", "id (UUID) of this one device")
-	s.publishers.add(cmd, "`file[=prefix]` with the public key of a publisher, for components under the prefix only; repeatable")
+	s.publishers.add(cmd, "`file[=prefix]` with the public key of a publisher, for components under the prefix only, and for the commands and parameters behind it; repeatable")
 	f.StringArrayVar(&s.decryptKeys, "decrypt-key", nil, "key file of the device that payloads are encrypted to; repeatable")
 	f.StringVar(&s.fetchFrom, "fetch-from", "", "folder with the payloads, or network (default: integrated payloads only)")
 	f.StringVar(&s.circumstances.battery, "battery", "", "charge of the device in mWh")

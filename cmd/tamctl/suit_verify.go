@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/inspect"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -19,10 +20,9 @@ type publishers struct {
 	ring   suit.KeyRing
 	rule   suit.SignatureRule
 	legacy cosekit.LegacyPolicy
-	// files says where each key is from; prefixes below which components it may sign,
-	// where that is not everywhere.
-	files    map[cosekit.Thumbprint]string
-	prefixes map[cosekit.Thumbprint][]suit.ComponentID
+	// files says where each key is from, anchors what a public one may sign.
+	files   map[cosekit.Thumbprint]string
+	anchors map[cosekit.Thumbprint]*anchor.Anchor
 }
 
 // publisherFlags are the flags that say whose manifests are accepted.
@@ -47,28 +47,33 @@ func (p *publisherFlags) load() (*publishers, error) {
 	}
 	out := &publishers{
 		legacy: cosekit.LegacyPolicy(p.legacy),
-		files:  map[cosekit.Thumbprint]string{}, prefixes: map[cosekit.Thumbprint][]suit.ComponentID{},
+		files:  map[cosekit.Thumbprint]string{}, anchors: map[cosekit.Thumbprint]*anchor.Anchor{},
 	}
 	var err error
 	if out.rule, err = suit.ParseSignatureRule(p.require); err != nil {
 		return nil, usage("--require: %w", err)
 	}
 	for _, argument := range p.keys {
-		file, prefix, narrow := strings.Cut(argument, "=")
+		file, scope, narrow := strings.Cut(argument, "=")
 		key, err := readManifestKey(file)
 		if err != nil {
 			return nil, err
 		}
-		var below []suit.ComponentID
+		var below *anchor.Scope
 		if narrow {
-			id, err := suit.ParseComponentID(prefix)
+			s, err := anchor.ParseScope(scope)
 			if err != nil {
 				return nil, usage("--key %s: %w", argument, err)
 			}
-			below = []suit.ComponentID{id}
+			below = &s
 		}
 		if err := out.admit(key, file, below); err != nil {
 			return nil, err
+		}
+	}
+	for _, key := range out.ring.KeyList {
+		if err := out.anchors[key.Thumbprint()].Validate(); err != nil {
+			return nil, usage("--key %s: %w", out.files[key.Thumbprint()], err)
 		}
 	}
 	for _, file := range p.secrets {
@@ -83,19 +88,19 @@ func (p *publisherFlags) load() (*publishers, error) {
 }
 
 // admit takes a key; one that is given again may sign for more.
-func (p *publishers) admit(key *cosekit.PublicKey, file string, below []suit.ComponentID) error {
+func (p *publishers) admit(key *cosekit.PublicKey, file string, below *anchor.Scope) error {
 	t := key.Thumbprint()
-	if _, again := p.files[t]; again {
-		if below == nil || p.prefixes[t] == nil {
-			return usage("--key %s: the key is given twice; only with a prefix each time that says more", file)
-		}
-		p.prefixes[t] = append(p.prefixes[t], below...)
-		return nil
+	a, again := p.anchors[t]
+	switch {
+	case !again:
+		a = &anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.TCSigner}}
+		p.ring.KeyList = append(p.ring.KeyList, key)
+		p.files[t], p.anchors[t] = file, a
+	case below == nil || a.Constraints.Everywhere():
+		return usage("--key %s: the key is given twice; only with a prefix each time that says more", file)
 	}
-	p.ring.KeyList = append(p.ring.KeyList, key)
-	p.files[t] = file
 	if below != nil {
-		p.prefixes[t] = below
+		a.Constraints.Admit(*below)
 	}
 	return nil
 }
@@ -118,16 +123,12 @@ func (p *publishers) rights(v *suit.Verified) processor.Rights {
 	return func(access processor.Access) bool {
 		var keys []*cosekit.PublicKey
 		for _, signer := range v.Signers() {
-			below, narrow := p.prefixes[signer]
-			if narrow && !slices.ContainsFunc(below, access.Component.HasPrefix) {
-				continue
-			}
-			key, public := p.ring.Lookup(signer)
+			a, public := p.anchors[signer]
 			if !public && p.rule == suit.AnySignature {
 				return true // a MAC
 			}
-			if public {
-				keys = append(keys, key)
+			if public && a.MayUse(access.Component, access.Command, access.Parameter) {
+				keys = append(keys, a.Key)
 			}
 		}
 		return p.rule.Check(keys) == nil
