@@ -275,9 +275,9 @@ func parseEncryptionInfo(raw []byte) (*cosekit.Encrypted, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: encryption-info: %w", ErrUnsupportedParameter, err)
 	case info.Direct:
-		return nil, fmt.Errorf("%w: encryption-info without recipients", ErrUnsupportedParameter)
+		return nil, fmt.Errorf("%w: encryption-info without recipients", ErrUnsupportedCOSE)
 	case info.Ciphertext != nil:
-		return nil, fmt.Errorf("%w: encryption-info that carries its ciphertext", ErrUnsupportedParameter)
+		return nil, fmt.Errorf("%w: encryption-info that carries its ciphertext", ErrUnsupportedCOSE)
 	}
 	return info, nil
 }

@@ -17,6 +17,7 @@ var (
 	ErrUnsupportedCommand   = errors.New("command not supported")
 	ErrUnsupportedParameter = errors.New("parameter not supported")
 	ErrUnsupportedComponent = errors.New("component not supported")
+	ErrUnsupportedCOSE      = errors.New("COSE structure not supported")
 	ErrUnsupportedElement   = errors.New("manifest element not supported")
 	ErrSevered              = errors.New("section was severed and did not come with the envelope")
 	ErrIncompatible         = errors.New("manifest does not say which devices it is for")

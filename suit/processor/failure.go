@@ -82,6 +82,8 @@ var reasons = []struct {
 	{ErrUnsupportedElement, suit.ReasonCommandUnsupported},
 	{suit.ErrDigestAlgorithm, suit.ReasonAlgorithmUnsupported},
 	{cosekit.ErrAlgorithm, suit.ReasonAlgorithmUnsupported},
+	{ErrUnsupportedCOSE, suit.ReasonCOSEUnsupported},
+	{cosekit.ErrCritical, suit.ReasonCOSEUnsupported},
 	{ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
 	{ErrSevered, suit.ReasonSeveringUnsupported},
 	{ErrRollback, suit.ReasonConditionFailed},

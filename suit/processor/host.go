@@ -22,6 +22,9 @@ type Config struct {
 	Fetcher Fetcher
 	// Authority authenticates dependencies; nil: manifests have none.
 	Authority Authority
+	// Signatures are the algorithms of signatures and MACs that whoever authenticates
+	// manifests checks. They are told in Capabilities.
+	Signatures []cosekit.Algorithm
 	// Keys decrypt payloads.
 	Keys cosekit.DecryptionKeys
 	// Invoke transfers control to a component; nil: nothing can be invoked.
@@ -266,6 +269,13 @@ type Partial interface {
 type MetadataKeeper interface {
 	// SupportsMetadata returns nil where the device can store the component so.
 	SupportsMetadata(suit.ComponentID, *suit.ComponentMetadata) error
+}
+
+// Selective is implemented by a Host that knows beforehand which components it supports.
+// Without it Capabilities names all.
+type Selective interface {
+	// Components returns them; nil for all.
+	Components() []suit.ComponentCapability
 }
 
 // Slotted is implemented by a Host whose components have slots. Without it a

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -92,7 +94,47 @@ func TestCapabilityReport(t *testing.T) {
 	if slices.Contains(bare.Parameters, suit.ParameterEncryptionInfo) || !slices.Contains(full.Parameters, suit.ParameterEncryptionInfo) {
 		t.Errorf("parameters %v and %v", bare.Parameters, full.Parameters)
 	}
-	if len(bare.Dependency) != 0 || len(full.Dependency) != 1 || len(full.Algorithms) <= len(bare.Algorithms) {
+	if !slices.Contains(full.Common, 1) || slices.Contains(bare.Common, 1) || full.Dependency != nil || len(full.Algorithms) <= len(bare.Algorithms) {
 		t.Errorf("%+v and %+v", bare, full)
+	}
+	if !slices.Equal(full.Envelope, []int64{2, 3, 14, 15, 16, 18, 20, 23}) || len(full.Text) != 4 || len(full.ComponentText) != 8 {
+		t.Errorf("%+v", full)
+	}
+}
+
+// What a device does not know about itself it does not claim to compare; a manifest that
+// asks for it is run for the sake of its alternatives.
+func TestCapabilitiesOfCircumstances(t *testing.T) {
+	commands := []suit.CommandCode{suit.ConditionUseBefore, suit.ConditionMinimumBattery, suit.ConditionUpdateAuthorized}
+	parameters := []suit.ParameterCode{suit.ParameterUseBefore, suit.ParameterMinimumBattery, suit.ParameterUpdatePriority}
+	for i := range commands {
+		for j, about := range []Circumstances{
+			{Clock: time.Now},
+			{Battery: func(context.Context) (uint64, error) { return 0, nil }},
+			{Authorize: func(context.Context, *int64) error { return nil }},
+		} {
+			c := New(Config{Host: newMemory(device), Circumstances: about}).Capabilities()
+			if slices.Contains(c.Commands, commands[i]) != (i == j) || slices.Contains(c.Parameters, parameters[i]) != (i == j) {
+				t.Errorf("with %d: %s", j, commands[i])
+			}
+		}
+	}
+}
+
+// chosen is a memory with a list of components.
+type chosen struct{ *memory }
+
+func (chosen) Components() []suit.ComponentCapability {
+	return []suit.ComponentCapability{{ID: app}, {ID: lib, Wildcard: true}}
+}
+
+func TestCapabilitiesOfHostAndCaller(t *testing.T) {
+	c := New(Config{Host: chosen{newMemory(device)}, Signatures: []cosekit.Algorithm{cosekit.HSSLMS}}).Capabilities()
+	if len(c.Components) != 2 || !slices.Contains(c.Algorithms, cosekit.HSSLMS) {
+		t.Errorf("%+v", c)
+	}
+	c = New(Config{Host: newMemory(device)}).Capabilities()
+	if len(c.Components) != 1 || c.Components[0].String() != "*" || slices.Contains(c.Algorithms, cosekit.HSSLMS) {
+		t.Errorf("%+v", c)
 	}
 }
