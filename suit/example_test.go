@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -27,7 +26,7 @@ func manifest(payload []byte) *suit.Manifest {
 
 // A publisher signs an envelope, a device verifies it.
 func Example() {
-	publisher, err := cosekit.GenerateSigner(cosekit.ESP256)
+	publisher, err := suit.GenerateSigner(suit.ESP256)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,7 +63,7 @@ func Example() {
 
 // Without a key that is trusted there is no way to the manifest.
 func ExampleEnvelope_Verify_refused() {
-	stranger, err := cosekit.GenerateSigner(cosekit.ESP256)
+	stranger, err := suit.GenerateSigner(suit.ESP256)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -235,6 +235,15 @@ func LoadAgreementKey(path string) (AgreementKey, error) {
 	return k, nil
 }
 
+// ParseAgreementKey reads a PKCS#8 PEM block. Errors never quote the key.
+func ParseAgreementKey(data []byte) (AgreementKey, error) {
+	k, err := parseAgreementKey(data)
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
 func parseAgreementKey(data []byte) (*agreementKey, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "PRIVATE KEY" {

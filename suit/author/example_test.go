@@ -5,7 +5,6 @@ import (
 	"log"
 	"strings"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 )
@@ -27,7 +26,7 @@ payload:
 	if err != nil {
 		log.Fatal(err)
 	}
-	publisher, err := cosekit.GenerateSigner(cosekit.Ed25519)
+	publisher, err := suit.GenerateSigner(suit.Ed25519)
 	if err != nil {
 		log.Fatal(err)
 	}

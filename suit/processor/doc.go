@@ -3,7 +3,8 @@
 // (draft-ietf-suit-manifest-37 section 6, draft-ietf-suit-trust-domains,
 // draft-ietf-suit-update-management, draft-ietf-suit-firmware-encryption).
 //
-// Implement [Host] for the device, make a [Processor] with [New] and call
+// Implement [Host] for the device, or take agent/tee for one whose components are files in
+// a directory; make a [Processor] with [New] and call
 // [Processor.Update] with a manifest that package suit has authenticated;
 // [Processor.Validate] examines what it installed, [Processor.Invoke] runs it and
 // [Processor.Uninstall] takes it off the device again. Payloads and dependencies come
