@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -217,22 +219,22 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if errors.Is(err, author.ErrDescription) {
 		return advise(usageError{err}, keysAdvice)
 	}
+	if errors.Is(err, fs.ErrExist) {
+		return advise(err, "choose another name with --ciphertext (payload.ciphertext), or remove it if no manifest that counts was made with it")
+	}
 	if err != nil {
 		return err
 	}
-	envelope, err := made.Envelope()
-	if err != nil {
+	envelope, err := c.write(made)
+	if err != nil { // without the manifest nobody can use the ciphertext
+		for _, name := range d.Outputs() {
+			err = errors.Join(err, os.Remove(name))
+		}
 		return err
 	}
 	next := fmt.Sprintf("tamctl suit sign %s --key FILE", lines.Quote(c.out))
 	if c.signature.given() {
-		if envelope, err = c.signature.first(envelope); err != nil {
-			return err
-		}
 		next = publishStep(c.out, envelope, paths(made.Files)...)
-	}
-	if err := writeEnvelope(c.out, envelope); err != nil {
-		return err
 	}
 	fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n", c.out, made.Manifest.ComponentID, made.Manifest.SequenceNumber, envelope.Digest())
 	for _, f := range made.Files {
@@ -240,6 +242,18 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	}
 	_, err = fmt.Fprintf(stdout, "  next: %s\n", next)
 	return err
+}
+
+// write writes the envelope, signed where there is a key.
+func (c *creation) write(made *author.Result) (*suit.Envelope, error) {
+	envelope, err := made.Envelope()
+	if err == nil && c.signature.given() {
+		envelope, err = c.signature.first(envelope)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return envelope, writeEnvelope(c.out, envelope)
 }
 
 func paths(files []author.File) (list []string) {

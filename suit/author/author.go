@@ -50,7 +50,7 @@ func Sign(d *Description, signer cosekit.Signer) (*suit.Envelope, error) {
 // Create makes the manifest of a description whose payloads are files. They are
 // streamed, except for what the envelope or the manifest takes in. What is to be
 // fetched in encrypted form is written to its ciphertext file, which gets its name when
-// the manifest is complete.
+// the manifest is complete; a file of that name is an error (fs.ErrExist), and stays.
 func Create(d *Description) (*Result, error) { return d.create(nil) }
 
 // CreateFrom is Create for a description with one component whose payload is read from

@@ -237,10 +237,9 @@ func findings(list []Finding) string {
 }
 
 func TestLintRules(t *testing.T) {
-	dir := folder(t)
 	for _, test := range lintTests {
 		t.Run(test.name, func(t *testing.T) {
-			r := create(t, dir, templates[test.template].document)
+			r := create(t, folder(t), templates[test.template].document)
 			test.change(r.Manifest)
 			found := Lint(encode(t, r))
 			if !strings.Contains("\n"+findings(found), "\n"+test.want+":") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -246,6 +247,9 @@ func (o *outputs) create(name string) (*os.File, error) {
 			return nil, fmt.Errorf("payload.ciphertext %s is a file that the description names already", name)
 		}
 	}
+	if _, err := os.Lstat(name); err == nil {
+		return nil, fmt.Errorf("payload.ciphertext %s: %w; the manifest that was made with it needs it as it is", name, fs.ErrExist)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {
 		return nil, err
@@ -260,24 +264,32 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// keep gives the files their names.
+// keep gives the files their names, all of them or none. It never takes the name of
+// another file: under it may be what a manifest that is signed already lets devices fetch.
 func (o *outputs) keep() error {
 	for i, f := range o.files {
 		if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 			return fmt.Errorf("write %s: %w", o.names[i], err)
 		}
-		if err := os.Rename(f.Name(), o.names[i]); err != nil {
-			return err
+		if err := os.Link(f.Name(), o.names[i]); err != nil {
+			return errors.Join(err, remove(o.names[:i]))
 		}
 	}
-	o.files = nil
 	return nil
 }
 
-// discard removes what did not get its name.
+func remove(names []string) error {
+	var err error
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// discard removes the temporary names.
 func (o *outputs) discard() {
 	for _, f := range o.files {
-		f.Close()           // it may be closed already
-		os.Remove(f.Name()) // it may have its name already
+		f.Close() // it may be closed already
+		os.Remove(f.Name())
 	}
 }

@@ -96,6 +96,7 @@ var badDescriptions = []struct{ name, document, want string }{
 	// Files.
 	{"no such payload", head + "component: a\npayload: {file: none, integrated: true}\n", "payload of a: stat"},
 	{"no such key", head + "component: a\npayload: {file: hello.wasm, integrated: true, encrypt-to: none}\n", "payload of a: open"},
+	{"ciphertext over another file", head + "component: a\npayload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex, ciphertext: hello.conf}\n", "hello.conf: file already exists"},
 	{"no key for the second ciphertext", head + "components:\n  - {id: a, payload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex}}\n" +
 		"  - {id: b, payload: {file: hello.conf, uri: 'https://a/b', encrypt-to: none}}\n", "payload of b: open"},
 	{"plain http for a ciphertext", head + "component: a\npayload: {file: hello.wasm, uri: 'http://a/b', encrypt-to: kek.hex}\n", "http is for loopback only"},
