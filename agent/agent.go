@@ -91,7 +91,7 @@ func New(c Config) (*Agent, error) {
 	}
 	a.processor = processor.New(processor.Config{
 		Host: c.Components, Limits: limits, Mode: p.Mode, Fetcher: p.Fetcher, Authority: processor.AuthorityFunc(a.authority),
-		Keys: p.Keys, Invoke: p.Invoke, Circumstances: p.Circumstances, Custom: p.Custom,
+		Signatures: signatures(c.Legacy), Keys: p.Keys, Invoke: p.Invoke, Circumstances: p.Circumstances, Custom: p.Custom,
 		Names: p.Names, Observe: p.Observe,
 	})
 	return a, nil

@@ -21,7 +21,7 @@ func (a *Agent) Invoke(ctx context.Context, manifest suit.ComponentID) (*suit.Re
 	}
 	verified, rights, err := a.authority(envelope)
 	if err != nil {
-		return unauthenticated(envelope, err), fmt.Errorf("%w: %s: %w", ErrInvoke, manifest, err)
+		return a.unauthenticated(envelope, err), fmt.Errorf("%w: %s: %w", ErrInvoke, manifest, err)
 	}
 	outcome, err := a.processor.Invoke(ctx, verified, rights)
 	if err != nil {

@@ -109,7 +109,7 @@ func (a *Agent) examine(ctx context.Context) ([]*suit.Report, error) {
 		}
 		verified, rights, err := a.authority(envelope)
 		if err != nil {
-			reports = append(reports, unauthenticated(envelope, err))
+			reports = append(reports, a.unauthenticated(envelope, err))
 			continue
 		}
 		if _, ok := verified.Manifest().Section(suit.SectionValidate); !ok {

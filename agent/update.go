@@ -139,7 +139,7 @@ func (a *Agent) installOne(ctx context.Context, data []byte) (*suit.Report, erro
 	}
 	verified, rights, err := a.authority(envelope)
 	if err != nil {
-		return unauthenticated(envelope, err), err
+		return a.unauthenticated(envelope, err), err
 	}
 	if verified.Manifest().ComponentID == nil {
 		return unnamed(verified), errUnnamed
@@ -173,22 +173,6 @@ func (a *Agent) askForPayload(m *suit.Manifest) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// unauthenticated reports on an envelope whose manifest was not even looked at.
-func unauthenticated(e *suit.Envelope, fault error) *suit.Report {
-	reason := suit.ReasonCBORParse
-	switch {
-	case errors.Is(fault, suit.ErrDigestAlgorithm):
-		reason = suit.ReasonAlgorithmUnsupported
-	case errors.Is(fault, suit.ErrNoAuthentication), errors.Is(fault, suit.ErrNoSignature),
-		errors.Is(fault, suit.ErrDigest), errors.Is(fault, suit.ErrSignatureRule):
-		reason = suit.ReasonUnauthorised
-	}
-	return &suit.Report{
-		Reference: suit.Reference{Digest: e.Digest()},
-		Failure:   &suit.ReportFailure{Record: suit.Record{Section: suit.SectionAuthentication}, Reason: reason},
-	}
 }
 
 // errUnnamed: an Update unlinks manifests by their manifest-component-ids, and the

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,21 @@ func TestManifestRefused(t *testing.T) {
 		}, nil, suit.ReasonOperationFailed},
 		{"manifest that is not the signed one", func(w *world) release { return release{signer: w.publisher} },
 			func(e []byte) []byte { return bytes.Replace(e, []byte("app"), []byte("apq"), 1) }, suit.ReasonUnauthorised},
+		{"algorithm that is not supported", func(w *world) release { return release{signer: w.publisher} },
+			func(e []byte) []byte {
+				return bytes.Replace(e, []byte{0x43, 0xa1, 0x01, 0x32}, []byte{0x43, 0xa1, 0x01, 0x33}, 1)
+			},
+			suit.ReasonAlgorithmUnsupported},
+		{"algorithm of old", func(w *world) release { return release{signer: w.publisher} },
+			func(e []byte) []byte {
+				return bytes.Replace(e, []byte{0x43, 0xa1, 0x01, 0x32}, []byte{0x43, 0xa1, 0x01, 0x27}, 1)
+			},
+			suit.ReasonAlgorithmUnsupported},
+		{"structure that is not supported", func(w *world) release { return release{signer: w.publisher} },
+			func(e []byte) []byte {
+				return bytes.Replace(e, []byte{0xd2, 0x84, 0x43, 0xa1, 0x01}, []byte{0xd0, 0x84, 0x43, 0xa1, 0x01}, 1)
+			},
+			suit.ReasonCOSEUnsupported},
 		{"not an envelope", func(w *world) release { return release{signer: w.publisher} },
 			func([]byte) []byte { return []byte{0xa0} }, -1},
 		{"truncated envelope", func(w *world) release { return release{signer: w.publisher} },
@@ -131,6 +147,9 @@ func TestManifestRefused(t *testing.T) {
 			switch {
 			case tt.reason == -1 && len(reports) != 0:
 				t.Errorf("a report on nothing: %+v", reports[0])
+			case (tt.reason == suit.ReasonAlgorithmUnsupported || tt.reason == suit.ReasonCOSEUnsupported) &&
+				(reports[0].Capabilities == nil || !slices.Contains(reports[0].Capabilities.Algorithms, cosekit.HSSLMS)):
+				t.Errorf("what the device supports: %+v", reports[0].Capabilities)
 			case tt.reason != -1 && (len(reports) != 1 || reports[0].Failure == nil || reports[0].Failure.Reason != tt.reason):
 				t.Errorf("reports %+v, want reason %s; agent said %q", reports, tt.reason, e.ErrMsg)
 			}

@@ -306,3 +306,18 @@ func TestLongNameIsNotRequested(t *testing.T) {
 	}
 	openDisk(t, d.reboot(aftermaths[1]))
 }
+
+// A store has room for every component until it is full: then for those that it has.
+func TestComponentsWhereFull(t *testing.T) {
+	s := openDisk(t, newDisk())
+	if list := s.Components(); list != nil {
+		t.Errorf("%d components of an empty store", len(list))
+	}
+	for i := range maxComponents {
+		s.index.Components = append(s.index.Components, componentEntry{ID: numbered(i)})
+	}
+	list := s.Components()
+	if len(list) != maxComponents || list[1].Wildcard || s.Supports(list[1].ID) != nil || s.Supports(numbered(maxComponents)) == nil {
+		t.Errorf("%d components of a full store", len(list))
+	}
+}

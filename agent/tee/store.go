@@ -25,6 +25,7 @@ type Store struct {
 	broken   error                   // of a commit whose outcome is not known
 	temps    int                     // files begun since Open, for their names
 	payloads map[string]*keptPayload // by the hash of their component
+	reserved int                     // bytes of the reserve
 }
 
 // Open takes the directory for this process, and makes it where it does not exist.
@@ -69,7 +70,10 @@ func open(f files, identity processor.Identity, unlock func() error) (*Store, er
 		return nil, err
 	}
 	s := &Store{identity: identity, files: f, unlock: unlock, index: x, checkpoint: defaultCheckpoint, payloads: map[string]*keptPayload{}}
-	return s, s.sweep()
+	if err := s.sweep(); err != nil {
+		return nil, err
+	}
+	return s, s.findReserve()
 }
 
 // Close ends the use of the directory.
@@ -113,8 +117,17 @@ func (s *Store) sweep() error {
 	return s.release(nil)
 }
 
-// change makes next the state of the store: with a new index, or not at all.
-func (s *Store) change(edit func(next *index) error) error {
+// change makes next the state of the store: with a new index, or not at all. It is for
+// what has to be possible also where the disk is full.
+func (s *Store) change(edit func(next *index) error) error { return s.replace(edit, (*Store).letGo) }
+
+// enlarge is change for what needs room: it leaves a reserve that the next change can do
+// with, or is refused.
+func (s *Store) enlarge(edit func(next *index) error) error {
+	return s.replace(edit, func(*Store) bool { return false })
+}
+
+func (s *Store) replace(edit func(next *index) error, lastResort func(*Store) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
@@ -128,31 +141,48 @@ func (s *Store) change(edit func(next *index) error) error {
 	if err := next.checkReadable(); err != nil {
 		return err
 	}
-	if err := s.writeIndex(next.encode()); err != nil {
+	data := next.encode()
+	if err := s.hold(len(data)); err != nil && !(isFull(err) && lastResort(s)) {
+		return fmt.Errorf("hold disk space back for the next change: %w", err)
+	}
+	err := s.writeTemp(data)
+	if isFull(err) && (s.dropKept() || lastResort(s)) {
+		err = s.writeTemp(data)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.switchIndex(); err != nil {
 		return err
 	}
 	old := s.index
 	s.index = next
 	s.discard(old, next)
+	_ = s.hold(len(data)) // what needs it all will ask again
 	return nil
 }
 
-// writeIndex is the one place where a state begins to count. The names that the new
-// index refers to are made durable before it, the rename after it.
-func (s *Store) writeIndex(data []byte) error {
+// writeTemp makes the new index, and the names that it refers to, durable.
+func (s *Store) writeTemp(data []byte) error {
 	err := writeFile(s.files, indexTemp, data)
 	if err == nil {
 		err = s.files.SyncDir()
 	}
-	if err != nil {
-		if left := s.removeIfThere(indexTemp); left != nil {
-			// The next change could not create the file.
-			s.broken = fmt.Errorf("%w: %w", ErrBroken, err)
-			return s.broken
-		}
-		return err
+	if err == nil {
+		return nil
 	}
-	if err = s.files.Rename(indexTemp, indexName); err == nil {
+	if left := s.removeIfThere(indexTemp); left != nil {
+		// The next change could not create the file.
+		s.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+		return s.broken
+	}
+	return err
+}
+
+// switchIndex is the one place where a state begins to count.
+func (s *Store) switchIndex() error {
+	err := s.files.Rename(indexTemp, indexName)
+	if err == nil {
 		err = s.files.SyncDir()
 	}
 	if err != nil {
@@ -214,6 +244,20 @@ func (s *Store) movedOn(x *index) bool {
 
 // Identity implements processor.Host.
 func (s *Store) Identity() processor.Identity { return s.identity }
+
+// Components implements processor.Selective: all, or where there is no room for another one
+// those that are there.
+func (s *Store) Components() []suit.ComponentCapability {
+	x := s.view()
+	if len(x.Components) < maxComponents {
+		return nil
+	}
+	list := make([]suit.ComponentCapability, len(x.Components))
+	for i, c := range x.Components {
+		list[i].ID = c.ID
+	}
+	return list
+}
 
 // Supports implements processor.Host: any named component, as long as there is room.
 // The bounds are those that an id is read back with.
