@@ -337,7 +337,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			withParameters(suit.Parameters{EncryptionInfo: sealed})(m, tr)
-		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
+		}, ErrUnsupportedCOSE, suit.ReasonCOSEUnsupported},
 		{"unknown event to wait for", func(m *suit.Manifest, tr *trial) {
 			withParameters(suit.Parameters{WaitInfo: &suit.WaitInfo{Power: ptr(int64(1)), Other: map[int64]cosekit.RawMessage{99: {0x01}}}})(m, tr)
 		}, ErrUnsupportedParameter, suit.ReasonParameterUnsupported},
