@@ -39,6 +39,21 @@ var fieldPublishers = map[string]struct {
 	"app":     {cosekit.ESP256, []string{"app", "lib/crypto/suit"}}, // the id of a library, not its images
 	"lib":     {cosekit.Ed25519, []string{"lib"}},
 	"quantum": {cosekit.MLDSA65, []string{"app", "lib"}},
+	// It carries manifests of others, and says where and how encrypted their payloads are.
+	"mirror": {cosekit.ESP256, []string{"mirror", "app/secret/suit", "app commands=process-dependency parameters=encryption-info,uri"}},
+}
+
+// allowed are the constraints of a publisher, by its prefixes and what stands behind them.
+func allowed(t *testing.T, prefixes []string) (c anchor.Constraints) {
+	t.Helper()
+	for _, text := range prefixes {
+		s, err := anchor.ParseScope(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Admit(s)
+	}
+	return c
 }
 
 // field is a whole TAM, publishers and operators with their tools, and the line on which
@@ -92,9 +107,15 @@ func newField(t *testing.T, rule suit.SignatureRule) *field {
 		if f.publishers[name], err = cosekit.GenerateSigner(p.algorithm); err != nil {
 			t.Fatal(err)
 		}
-		r, err := f.operator.api.AddPublisherWithResponse(t.Context(), client.NewPublisher{
-			Title: name, PublicKey: string(f.publishers[name].PublicKey().PEM()), Components: p.prefixes,
-		})
+		publisher := client.NewPublisher{Title: name, PublicKey: string(f.publishers[name].PublicKey().PEM())}
+		constraints := allowed(t, p.prefixes)
+		for _, prefix := range constraints.Components {
+			publisher.Components = append(publisher.Components, prefix.String())
+		}
+		for _, s := range constraints.Scopes {
+			publisher.Scopes = append(publisher.Scopes, client.Scope{Component: s.Prefix.String(), Commands: s.CommandNames(), Parameters: s.ParameterNames()})
+		}
+		r, err := f.operator.api.AddPublisherWithResponse(t.Context(), publisher)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,11 +267,9 @@ func (f *field) enroll(t *testing.T, change func(*device.Settings)) *gadget {
 		{Key: tam.PublicKey(), Purposes: []anchor.Purpose{anchor.TAM}},
 	}}
 	for name, p := range fieldPublishers {
-		a := anchor.Anchor{Key: f.publishers[name].PublicKey(), Title: name, Purposes: []anchor.Purpose{anchor.TCSigner}}
-		for _, prefix := range p.prefixes {
-			a.Constraints.Components = append(a.Constraints.Components, componentID(t, prefix))
-		}
-		setup.Anchors = append(setup.Anchors, a)
+		setup.Anchors = append(setup.Anchors, anchor.Anchor{
+			Key: f.publishers[name].PublicKey(), Title: name, Purposes: []anchor.Purpose{anchor.TCSigner}, Constraints: allowed(t, p.prefixes),
+		})
 	}
 	g := &gadget{dir: t.TempDir()}
 	if err := device.Create(g.dir, setup); err != nil {
