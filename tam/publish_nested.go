@@ -69,7 +69,7 @@ func (s *step) runSequence(states []state) (done, failing []state, err error) {
 func (s *step) nest(which string, soft bool, sequence *suit.Sequence, states []state, index int) ([]state, failures, error) {
 	inner := s.call
 	inner.path = s.place() + which
-	inner.soft, inner.nested, inner.caught = soft, true, true
+	inner.nested, inner.soft, inner.softSet, inner.all = true, soft, false, false
 	if inner.depth++; inner.depth > suit.MaxSequenceDepth {
 		return nil, failures{}, unsupported("more than %d sequences inside sequences", suit.MaxSequenceDepth)
 	}
@@ -78,45 +78,62 @@ func (s *step) nest(which string, soft bool, sequence *suit.Sequence, states []s
 
 // processDependency runs the section of the same name in each selected dependency,
 // under the parameters that this manifest has set for it
-// (draft-ietf-suit-trust-domains, suit-directive-process-dependency).
-func (s *step) processDependency(states []state) (done, failing []state, err error) {
+// (draft-ietf-suit-trust-domains, suit-directive-process-dependency). As on devices, a
+// section runs once, however many ask for it, and where it fails the Update has failed.
+func (s *step) processDependency(states []state) ([]state, error) {
 	if s.call.section == suit.SectionShared {
-		return nil, nil, unsupported("not in the shared sequence")
+		return nil, unsupported("not in the shared sequence")
 	}
 	for _, i := range s.selected {
 		e := s.call.member.table[i]
+		if !e.dependency && s.call.all { // which is all dependencies
+			continue
+		}
 		if !e.dependency {
-			return nil, nil, unsupported("component %s is no dependency", s.ids[e.number])
+			return nil, unsupported("component %s is no dependency", s.ids[e.number])
 		}
 		before := states
 		states = nil
 		for _, st := range before {
-			dependency, err := s.descend(st[e.number], s.ids[e.number])
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", s.ids[e.number], err)
-			}
-			inner := call{
-				up: &s.call, member: dependency, section: s.call.section, caught: s.call.caught,
-				path: fmt.Sprintf("%s(%s).%s", s.place(), s.ids[e.number], s.call.section), depth: s.call.depth,
-			}
-			completed, failed, err := s.section(inner, []state{s.whole(st)})
+			done, err := s.process(e.number, st)
 			if err == nil {
-				states, err = s.union(states, completed)
-			}
-			if err == nil {
-				failing, err = s.union(failing, failed.hard)
+				states, err = s.union(states, done)
 			}
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 	}
-	return states, failing, nil
+	return states, nil
 }
 
-// descend finds the manifest that a dependency's parameters name by its digest.
-func (s *step) descend(c component, id suit.ComponentID) (*member, error) {
-	want := c.parameters.digest()
+// process runs the section in the dependency that the component holds.
+func (s *step) process(number int, st state) ([]state, error) {
+	dependency, err := s.descend(&st[number], s.ids[number])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.ids[number], err)
+	}
+	if st[number].through&bitOf(s.call.section) != 0 {
+		return []state{st}, nil
+	}
+	inner := call{
+		up: &s.call, member: dependency, section: s.call.section, depth: s.call.depth,
+		path: fmt.Sprintf("%s(%s).%s", s.place(), s.ids[number], s.call.section),
+	}
+	done, err := s.section(inner, []state{s.whole(st)})
+	for _, st := range done {
+		st[number].through |= bitOf(s.call.section)
+	}
+	return done, err
+}
+
+// descend finds the manifest that the component was found to be, or else the one that its
+// parameters name by its digest.
+func (s *step) descend(c *component, id suit.ComponentID) (*member, error) {
+	if c.image.manifest == nil {
+		c.image.manifest = c.parameters.digest()
+	}
+	want := c.image.manifest
 	if want == nil {
 		return nil, unsupported("no image-digest of the dependency")
 	}

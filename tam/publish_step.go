@@ -36,15 +36,21 @@ func (s *step) take(states []state) (done, failing []state, err error) {
 	case suit.DirectiveRunSequence:
 		return s.runSequence(states)
 	case suit.DirectiveProcessDependency:
-		return s.processDependency(states)
+		done, err = s.processDependency(states)
+		return done, nil, err
 	}
-	return states, nil, s.directive(states)
+	done, err = s.directive(states)
+	return done, nil, err
 }
 
 // condition lets the device decide. An image-match that holds says what the
-// component is; one that contradicts an earlier one cannot hold.
+// component is; one that contradicts an earlier one cannot hold. A failed check of a
+// dependency ends the Update wherever it stands.
 func (s *step) condition(states []state) (done, failing []state, err error) {
-	if s.call.caught {
+	if s.command.Code == suit.ConditionDependencyIntegrity {
+		return slices.DeleteFunc(states, func(st state) bool { return !s.checkDependency(st) }), nil, nil
+	}
+	if s.call.nested {
 		if failing, err = s.copies(states); err != nil {
 			return nil, nil, err
 		}
@@ -75,8 +81,31 @@ func (s *step) match(st state) bool {
 	return true
 }
 
-// directive does what is the same in every state. One that fails ends the Update.
-func (s *step) directive(states []state) error {
+// checkDependency notes that every selected component is the manifest whose digest is in
+// force, or reports that it cannot be.
+func (s *step) checkDependency(st state) bool {
+	for _, i := range s.selected {
+		c := &st[s.call.member.table[i].number]
+		want := c.parameters.digest()
+		if want == nil || c.image.manifest != nil && !c.image.manifest.Equal(*want) {
+			return false
+		}
+		c.image.manifest = want
+	}
+	return true
+}
+
+// directive takes every state on. One that fails ends the Update.
+func (s *step) directive(states []state) ([]state, error) {
+	switch s.command.Code {
+	case suit.DirectiveFetch, suit.DirectiveWrite, suit.DirectiveCopy, suit.DirectiveSwap:
+		return s.store(states)
+	}
+	return states, s.prepare(states)
+}
+
+// prepare does what changes no image.
+func (s *step) prepare(states []state) error {
 	switch s.command.Code {
 	case suit.DirectiveSetComponentIndex:
 		return s.selectComponents()
@@ -91,35 +120,38 @@ func (s *step) directive(states []state) error {
 		if !ok {
 			return fmt.Errorf("%w: no parameters", ErrEnvelopeMalformed)
 		}
-		for _, index := range slices.Sorted(maps.Keys(sets)) {
-			i, err := s.index(index)
-			if err == nil {
-				s.selected = []int{i} // the last one stays
-				err = s.set(states, s.selected, sets[index])
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.overrideMultiple(states, sets)
 	case suit.DirectiveCopyParams:
 		return s.copyParameters(states)
-	case suit.DirectiveFetch, suit.DirectiveWrite, suit.DirectiveCopy, suit.DirectiveSwap:
-		for _, st := range states {
-			for _, i := range s.selected {
-				if err := s.write(st, s.call.member.table[i].number); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
 	case suit.DirectiveWait:
 		return nil
 	}
 	return unsupported("not in an Update")
 }
 
+// overrideMultiple selects one component after the other; the last one stays.
+func (s *step) overrideMultiple(states []state, sets suit.ParameterSets) error {
+	if err := s.spend(len(states) * len(sets)); err != nil {
+		return err
+	}
+	for _, index := range slices.Sorted(maps.Keys(sets)) {
+		i, err := s.index(index)
+		if err != nil {
+			return err
+		}
+		if sets[index].SoftFailure != nil {
+			return unsupported("soft-failure of one of several components")
+		}
+		s.selected, s.call.all = []int{i}, false
+		if err := s.set(states, s.selected, sets[index]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *step) selectComponents() error {
+	_, s.call.all = s.command.Argument.(suit.AllComponents)
 	switch a := s.command.Argument.(type) {
 	case suit.Index:
 		i, err := s.index(uint64(a))
@@ -154,17 +186,29 @@ func (s *step) index(i uint64) (int, error) {
 
 // set takes a parameter block over for the components. Soft failure belongs to the
 // sequence, and to one that has somebody to go on (draft-ietf-suit-manifest-37
-// section 8.4.8.17).
+// section 8.4.8.17). A source-component is an index of the manifest that sets it, whoever
+// copies.
 func (s *step) set(states []state, indices []int, given *suit.Parameters) error {
+	keep := s.command.Code == suit.DirectiveSetParameters
 	if given.SoftFailure != nil {
 		if !s.call.nested {
 			return unsupported("soft-failure outside try-each and run-sequence")
 		}
-		s.call.soft = *given.SoftFailure
+		if !keep || !s.call.softSet {
+			s.call.soft, s.call.softSet = *given.SoftFailure, true
+		}
+	}
+	source := 0
+	if given.SourceComponent != nil {
+		i, err := s.index(*given.SourceComponent)
+		if err != nil {
+			return err
+		}
+		source = s.call.member.table[i].number
 	}
 	for _, st := range states {
 		for _, i := range indices {
-			st[s.call.member.table[i].number].parameters.set(given, s.command.Code == suit.DirectiveSetParameters)
+			st[s.call.member.table[i].number].set(given, keep, source)
 		}
 	}
 	return nil
@@ -178,84 +222,134 @@ func (s *step) copyParameters(states []state) error {
 		return fmt.Errorf("%w: no parameters", ErrEnvelopeMalformed)
 	}
 	for _, index := range slices.Sorted(maps.Keys(copies)) {
-		codes := copies[index]
-		source, err := s.index(index)
-		if err != nil {
+		if _, err := s.index(index); err != nil {
 			return err
 		}
-		for _, st := range states {
-			from := st[s.call.member.table[source].number].parameters
-			for place, code := range deciding {
-				if !slices.Contains(codes, code) {
-					continue
-				}
-				if from[place] == nil {
-					return unsupported("component %d has no %s to copy", source, code)
-				}
-				for _, i := range s.selected {
-					st[s.call.member.table[i].number].parameters[place] = from[place]
-				}
+		if err := s.spend(len(copies[index]) * len(states) * len(s.selected)); err != nil {
+			return err
+		}
+	}
+	for _, st := range states {
+		for _, i := range s.selected {
+			if err := s.copyTo(st, i, copies); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// write notes that the component gets an image under its parameters of now.
-func (s *step) write(st state, number int) error {
+func (s *step) copyTo(st state, index int, copies suit.ParameterCopies) error {
+	to := &st[s.call.member.table[index].number]
+	for _, source := range slices.Sorted(maps.Keys(copies)) {
+		from := st[s.call.member.table[source].number]
+		for place, code := range deciding {
+			switch {
+			case !slices.Contains(copies[source], code):
+			case from.parameters[place] == nil:
+				return unsupported("component %d has no %s to copy", source, code)
+			default:
+				to.take(place, from.parameters[place], from.source)
+			}
+		}
+	}
+	return nil
+}
+
+// store writes to every selected component.
+func (s *step) store(states []state) ([]state, error) {
+	place := s.place()
+	for _, i := range s.selected {
+		var untouched []state
+		for _, st := range states {
+			spared, err := s.write(st, s.call.member.table[i].number, place)
+			if err != nil {
+				return nil, err
+			}
+			if spared != nil {
+				untouched = append(untouched, spared)
+			}
+		}
+		var err error
+		if states, err = s.union(states, untouched); err != nil {
+			return nil, err
+		}
+	}
+	return states, nil
+}
+
+// write notes that the component gets an image under its parameters of now. A copy of what
+// is known to be another image than those say makes that one, unless the component may not
+// be altered and has the image that they say: then the device is spared the copy.
+func (s *step) write(st state, number int, place string) (spared state, err error) {
 	c, id := &st[number], s.ids[number]
 	p := &c.parameters
 	next := held{
 		written: true, digest: p.digest(), size: p.size(),
-		from: s.call.member, sealed: p[encryptionInForce] != nil, place: s.place(),
+		from: s.call.member, sealed: p[encryptionInForce] != nil, place: place,
 	}
 	switch s.command.Code {
 	case suit.DirectiveFetch:
 		if next.uri = p.uri(); next.uri == nil {
-			return unsupported("component %s is fetched without a URI", id)
+			return nil, unsupported("component %s is fetched without a URI", id)
 		}
 	case suit.DirectiveWrite:
 		if next.content = p[contentInForce]; next.content == nil {
-			return unsupported("component %s is written without content", id)
+			return nil, unsupported("component %s is written without content", id)
 		}
 	default:
-		source, err := s.source(p, number)
+		source, err := s.source(c, number)
 		if err != nil {
-			return fmt.Errorf("component %s: %w", id, err)
+			return nil, fmt.Errorf("component %s: %w", id, err)
 		}
 		other := &st[source].image
 		if s.command.Code == suit.DirectiveSwap {
-			s.call.member.uses.add(use{component: source, command: suit.DirectiveSwap}, s.place())
+			s.call.member.uses.add(use{component: source, command: suit.DirectiveSwap}, place)
 			c.image, *other = *other, c.image
 			c.image.written, other.written = true, true
-			c.image.place, other.place = next.place, next.place
-			return nil
+			c.image.place, other.place = place, place
+			return nil, nil
 		}
 		next.from, next.uri, next.content = other.from, other.uri, other.content
 		if !next.sealed {
-			next.sealed = other.sealed
+			if other.matched && next.digest != nil && !next.digest.Equal(*other.digest) {
+				if spared, err = s.untouched(st, number, place); err != nil {
+					return nil, err
+				}
+				next.digest = nil
+			}
+			next.sealed, next.matched = other.sealed, other.matched
 			if next.digest == nil {
 				next.digest, next.size = other.digest, other.size
 			}
 		}
 	}
 	c.image = next
-	return nil
+	return spared, nil
+}
+
+// untouched is the state in which the component has the image already that its parameters
+// say.
+func (s *step) untouched(st state, number int, place string) (state, error) {
+	copies, err := s.copies([]state{st})
+	if err != nil {
+		return nil, err
+	}
+	c := &copies[0][number]
+	c.image = held{
+		written: true, matched: true, digest: c.parameters.digest(), size: c.parameters.size(),
+		from: s.call.member, place: place,
+	}
+	return copies[0], nil
 }
 
 // source returns the component that a copy or swap names.
-func (s *step) source(p *inForce, number int) (int, error) {
-	block := p[sourceInForce]
-	if block == nil {
+func (s *step) source(c *component, number int) (int, error) {
+	switch {
+	case c.parameters[sourceInForce] == nil:
 		return 0, unsupported("no source-component")
-	}
-	i, err := s.index(*block.SourceComponent)
-	if err != nil {
-		return 0, err
-	}
-	source := s.call.member.table[i].number
-	if source == number {
+	case c.source == number:
 		return 0, unsupported("it is its own source-component")
 	}
-	return source, nil
+	return c.source, nil
 }

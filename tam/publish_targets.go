@@ -2,6 +2,7 @@ package tam
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -31,7 +32,7 @@ type findDependency func(parent *member, digest suit.Digest, uri *string) (*suit
 // evaluate finds what a manifest with its dependencies installs. v may be nil for one
 // that is not verified.
 func evaluate(v *suit.Verified, manifest *suit.Manifest, digest suit.Digest, find findDependency) (*tree, error) {
-	w := &walk{find: find, numbers: map[string]int{}, dependency: map[int]bool{}}
+	w := &walk{find: find, numbers: map[string]int{}, dependency: map[int]bool{}, seed: maphash.MakeSeed()}
 	root, err := w.add(v, manifest, digest)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func evaluate(v *suit.Verified, manifest *suit.Manifest, digest suit.Digest, fin
 func (t *tree) add(w *walk, number int, states []state) error {
 	var written *held
 	for _, st := range states {
-		if c := w.whole(st)[number]; c.image.written {
+		if c := st[number]; c.image.written {
 			written = &c.image
 			break
 		}
@@ -76,12 +77,17 @@ func (t *tree) add(w *walk, number int, states []state) error {
 		return nil
 	}
 	for _, st := range states {
-		h := w.whole(st)[number].image
+		h := st[number].image
+		if err := w.spend(1 + len(t.images)); err != nil {
+			return err
+		}
 		switch {
 		case !h.written && !h.matched:
 			return unsupported("%s: component %s is installed there, and on another way left as it was", written.place, id)
 		case h.digest == nil:
 			return fmt.Errorf("%w: %s: component %s is installed without an image digest", ErrNoTarget, h.place, id)
+		case h.sealed && !h.matched:
+			return unsupported("%s: component %s is decrypted, and no image-match tells to what", h.place, id)
 		}
 		t.images = appendImage(t.images, newImage(id, h))
 		if len(t.images) > maxImages {

@@ -159,6 +159,10 @@ func TestEvaluate(t *testing.T) {
 			sequence(soft(false), slot, from("y")), sequence(from("z"))), fetching)), "a=A@y/1"},
 		{"soft-failure set again", manifestOf(digests, nil, sequence(from("x"), tryEach(false,
 			sequence(soft(false), soft(true), slot, from("y")), sequence(from("z"))), fetching)), "a=A@y/1 a=A@z/1"},
+		{"set-parameters does not take soft-failure back", manifestOf(digests, nil, sequence(from("y"),
+			runSequence(soft(true), setParameters(suit.Parameters{SoftFailure: ptr(false)}), slot, from("x")), fetching)), "a=A@x/1 a=A@y/1"},
+		{"set-parameters sets it first", manifestOf(digests, nil, sequence(from("y"),
+			runSequence(setParameters(suit.Parameters{SoftFailure: ptr(true)}), slot, from("x")), fetching)), "a=A@x/1 a=A@y/1"},
 		{"a choice for each", manifestOf(digests, nil, sequence(index(suit.IndexList{0, 1}), from("x"),
 			tryEach(true, sequence(slot, from("y"))), fetching)), "a=A@y/1 a=A@x/1 b=B@y b=B@x"},
 		{"it may be there already", manifestOf(digests, nil, sequence(from("x"), tryEach(false, sequence(matches), sequence(fetching, matches)))), "a=A@x/1"},
@@ -171,8 +175,11 @@ func TestEvaluate(t *testing.T) {
 		{"copied without a digest of its own", manifestOf(nil, nil, sequence(
 			index(suit.Index(1)), digestOf(imageB), from("x"), fetching, index(suit.Index(0)), source(1), copying)), "a=B@x b=B@x"},
 		{"fetched and decrypted", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching), sequence(source(1), encrypted, copying, matches)), "a=A@x/1 sealed b=B@x"},
-		{"written and decrypted", manifestOf(digests, nil, sequence(override(suit.Parameters{Content: []byte("secret")}), encrypted, writing)), "a=A@/1(secret) sealed"},
-		{"decrypted by fetch", manifestOf(digests, nil, sequence(from("x"), encrypted, fetching)), "a=A@x/1 sealed"},
+		{"written and decrypted", manifestOf(digests, nil, sequence(override(suit.Parameters{Content: []byte("secret")}), encrypted, writing, matches)), "a=A@/1(secret) sealed"},
+		{"decrypted by fetch", manifestOf(digests, nil, sequence(from("x"), encrypted, fetching, matches)), "a=A@x/1 sealed"},
+		{"what a copy says gives way to what was found", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching, matches), sequence(source(1), copying)), "a=B@x a=A@/1 b=B@x"},
+		{"copy-params one after the other", manifestOf(digests, nil, sequence(from("x"), index(suit.Index(1)), from("y"), index(suit.IndexList{0, 1}),
+			suit.Command{Code: suit.DirectiveCopyParams, Argument: suit.ParameterCopies{0: {suit.ParameterURI}, 1: {suit.ParameterURI}}}, fetching)), "a=A@y/1 b=B@y"},
 		{"swapped", manifestOf(digests, nil, sequence(index(suit.AllComponents{}), from("x"), fetching, matches, index(suit.Index(0)), source(1), command(suit.DirectiveSwap))), "a=B@x b=A@x/1"},
 		{"swapped with what was there", manifestOf(digests, nil, sequence(from("x"), fetching, source(1), command(suit.DirectiveSwap),
 			digestOf(imageC), matches)), "a=C@/1 b=A@x/1"},
@@ -215,6 +222,19 @@ func TestEvaluateRefusals(t *testing.T) {
 		kind := []suit.Parameters{{URI: ptr("y")}, {ImageSize: ptr(uint64(7))}, {Content: []byte("c")}, {SourceComponent: ptr(uint64(1))}}[i/2]
 		ways = append(ways, index(suit.Index(uint64(i%2))), tryEach(true, sequence(slot, override(kind))))
 	}
+	wide := with(func(m *suit.Manifest) { // its ways differ in the last components only
+		m.Common.Components = nil
+		for i := range 256 {
+			m.Common.Components = append(m.Common.Components, suit.ComponentID{fmt.Append(nil, i)})
+		}
+		var choices []suit.Command
+		for i := range uint64(6) {
+			choices = append(choices, index(suit.Index(249+i)), tryEach(false, sequence(slot, digest), sequence(digestOf(imageB))))
+		}
+		same := sequence(override(suit.Parameters{UpdatePriority: ptr(int64(1))}))
+		choices = append(choices, slices.Repeat([]suit.Command{tryEach(false, same, same)}, 450)...)
+		m.Sections[suit.SectionInstall] = suit.Severable{Sequence: sequence(append(choices, digest, uri, fetching)...)}
+	})
 	for _, c := range []struct {
 		name     string
 		manifest *suit.Manifest
@@ -233,6 +253,7 @@ func TestEvaluateRefusals(t *testing.T) {
 		{"install severed", with(func(m *suit.Manifest) { m.Sections[suit.SectionInstall] = suit.Severable{Digest: &imageA} }), ErrSeveredMismatch, ""},
 		{"no section", manifestOf(sequence(digest, uri), nil, nil), ErrNoTarget, ""},
 		{"nothing fetched", install(digest, uri), ErrNoTarget, ""},
+		{"decrypted to who knows what", install(digest, override(suit.Parameters{Content: []byte("secret")}), encrypted, writing), ErrUnsupportedManifest, "install[3].write: component a is decrypted"},
 		{"no digest", install(uri, fetching), ErrNoTarget, "install[1].fetch"},
 		{"no URI", install(digest, fetching), ErrUnsupportedManifest, ""},
 		{"no content", install(digest, writing), ErrUnsupportedManifest, ""},
@@ -247,6 +268,8 @@ func TestEvaluateRefusals(t *testing.T) {
 		{"one or the other component", install(index(suit.AllComponents{}), digest, uri, tryEach(false,
 			sequence(slot, index(suit.Index(0)), fetching), sequence(slot, index(suit.Index(1)), fetching))), ErrUnsupportedManifest, ""},
 		{"a digest on one way only", install(uri, tryEach(true, sequence(slot, digest)), fetching), ErrNoTarget, "install[2].fetch"},
+		{"soft-failure of one of several", install(digest, uri, runSequence(
+			suit.Command{Code: suit.DirectiveOverrideMultiple, Argument: suit.ParameterSets{0: {SoftFailure: ptr(true)}}}), fetching), ErrUnsupportedManifest, "one of several"},
 		{"soft-failure outside", install(soft(true), digest, uri, fetching), ErrUnsupportedManifest, "soft-failure"},
 		{"invoke", install(digest, uri, fetching, command(suit.DirectiveInvoke)), ErrUnsupportedManifest, "install[3].invoke"},
 		{"unlink", install(digest, uri, fetching, command(suit.DirectiveUnlink)), ErrUnsupportedManifest, ""},
@@ -257,6 +280,7 @@ func TestEvaluateRefusals(t *testing.T) {
 		{"too deep", install(deep...), ErrUnsupportedManifest, "inside sequences"},
 		{"too many ways", install(append([]suit.Command{digest, uri}, append(ways, fetching)...)...), ErrUnsupportedManifest, "ways"},
 		{"too much work", install(append([]suit.Command{index(make(suit.IndexList, 2000))}, slices.Repeat([]suit.Command{digest}, 1000)...)...), ErrUnsupportedManifest, "too much"},
+		{"many components on many ways", wide, ErrUnsupportedManifest, "too much"},
 		{"nothing inside, very often", install(append([]suit.Command{index(make(suit.IndexList, 2000))}, slices.Repeat([]suit.Command{runSequence()}, 1000)...)...), ErrUnsupportedManifest, "too much"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package tam
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -58,15 +59,6 @@ const (
 	encryptionInForce
 )
 
-// set takes what the block gives, and with keep only what is not set yet.
-func (p *inForce) set(block *suit.Parameters, keep bool) {
-	for i, code := range deciding {
-		if block.Has(code) && (!keep || p[i] == nil) {
-			p[i] = block
-		}
-	}
-}
-
 func (p *inForce) digest() *suit.Digest {
 	if block := p[digestInForce]; block != nil {
 		return block.ImageDigest
@@ -90,22 +82,46 @@ func (p *inForce) uri() *string {
 
 // held is what a component holds, as far as the manifests say.
 type held struct {
-	written bool         // by this Update; else it is what the device had before
-	matched bool         // an image-match has found the digest
-	digest  *suit.Digest // nil: not known
-	size    *uint64
-	from    *member          // whose command it was
-	uri     *string          // of the fetch; nil for a write
-	content *suit.Parameters // of the write
-	sealed  bool             // the digest is of what decryption makes of the payload
-	place   string           // of the command that wrote it
+	written  bool         // by this Update; else it is what the device had before
+	matched  bool         // an image-match has found the digest
+	digest   *suit.Digest // nil: not known
+	manifest *suit.Digest // of the manifest that it was found to be; nil: not known
+	size     *uint64
+	from     *member          // whose command it was
+	uri      *string          // of the fetch; nil for a write
+	content  *suit.Parameters // of the write
+	sealed   bool             // the digest is of what decryption makes of the payload
+	place    string           // of the command that wrote it
 }
 
 // component is one component of a state.
 type component struct {
 	parameters inForce
+	source     int // the component that source-component meant to the manifest that set it
 	image      held
+	through    sections // of the manifest that it holds, that ran to their end
 }
+
+// set takes what the block gives, and with keep only what is not set yet. source is what
+// its source-component names.
+func (c *component) set(block *suit.Parameters, keep bool, source int) {
+	for i, code := range deciding {
+		if block.Has(code) && (!keep || c.parameters[i] == nil) {
+			c.take(i, block, source)
+		}
+	}
+}
+
+func (c *component) take(i int, block *suit.Parameters, source int) {
+	if c.parameters[i] = block; i == sourceInForce {
+		c.source = source
+	}
+}
+
+// sections is a set of those in updating, a bit for each.
+type sections uint
+
+func bitOf(section suit.Section) sections { return 1 << slices.Index(updating, section) }
 
 // state is one way that a device can have taken up to a command, by component.
 type state []component
@@ -122,6 +138,7 @@ type walk struct {
 	members      []*member          // the root first
 	dependencies []Dependency       // those that were processed
 	work         int
+	seed         maphash.Seed
 }
 
 // call is a sequence on its way.
@@ -130,10 +147,11 @@ type call struct {
 	member  *member
 	section suit.Section
 	path    string
-	soft    bool // what a failed condition does before soft-failure is set
-	nested  bool // in try-each or run-sequence, where soft-failure can be set
-	caught  bool // there is somebody for whom a failure is not the end
+	nested  bool // in try-each or run-sequence, for which a failure need not be the end
 	depth   int
+	// Commands change these for those behind them.
+	soft, softSet bool // Soft Failure, and whether the manifest has set it in this sequence
+	all           bool // the components were selected with true
 }
 
 // failures are the states in which a sequence has failed: softly, or so that what
@@ -190,7 +208,7 @@ func (w *walk) add(v *suit.Verified, manifest *suit.Manifest, digest suit.Digest
 func (w *walk) update(root *member) ([]state, error) {
 	states := []state{make(state, len(w.ids))}
 	for _, section := range updating {
-		done, _, err := w.section(call{member: root, section: section, path: section.String()}, states)
+		done, err := w.section(call{member: root, section: section, path: section.String()}, states)
 		if err != nil {
 			return nil, err
 		}
@@ -198,33 +216,32 @@ func (w *walk) update(root *member) ([]state, error) {
 			return nil, unsupported("%s: it fails on every device", section)
 		}
 	}
+	for i := range states {
+		states[i] = w.whole(states[i])
+	}
 	return states, nil
 }
 
 // section runs a section of a member, the shared sequence before it. One that the
-// manifest does not have succeeds.
-func (w *walk) section(c call, states []state) ([]state, failures, error) {
+// manifest does not have succeeds. A device on which it fails gives the Update up.
+func (w *walk) section(c call, states []state) ([]state, error) {
 	element, present := c.member.manifest.Sections[c.section]
 	switch {
 	case !present:
-		return states, failures{}, nil
+		return states, nil
 	case element.Sequence == nil:
-		return nil, failures{}, fmt.Errorf("%w: %s is not in the envelope", ErrSeveredMismatch, c.path)
+		return nil, fmt.Errorf("%w: %s is not in the envelope", ErrSeveredMismatch, c.path)
 	}
-	var failed failures
 	if shared := c.member.manifest.Common.Shared; shared != nil {
 		before := c
 		before.section, before.path = suit.SectionShared, suit.SectionShared.String()
 		var err error
-		if states, failed, err = w.run(before, shared, states, []int{0}); err != nil {
-			return nil, failures{}, err
+		if states, _, err = w.run(before, shared, states, []int{0}); err != nil {
+			return nil, err
 		}
 	}
-	done, more, err := w.run(c, element.Sequence, states, []int{0})
-	if err == nil {
-		failed.hard, err = w.union(failed.hard, more.hard)
-	}
-	return done, failed, err
+	done, _, err := w.run(c, element.Sequence, states, []int{0})
+	return done, err
 }
 
 // run follows a sequence from each of the states, which are its own to change.
@@ -250,7 +267,7 @@ func (w *walk) run(c call, sequence *suit.Sequence, states []state, selected []i
 		if *target, err = w.union(*target, failing); err != nil {
 			return nil, failed, fmt.Errorf("%s[%d].%s: %w", c.path, i, command.Code, err)
 		}
-		states, selected, c.soft = done, s.selected, s.call.soft
+		states, selected, c = done, s.selected, s.call
 	}
 	return states, failed, nil
 }
@@ -269,23 +286,39 @@ func (w *walk) copies(states []state) ([]state, error) {
 
 // union adds the states to the list that are not in it.
 func (w *walk) union(list, more []state) ([]state, error) {
+	if len(more) == 0 {
+		return list, nil
+	}
+	if err := w.spend((len(list) + len(more)) * len(w.ids)); err != nil {
+		return nil, err
+	}
+	known := make(map[uint64][]state, len(list)+len(more))
+	for i, s := range list {
+		list[i] = w.whole(s)
+		key := w.hash(list[i])
+		known[key] = append(known[key], list[i])
+	}
 	for _, s := range more {
 		s = w.whole(s)
-		for i := range list {
-			list[i] = w.whole(list[i])
-		}
-		if err := w.spend(len(list)); err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(list, func(known state) bool { return slices.Equal(known, s) }) {
+		key := w.hash(s)
+		if slices.ContainsFunc(known[key], func(one state) bool { return slices.Equal(one, s) }) {
 			continue
 		}
 		if len(list) == maxStates {
 			return nil, unsupported("more than %d ways to go on", maxStates)
 		}
-		list = append(list, s)
+		list, known[key] = append(list, s), append(known[key], s)
 	}
 	return list, nil
+}
+
+func (w *walk) hash(s state) uint64 {
+	var h maphash.Hash
+	h.SetSeed(w.seed)
+	for _, c := range s {
+		maphash.WriteComparable(&h, c)
+	}
+	return h.Sum64()
 }
 
 // whole gives a state the components that came with dependencies since.
