@@ -27,6 +27,14 @@ type crowd struct {
 	all     sync.WaitGroup
 }
 
+// newCrowd is a crowd whose batches last until nobody waits: how long a test takes on a
+// busy machine does not decide who shares one.
+func newCrowd(t *testing.T) *crowd {
+	c := &crowd{T: t, store: openFile(t)}
+	c.store.writer.maxTime = time.Hour
+	return c
+}
+
 type caller struct {
 	name string
 	ctx  context.Context // nil for the test's
@@ -152,7 +160,7 @@ func add(id string) func(tam.Tx) error {
 // A batch of neighbours of whom some fail, each in another way: the others are
 // kept, in the order in which they came, by one commit.
 func TestNeighbours(t *testing.T) {
-	c := &crowd{T: t, store: openFile(t)}
+	c := newCrowd(t)
 	own := errors.New("its own")
 	c.run(nil,
 		caller{name: "first", work: add("a")},
@@ -189,22 +197,21 @@ func TestBatchesAreBounded(t *testing.T) {
 	}
 	names := []string{"0", "1", "2", "3", "4"}
 	t.Run("size", func(t *testing.T) {
-		c := &crowd{T: t, store: openFile(t)}
+		c := newCrowd(t)
 		c.store.writer.maxSize = 2
 		c.run(nil, callers(5)...)
 		c.wantBatches(1, 2, 2)
 		c.wantKept(names...)
 	})
 	t.Run("time", func(t *testing.T) {
-		c := &crowd{T: t, store: openFile(t)}
+		c := newCrowd(t)
 		c.store.writer.maxTime = 0
 		c.run(nil, callers(5)...)
 		c.wantBatches(1, 1, 1, 1, 1)
 		c.wantKept(names...)
 	})
 	t.Run("alone", func(t *testing.T) {
-		c := &crowd{T: t, store: openFile(t)}
-		c.store.writer.maxTime = time.Hour
+		c := newCrowd(t)
 		c.run(nil, caller{name: "alone"}) // and waits for nobody
 		c.wantKept("alone")
 	})
@@ -213,7 +220,7 @@ func TestBatchesAreBounded(t *testing.T) {
 // One that gives up while it waits is taken out of the queue, one whose turn has
 // come is undone, and the others do not notice.
 func TestCancelledNeighbours(t *testing.T) {
-	c := &crowd{T: t, store: openFile(t)}
+	c := newCrowd(t)
 	waiting, giveUp := context.WithCancel(t.Context())
 	running, interrupt := context.WithCancel(t.Context())
 	c.run(func() {
@@ -257,7 +264,7 @@ func TestCancelStorm(t *testing.T) {
 // SQLite may end the whole transaction; then nobody in it is acknowledged, and
 // those who still wait get one of their own.
 func TestLostBatch(t *testing.T) {
-	c := &crowd{T: t, store: openFile(t)}
+	c := newCrowd(t)
 	before := storetest.Dump(t, c.store)
 	c.run(nil,
 		caller{name: "first"},
@@ -280,7 +287,7 @@ func TestLostBatch(t *testing.T) {
 // A statement for which there is no room fails its caller; whatever that does to the
 // neighbours, they are told.
 func TestFullForOne(t *testing.T) {
-	c := &crowd{T: t, store: openFile(t)}
+	c := newCrowd(t)
 	limitPages(t, c.store, 0)
 	c.run(nil,
 		caller{name: "first"},
@@ -295,7 +302,7 @@ func TestFullForOne(t *testing.T) {
 }
 
 func TestCloseWithWaiting(t *testing.T) {
-	c := &crowd{T: t, store: openFile(t)}
+	c := newCrowd(t)
 	closed := make(chan error, 1)
 	c.run(func() {
 		go func() { closed <- c.store.Close() }()
