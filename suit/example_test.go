@@ -74,7 +74,7 @@ func ExampleEnvelope_Verify_refused() {
 	_, err = envelope.Verify(suit.KeyList{}, false)
 	fmt.Println(err)
 	// Output:
-	// envelope.authentication-wrapper: no signature by an acceptable key: block 1 (COSE_Sign1): the signer is not known
+	// envelope.authentication-wrapper: no signature by an acceptable key: block 0 (COSE_Sign1): the signer is not known
 }
 
 // A fault is named by its place in the manifest.

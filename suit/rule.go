@@ -1,6 +1,7 @@
 package suit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -57,16 +58,23 @@ func (r SignatureRule) Check(keys []*cosekit.PublicKey) error {
 	case classical && postQuantum:
 		return nil
 	case classical:
-		return fmt.Errorf("%w: a post-quantum one (ML-DSA or HSS-LMS) is needed too; countersign the manifest", ErrSignatureRule)
+		return fmt.Errorf("%w: a post-quantum one (ML-DSA or HSS-LMS) is needed too", ErrSignatureRule)
 	}
-	return fmt.Errorf("%w: a classical one (ESP256 or Ed25519) is needed too; countersign the manifest", ErrSignatureRule)
+	return fmt.Errorf("%w: a classical one (ESP256 or Ed25519) is needed too", ErrSignatureRule)
 }
 
 // Satisfies holds the signatures that have been verified against the rule. A MAC is
-// enough for AnySignature only.
+// enough for AnySignature only. Where there are signatures by keys that are not
+// acceptable, the error names them, and is [ErrUnknownSigner] too: they might be enough.
 func (v *Verified) Satisfies(rule SignatureRule) error {
 	if rule == AnySignature {
 		return nil // there would be no Verified without one
 	}
-	return at("envelope.authentication-wrapper", rule.Check(v.keys))
+	err := rule.Check(v.keys)
+	for i, b := range v.blocks {
+		if err != nil && errors.Is(b.Err, ErrUnknownSigner) {
+			err = fmt.Errorf("%w; block %d (%s): %w", err, i, b, b.Err)
+		}
+	}
+	return at("envelope.authentication-wrapper", err)
 }

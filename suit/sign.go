@@ -81,7 +81,7 @@ func (e *Envelope) Countersign(signer cosekit.Signer) (*Envelope, error) {
 	}
 	for i, b := range e.UnverifiedBlocks() {
 		if b.signed != nil && b.signed.VerifyDetached(e.signed, signer.PublicKey(), cosekit.AllowLegacy) == nil {
-			return nil, fmt.Errorf("countersign: %w by this key (block %d)", ErrSigned, i+1)
+			return nil, fmt.Errorf("countersign: %w by this key (block %d)", ErrSigned, i)
 		}
 	}
 	if err := e.checkBeforeSigning(); err != nil {
@@ -103,7 +103,7 @@ func (e *Envelope) addSignature(signer cosekit.Signer) (*Envelope, error) {
 func (e *Envelope) Authenticate(key *cosekit.SecretKey) (*Envelope, error) {
 	for i, b := range e.UnverifiedBlocks() {
 		if b.MAC != nil && b.MAC.VerifyDetached(e.signed, key) == nil {
-			return nil, fmt.Errorf("authenticate: %w by this key (block %d)", ErrSigned, i+1)
+			return nil, fmt.Errorf("authenticate: %w by this key (block %d)", ErrSigned, i)
 		}
 	}
 	if err := e.checkBeforeSigning(); err != nil {

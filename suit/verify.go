@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -66,6 +67,29 @@ type Block struct {
 
 	signed *cosekit.Signed
 	keys   []*cosekit.PublicKey // those of Signers
+}
+
+// String tells each signature or MAC: "ML-DSA-65 by 3f0c1d9a52be…". Nothing of it is
+// verified.
+func (b Block) String() string {
+	var said []string
+	tell := func(alg cosekit.Algorithm, keyID []byte) {
+		name := cosekit.AlgorithmName(alg)
+		if len(keyID) == len(cosekit.Thumbprint{}) {
+			name += fmt.Sprintf(" by %x…", keyID[:6])
+		}
+		said = append(said, name)
+	}
+	for _, sig := range b.Signatures {
+		tell(sig.Algorithm, sig.KeyID)
+	}
+	if b.MAC != nil {
+		tell(b.MAC.Algorithm, slices.Concat(b.MAC.KeyIDs...))
+	}
+	if len(said) == 0 {
+		return b.Structure
+	}
+	return strings.Join(said, " and ")
 }
 
 // Verified is the content of an envelope whose authentication has been checked. Only
@@ -179,7 +203,7 @@ func named(sig cosekit.Signature) bool { return len(sig.KeyID) == len(cosekit.Th
 func refusal(blocks []Block) error {
 	faults := make([]error, len(blocks))
 	for i, b := range blocks {
-		faults[i] = fmt.Errorf("block %d (%s): %w", i+1, b.Structure, b.Err)
+		faults[i] = fmt.Errorf("block %d (%s): %w", i, b.Structure, b.Err)
 	}
 	return fmt.Errorf("%w: %w", ErrNoSignature, errors.Join(faults...))
 }

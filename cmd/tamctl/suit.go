@@ -127,6 +127,8 @@ func unverified(path string, err error) string {
 	switch {
 	case errors.Is(err, suit.ErrNoAuthentication):
 		return fmt.Sprintf("sign it: 'tamctl suit sign %s --key FILE'", lines.Quote(path))
+	case errors.Is(err, suit.ErrSignatureRule) && errors.Is(err, suit.ErrUnknownSigner):
+		return "give the keys of its other signers too, with --key"
 	case errors.Is(err, suit.ErrSignatureRule):
 		return fmt.Sprintf("'tamctl suit countersign %s --key FILE' adds a signature", lines.Quote(path))
 	case errors.Is(err, suit.ErrDigest):
