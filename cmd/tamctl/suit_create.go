@@ -215,6 +215,10 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if slices.ContainsFunc(d.Outputs(), func(name string) bool { return filepath.Clean(name) == filepath.Clean(c.out) }) {
 		return usage("--out %s is where the encrypted payload goes; choose another name", c.out)
 	}
+	replaced, err := c.replaced()
+	if err != nil {
+		return err
+	}
 	made, err := author.Create(d)
 	if errors.Is(err, author.ErrDescription) {
 		return advise(usageError{err}, keysAdvice)
@@ -237,11 +241,40 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 		next = publishStep(c.out, envelope, paths(made.Files)...)
 	}
 	fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n", c.out, made.Manifest.ComponentID, made.Manifest.SequenceNumber, envelope.Digest())
+	if replaced != "" {
+		fmt.Fprintf(stdout, "  replaced an envelope that was signed, %s\n", replaced)
+	}
 	for _, f := range made.Files {
 		fmt.Fprintf(stdout, "  devices fetch %s\n    from %s\n", f.Path, shortened(f.URI))
 	}
 	_, err = fmt.Fprintf(stdout, "  next: %s\n", next)
 	return err
+}
+
+// replaced tells whose signature the file has that is written over. More of them than the
+// new one gets are not thrown away.
+func (c *creation) replaced() (string, error) {
+	data, err := readBounded(c.out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	envelope, err := suit.Decode(data)
+	if err != nil {
+		return "", err
+	}
+	var signed []string
+	for _, block := range envelope.UnverifiedBlocks() {
+		signed = append(signed, block.String())
+	}
+	said := strings.Join(signed, " and ")
+	if len(signed) > 1 || len(signed) == 1 && !c.signature.given() {
+		return "", advise(fmt.Errorf("%s is a signed envelope (%s) and is left as it is: the new one would have fewer signatures", c.out, said),
+			"choose another name with --out, or remove it")
+	}
+	return said, nil
 }
 
 // write writes the envelope, signed where there is a key.
