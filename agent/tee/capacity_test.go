@@ -289,9 +289,10 @@ func TestIndexThatCouldNotBeReadAgain(t *testing.T) {
 		if err := s.change(edit); !errors.Is(err, ErrFull) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(d.names) != 0 || len(s.Requests()) != 0 {
+		if d.names[indexName] != nil || len(s.Requests()) != 0 {
 			t.Errorf("%s: the refused change has left something", name)
 		}
+		checkTidy(t, d, s)
 		openDisk(t, d.reboot(aftermaths[1]))
 	}
 }

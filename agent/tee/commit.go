@@ -23,7 +23,11 @@ func (t *transaction) Commit(ctx context.Context, change processor.Change) error
 	}
 	envelopes, err := t.writeEnvelopes(change.Install)
 	if err == nil {
-		err = t.store.change(func(next *index) error {
+		replace := t.store.enlarge
+		if len(change.Install) == 0 {
+			replace = t.store.change
+		}
+		err = replace(func(next *index) error {
 			if err := next.apply(change, envelopes, t.candidates); err != nil || len(change.Install) == 0 {
 				return err // what is uninstalled makes evidence smaller
 			}
@@ -56,7 +60,7 @@ func (t *transaction) writeEnvelopes(list []processor.Installation) (names []str
 		}
 		name := t.store.nextName(envelopePrefix, in.Manifest)
 		names = append(names, name)
-		if err := writeFile(t.store.files, name, data); err != nil {
+		if err := t.store.writeFile(name, data); err != nil {
 			return names, err
 		}
 	}

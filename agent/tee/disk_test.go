@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"syscall"
 )
 
 // disk is a directory that can lose power. It keeps what a process sees apart from
@@ -24,6 +25,26 @@ type disk struct {
 	crashed bool // everything after a crash fails
 	open    int  // files that are open
 	stuck   bool // it was a removal that failed
+	size    int  // bytes that it has room for; 0 for enough
+}
+
+// entrySize is what a file takes besides its bytes.
+const entrySize = 64
+
+// used is how many bytes are taken.
+func (d *disk) used() (n int) {
+	for _, node := range d.names {
+		n += entrySize + len(node.data)
+	}
+	return n
+}
+
+// room returns how many of n more bytes there is room for.
+func (d *disk) room(n int) (int, error) {
+	if d.size == 0 || d.used()+n <= d.size {
+		return n, nil
+	}
+	return max(0, d.size-d.used()), syscall.ENOSPC
 }
 
 type inode struct {
@@ -69,6 +90,9 @@ func (d *disk) Create(name string) (file, error) {
 	}
 	if d.names[name] != nil {
 		return nil, fs.ErrExist
+	}
+	if _, err := d.room(entrySize); err != nil {
+		return nil, err
 	}
 	node := new(inode)
 	d.record(func(names map[string]*inode) { names[name] = node })
@@ -163,8 +187,9 @@ func (f *diskFile) Write(p []byte) (int, error) {
 		f.node.data = append(f.node.data, p[:len(p)/2]...) // a short write, as of a full disk
 		return len(p) / 2, err
 	}
-	f.node.data = append(f.node.data, p...)
-	return len(p), nil
+	n, err := f.disk.room(len(p))
+	f.node.data = append(f.node.data, p[:n]...)
+	return n, err
 }
 
 func (f *diskFile) Sync() error {

@@ -168,7 +168,7 @@ func TestComponentIDsNeverNameFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !validFile(e.Name()) && e.Name() != indexName && e.Name() != lockName {
+		if !validFile(e.Name()) && e.Name() != indexName && e.Name() != lockName && e.Name() != reserveName {
 			t.Errorf("file %q", e.Name())
 		}
 	}

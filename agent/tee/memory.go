@@ -45,7 +45,7 @@ func (s *Store) Request(tc teep.RequestedTC) (added bool, err error) {
 	if !added && !slices.ContainsFunc(x.holders(tc.Component), x.unneeded) {
 		return false, nil
 	}
-	return added, s.change(func(next *index) error {
+	return added, s.enlarge(func(next *index) error {
 		for _, m := range next.holders(tc.Component) {
 			next.Unneeded = remove(next.Unneeded, m.ID)
 		}

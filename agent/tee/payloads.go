@@ -34,6 +34,7 @@ type receiver struct {
 	kept  *keptPayload
 	file  file
 	grown uint64       // bytes since the last checkpoint
+	lost  bool         // something of it could not be written
 	whole func(string) // told the name of the file when it has arrived whole
 }
 
@@ -106,11 +107,12 @@ func (r *receiver) proceed() (earlier io.ReadCloser, err error) {
 }
 
 func (r *receiver) Write(p []byte) (int, error) {
-	n, err := r.file.Write(p)
+	n, err := r.store.write(r.file, p)
 	r.grown += uint64(n)
 	if err == nil && r.grown >= r.store.checkpoint {
 		err = r.save()
 	}
+	r.lost = r.lost || err != nil
 	return n, err
 }
 
@@ -131,8 +133,22 @@ func (r *receiver) save() error {
 	return r.store.files.SyncDir()
 }
 
-// Suspend implements processor.Partial.
-func (r *receiver) Suspend() error { return errors.Join(r.save(), r.file.Close()) }
+var errLost = errors.New("the payload could not be written whole")
+
+// Suspend implements processor.Partial. A payload that the disk did not take is not kept:
+// where it is full, the payload would be what fills it.
+func (r *receiver) Suspend() error {
+	err := errLost
+	if !r.lost {
+		err = r.save()
+	}
+	err = errors.Join(err, r.file.Close())
+	if err == nil {
+		return nil
+	}
+	r.store.forgetPayload(r.kept)
+	return errors.Join(err, r.store.removeIfThere(r.kept.name()))
+}
 
 // Close implements processor.Partial. The whole payload is kept also where the
 // transaction comes to nothing: the reason may be another component.

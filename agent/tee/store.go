@@ -119,15 +119,13 @@ func (s *Store) sweep() error {
 
 // change makes next the state of the store: with a new index, or not at all. It is for
 // what has to be possible also where the disk is full.
-func (s *Store) change(edit func(next *index) error) error { return s.replace(edit, (*Store).letGo) }
+func (s *Store) change(edit func(next *index) error) error { return s.replace(edit, false) }
 
-// enlarge is change for what needs room: it leaves a reserve that the next change can do
-// with, or is refused.
-func (s *Store) enlarge(edit func(next *index) error) error {
-	return s.replace(edit, func(*Store) bool { return false })
-}
+// enlarge is change for what makes the store larger: it leaves the reserve alone, and is
+// refused where that could not be large enough for the change after it.
+func (s *Store) enlarge(edit func(next *index) error) error { return s.replace(edit, true) }
 
-func (s *Store) replace(edit func(next *index) error, lastResort func(*Store) bool) error {
+func (s *Store) replace(edit func(next *index) error, larger bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
@@ -142,11 +140,14 @@ func (s *Store) replace(edit func(next *index) error, lastResort func(*Store) bo
 		return err
 	}
 	data := next.encode()
-	if err := s.hold(len(data)); err != nil && !(isFull(err) && lastResort(s)) {
-		return fmt.Errorf("hold disk space back for the next change: %w", err)
+	if err := s.hold(len(data)); err != nil && larger {
+		return fmt.Errorf("hold disk space back for later changes: %w", err)
 	}
 	err := s.writeTemp(data)
-	if isFull(err) && (s.dropKept() || lastResort(s)) {
+	if isFull(err) && s.dropKept() {
+		err = s.writeTemp(data)
+	}
+	if isFull(err) && !larger && s.letGo() {
 		err = s.writeTemp(data)
 	}
 	if err != nil {
@@ -158,12 +159,15 @@ func (s *Store) replace(edit func(next *index) error, lastResort func(*Store) bo
 	old := s.index
 	s.index = next
 	s.discard(old, next)
-	_ = s.hold(len(data)) // what needs it all will ask again
+	_ = s.hold(len(data)) // as far as there is room: what needs more asks again
 	return nil
 }
 
 // writeTemp makes the new index, and the names that it refers to, durable.
 func (s *Store) writeTemp(data []byte) error {
+	if s.broken != nil {
+		return s.broken
+	}
 	err := writeFile(s.files, indexTemp, data)
 	if err == nil {
 		err = s.files.SyncDir()

@@ -115,7 +115,7 @@ func (t *transaction) Create(ctx context.Context, component suit.ComponentID) (i
 		return nil, err
 	}
 	t.candidates[component.Key()] = name
-	return &candidate{f}, nil
+	return &candidate{f, t.store}, nil
 }
 
 // ready makes room for a new candidate of the component.
@@ -147,9 +147,20 @@ func (t *transaction) remove(name string) error {
 }
 
 // candidate syncs on Close: an image counts only once it is on the disk.
-type candidate struct{ file }
+type candidate struct {
+	file
+	store *Store
+}
 
-func (c *candidate) Close() error { return errors.Join(c.Sync(), c.file.Close()) }
+func (c *candidate) Write(p []byte) (int, error) { return c.store.write(c.file, p) }
+
+func (c *candidate) Close() error {
+	err := c.Sync()
+	if isFull(err) {
+		c.store.makeRoom() // for the next try; what was lost here cannot be told
+	}
+	return errors.Join(err, c.file.Close())
+}
 
 // Swap implements processor.Transaction.
 func (t *transaction) Swap(ctx context.Context, a, b suit.ComponentID) error {
