@@ -37,6 +37,9 @@ type result struct {
 // they overrule what the message says of all.
 func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *cosekit.PublicKey, fault *refusal,
 	r result, said verdicts) (outcome, error) {
+	if err := t.explain(ctx, x, token, said); err != nil {
+		return outcome{}, err
+	}
 	var out outcome
 	err := t.cfg.Store.Update(ctx, func(tx Tx) error {
 		s, err := t.begin(tx, x)

@@ -3,6 +3,7 @@ package tam
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -25,16 +26,16 @@ const (
 // replay holds a report against the manifest that it is about, which was published
 // here, and against those that this one depends on.
 func replay(r ManifestReader, report *suit.Report) (replayed, error) {
-	l := library{r: r}
+	l := library{r: r, books: map[string]*book{}}
 	m, err := r.Manifest(report.Reference.Digest)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return replayed{}, err
 	}
-	root := l.envelope(m.Digest)
+	root := l.open(m.Digest)
 	if root == nil {
 		return unplayed(report), l.fault
 	}
-	statements, err := suit.Explain(report, root, func(path []uint64) *suit.Envelope {
+	statements, err := suit.Explain(report, root.envelope, func(path []uint64) *suit.Envelope {
 		return l.dependency(root, m.Dependencies, path)
 	}, author.CommandNames)
 	if err != nil {
@@ -125,20 +126,52 @@ func words[T fmt.Stringer](list []T) []string {
 // library finds the envelopes of a published tree.
 type library struct {
 	r     ManifestReader
-	known []*suit.Envelope // that were opened; dependencies may be inside
+	books map[string]*book // by digest; nil for one that is not at hand
 	fault error
 }
 
-// envelope returns the envelope of a manifest; nil where it is not at hand.
-func (l *library) envelope(digest suit.Digest) *suit.Envelope {
-	for _, e := range l.known {
-		for _, name := range e.IntegratedNames() {
-			payload, _ := e.UnverifiedIntegrated(name)
-			if inner, err := suit.Decode(payload); err == nil && inner.Digest().Equal(digest) {
-				return l.keep(inner)
-			}
+// book is an envelope of the tree. Each is decoded once, however often a report names it.
+type book struct {
+	envelope *suit.Envelope
+	digest   suit.Digest
+	table    []suit.TableEntry
+	opened   bool // the envelopes inside are in the library
+}
+
+// open returns the envelope of a manifest, and takes those inside of it in; nil where it is
+// not at hand.
+func (l *library) open(digest suit.Digest) *book {
+	key := digest.String()
+	b, looked := l.books[key]
+	if !looked {
+		b = l.stored(digest)
+		l.books[key] = b
+	}
+	if b == nil || b.opened {
+		return b
+	}
+	b.opened = true
+	if m, err := b.envelope.UnverifiedManifest(); err == nil {
+		b.table, _ = m.Common.Table() // without one it has no dependency
+	}
+	for _, name := range b.envelope.IntegratedNames() {
+		payload, _ := b.envelope.UnverifiedIntegrated(name)
+		inner, err := suit.Decode(payload)
+		if err != nil {
+			continue // not an envelope
+		}
+		own, err := inner.MeasureDigest()
+		if err != nil {
+			continue
+		}
+		if _, known := l.books[own.String()]; !known {
+			l.books[own.String()] = &book{envelope: inner, digest: own}
 		}
 	}
+	return b
+}
+
+func (l *library) stored(digest suit.Digest) *book {
 	raw, err := l.r.Envelope(digest)
 	if err != nil {
 		if !errors.Is(err, ErrNotFound) {
@@ -150,36 +183,30 @@ func (l *library) envelope(digest suit.Digest) *suit.Envelope {
 	if err != nil {
 		return nil
 	}
-	return l.keep(e)
-}
-
-func (l *library) keep(e *suit.Envelope) *suit.Envelope {
-	l.known = append(l.known, e)
-	return e
+	return &book{envelope: e, digest: digest}
 }
 
 // dependency returns the envelope at a path of dependency indices from the root; nil
-// where it cannot be told.
-func (l *library) dependency(root *suit.Envelope, dependencies []Dependency, path []uint64) *suit.Envelope {
-	at := root
-	for _, index := range path {
-		manifest, err := at.UnverifiedManifest()
-		if err != nil {
-			return nil
-		}
-		table, err := manifest.Common.Table()
-		if err != nil || index >= uint64(len(table)) || !table[index].Dependency {
-			return nil
-		}
-		digest, ok := single(dependencies, table[index].ID)
-		if !ok {
-			return nil
-		}
-		if at = l.envelope(digest); at == nil {
-			return nil
-		}
+// where it cannot be told. No manifest depends on itself, so no path leads past one twice.
+func (l *library) dependency(root *book, dependencies []Dependency, path []uint64) *suit.Envelope {
+	if len(path) > maxDependencyDepth {
+		return nil
 	}
-	return at
+	at, way := root, []suit.Digest{root.digest}
+	for _, index := range path {
+		if index >= uint64(len(at.table)) || !at.table[index].Dependency {
+			return nil
+		}
+		digest, ok := single(dependencies, at.table[index].ID)
+		if !ok || slices.ContainsFunc(way, digest.Equal) {
+			return nil
+		}
+		if at = l.open(digest); at == nil {
+			return nil
+		}
+		way = append(way, digest)
+	}
+	return at.envelope
 }
 
 // single returns the manifest that is stored under the id, unless the device chooses

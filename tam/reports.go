@@ -2,8 +2,11 @@ package tam
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -125,9 +128,15 @@ func reportKey(signed *suit.SignedReport, pinned, teepKey *cosekit.PublicKey) (*
 	return own, nil
 }
 
+// verdict is what a report tells of its manifest.
+type verdict struct {
+	*suit.Report
+	failure string // in words
+}
+
 // verdicts are the reports by manifest digest. Where several tell of one manifest, a
 // failure stands.
-type verdicts map[string]*suit.Report
+type verdicts map[string]verdict
 
 func verdictsOf(reports []*suit.Report) verdicts {
 	out := make(verdicts, len(reports))
@@ -136,9 +145,45 @@ func verdictsOf(reports []*suit.Report) verdicts {
 		if before, ok := out[key]; ok && !before.Succeeded() {
 			continue
 		}
-		out[key] = r
+		out[key] = verdict{r, unplayed(r).Failure}
 	}
 	return out
+}
+
+// maxReplayed are the failures of one message that are told as exactly as the manifests
+// allow. An agent that fails goes on to few others.
+const maxReplayed = 8
+
+// explain puts the failures of the Update's manifests into words. That takes longer than
+// a transaction should, and needs none: what was published does not change.
+func (t *TAM) explain(ctx context.Context, x *exchange, token []byte, said verdicts) error {
+	failed := func(v verdict) bool { return !v.Succeeded() }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(said)), failed) {
+		return nil
+	}
+	return t.cfg.Store.View(ctx, func(r Reader) error {
+		if _, err := r.Outstanding(x.thumbprint(), token); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				err = nil // settle refuses it
+			}
+			return err
+		}
+		left := maxReplayed
+		for _, key := range slices.Sorted(maps.Keys(said)) {
+			v := said[key]
+			if v.Succeeded() || left == 0 {
+				continue
+			}
+			left--
+			words, err := replay(r, v.Report)
+			if err != nil {
+				return err
+			}
+			v.failure = words.Failure
+			said[key] = v
+		}
+		return nil
+	})
 }
 
 // judge returns what a report makes of a manifest, and keeps it with the manifest's
@@ -148,14 +193,13 @@ func (s *session) judge(said verdicts, component suit.ComponentID, manifest suit
 	if !ok {
 		return otherwise, nil
 	}
-	if err := s.keepReport(component, report); err != nil {
+	if err := s.keepReport(component, report.Report); err != nil {
 		return result{}, err
 	}
 	if report.Succeeded() {
 		return result{state: devices.Claimed}, nil
 	}
-	replayed, err := replay(s.tx, report)
-	return result{state: devices.Failed, reason: replayed.Failure}, err
+	return result{state: devices.Failed, reason: report.failure}, nil
 }
 
 // keepReport stores the report as far as it is not too large. Its nonce was the token
