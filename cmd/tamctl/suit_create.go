@@ -122,7 +122,7 @@ func (c *creation) description(uninstallGiven bool) (*author.Description, error)
 	set(&d.SequenceNumber, c.sequence)
 	// What names the same thing in another way gives place.
 	if c.vendor != "" {
-		d.VendorDomain, d.VendorID = c.vendor, uuid.Nil
+		d.VendorID = uuid.Nil
 	}
 	if c.class != "" {
 		d.ClassInfo, d.ClassID = c.class, uuid.Nil
@@ -145,6 +145,7 @@ func (c *creation) description(uninstallGiven bool) (*author.Description, error)
 		c.describePayload(&d.Payload),
 		parse(&d.Component, "--component", c.component, suit.ParseComponentID),
 		parse(&d.ManifestComponent, "--manifest-component", c.manifestComponent, suit.ParseComponentID),
+		parse(&d.VendorDomain, "--vendor", c.vendor, author.ParseVendorDomain),
 		parse(&d.VendorID, "--vendor-id", c.vendorID, uuid.Parse),
 		parse(&d.ClassID, "--class-id", c.classID, uuid.Parse),
 		parse(&d.DeviceID, "--device-id", c.deviceID, uuid.Parse),

@@ -45,7 +45,9 @@ func (f *identityFlags) identity() (identity, error) {
 	case f.class != "" && f.vendor == "" && f.vendorID == "":
 		return id, usage("a --class is one of a vendor: give --vendor or --vendor-id too")
 	}
+	var domain string
 	err := errors.Join(
+		parse(&domain, "--vendor", f.vendor, author.ParseVendorDomain),
 		parse(&id.Vendor, "--vendor-id", f.vendorID, uuid.Parse),
 		parse(&id.Class, "--class-id", f.classID, uuid.Parse),
 		parse(&id.Device, "--device-id", f.deviceID, uuid.Parse),
@@ -53,8 +55,8 @@ func (f *identityFlags) identity() (identity, error) {
 	if err != nil {
 		return id, err
 	}
-	if f.vendor != "" {
-		id.Vendor = author.VendorID(f.vendor)
+	if domain != "" {
+		id.Vendor = author.VendorID(domain)
 	}
 	if f.class != "" {
 		id.Class = author.ClassID(id.Vendor, f.class)

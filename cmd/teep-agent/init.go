@@ -136,6 +136,11 @@ func (f *initFlags) identity() (device.Identity, error) {
 		}
 	}
 	var err error
+	if f.vendor != "" {
+		if f.vendor, err = author.ParseVendorDomain(f.vendor); err != nil {
+			return i, fmt.Errorf("--vendor: %w", err)
+		}
+	}
 	if i.Vendor, err = chooseID("vendor", f.vendor, f.vendorID, author.VendorID); err != nil {
 		return i, err
 	}

@@ -155,6 +155,11 @@ func TestRefusals(t *testing.T) {
 		{"last sequence number", func(d *Description) { d.SequenceNumber = 1 << 63 }, "no room"},
 		{"no vendor", func(d *Description) { d.VendorDomain = "" }, "vendor-domain or vendor-id"},
 		{"two vendors", func(d *Description) { d.VendorID = v5 }, "vendor-domain or vendor-id"},
+		{"vendor in words", func(d *Description) { d.VendorDomain = "Example Corp" }, `"Example Corp" is no domain name`},
+		{"vendor by its address", func(d *Description) { d.VendorDomain = "https://example.com" }, "is no domain name"},
+		{"vendor of one label", func(d *Description) { d.VendorDomain = "example" }, "is no domain name"},
+		{"vendor with an empty label", func(d *Description) { d.VendorDomain = "example..com" }, "is no domain name"},
+		{"long vendor", func(d *Description) { d.VendorDomain = strings.Repeat("a.", 126) + "com" }, "is no domain name"},
 		{"no class", func(d *Description) { d.ClassInfo = "" }, "class-info or class-id"},
 		{"two classes", func(d *Description) { d.ClassID = v5 }, "class-info or class-id"},
 		{"time-based device", func(d *Description) { d.DeviceID = v1 }, "version 1"},
@@ -345,6 +350,17 @@ func TestClassID(t *testing.T) {
 	// UUIDv5 of "test" under the vendor id of arm.com, computed elsewhere.
 	if got := ClassID(VendorID("arm.com"), "test").String(); got != "b00e8aa5-1eae-5c00-8fec-7a205fe5d73d" {
 		t.Errorf("class id %s", got)
+	}
+}
+
+// A domain name is the same in capitals (RFC 4343 section 2), and so is the vendor.
+func TestVendorInCapitals(t *testing.T) {
+	domain, err := ParseVendorDomain("Example.COM")
+	if err != nil || domain != "example.com" {
+		t.Errorf("%q, %v", domain, err)
+	}
+	if VendorID("Example.COM") != VendorID("example.com") {
+		t.Error("another vendor in capitals")
 	}
 }
 

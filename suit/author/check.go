@@ -209,6 +209,11 @@ func (d *Description) checkIdentity() error {
 	if (d.VendorDomain != "") == (d.VendorID != none) {
 		return d.refuse("vendor-id", "give vendor-domain or vendor-id: without a vendor any device would install the payload")
 	}
+	if d.VendorDomain != "" {
+		if _, err := ParseVendorDomain(d.VendorDomain); err != nil {
+			return d.refuse("vendor-domain", "vendor-domain: %v", err)
+		}
+	}
 	if (d.ClassInfo != "") == (d.ClassID != none) {
 		return d.refuse("class-id", "give class-info or class-id: without a class every device of the vendor would install the payload")
 	}

@@ -1,7 +1,10 @@
 package author
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -19,9 +22,28 @@ const stagingSegment = "encrypted"
 // none is the UUID of what a description does not give.
 var none uuid.UUID
 
-// VendorID returns the vendor identifier of a domain name
-// (draft-ietf-suit-manifest-37 section 8.4.8.2).
-func VendorID(domain string) uuid.UUID { return uuid.NewSHA1(uuid.NameSpaceDNS, []byte(domain)) }
+// domain is a name of letters, digits and hyphens with two labels or more (RFC 1123
+// section 2.1).
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// maxDomain is the length of the longest domain name.
+const maxDomain = 253
+
+// ParseVendorDomain reads a domain name, which is the same in capitals: it returns it in
+// small letters. What looks like one and is none would make another vendor without a word.
+func ParseVendorDomain(name string) (string, error) {
+	small := strings.ToLower(name)
+	if len(small) > maxDomain || !domain.MatchString(small) {
+		return "", fmt.Errorf("%q is no domain name: want one such as example.com", name)
+	}
+	return small, nil
+}
+
+// VendorID returns the vendor identifier of a domain name, as [ParseVendorDomain] returns
+// it (draft-ietf-suit-manifest-37 section 8.4.8.2).
+func VendorID(domain string) uuid.UUID {
+	return uuid.NewSHA1(uuid.NameSpaceDNS, []byte(strings.ToLower(domain)))
+}
 
 // ClassID returns the class identifier of a vendor's class-specific information,
 // such as a model number (section 8.4.8.2).
