@@ -36,9 +36,9 @@ const (
 func (a Applications) check() error {
 	switch {
 	case a.Time < 0:
-		return fmt.Errorf("applications.time: %s is negative", a.Time)
+		return wrong("applications.time", "%s is negative", a.Time)
 	case a.Memory > maxMemory:
-		return fmt.Errorf("applications.memory-mib: %d, at most %d", a.Memory, maxMemory)
+		return wrong("applications.memory-mib", "%d, at most %d", a.Memory, maxMemory)
 	}
 	return nil
 }

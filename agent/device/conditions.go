@@ -18,10 +18,10 @@ import (
 // draft-ietf-suit-update-management ask it. One that is not configured fails.
 type Conditions struct {
 	// Battery is the charge in mWh.
-	Battery *Source `yaml:"battery,omitempty"`
+	Battery *Source `yaml:"battery,omitempty" want:"a charge in mWh, or file: and the path where it stands"`
 	// Authorized is whether updates may be made: yes, no, or a number, which is the
 	// highest update-priority that may; the smaller, the more urgent.
-	Authorized *Source `yaml:"authorized,omitempty"`
+	Authorized *Source `yaml:"authorized,omitempty" want:"yes, no or a number, or file: and the path where it stands"`
 	// Clock says that the clock of the system can be relied on.
 	Clock bool `yaml:"clock,omitempty"`
 	// Wait is how long one manifest may make the device wait for an event.
@@ -79,24 +79,41 @@ func (s Source) read() (string, error) {
 func (c Conditions) check() error {
 	if c.Battery != nil && c.Battery.File == "" {
 		if _, err := parseBattery(c.Battery.Value); err != nil {
-			return fmt.Errorf("conditions.battery: %w", err)
+			return wrong("conditions.battery", "%w", err)
 		}
 	}
 	if c.Authorized != nil && c.Authorized.File == "" {
 		if _, err := parseAuthorization(c.Authorized.Value); err != nil {
-			return fmt.Errorf("conditions.authorized: %w", err)
+			return wrong("conditions.authorized", "%w", err)
 		}
 	}
 	if c.Wait < 0 {
-		return fmt.Errorf("conditions.wait: %s is negative", c.Wait)
+		return wrong("conditions.wait", "%s is negative", c.Wait)
 	}
 	return nil
+}
+
+// checkFiles looks whether the facts that are in files can be read now.
+func (c Conditions) checkFiles() error {
+	var faults []error
+	for _, fact := range []struct {
+		key    string
+		source *Source
+	}{{"conditions.battery", c.Battery}, {"conditions.authorized", c.Authorized}} {
+		if fact.source == nil {
+			continue
+		}
+		if _, err := fact.source.read(); err != nil {
+			faults = append(faults, wrong(fact.key, "%w; let what knows it write it there, or correct the path", err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func parseBattery(text string) (uint64, error) {
 	charge, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no charge in mWh", text)
+		return 0, fmt.Errorf("%q: want a charge in mWh, such as 3000", text)
 	}
 	return charge, nil
 }

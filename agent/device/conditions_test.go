@@ -48,9 +48,9 @@ func TestBattery(t *testing.T) {
 	}{
 		{"5000", 5000, ""},
 		{fact(t, "4321\n"), 4321, ""},
-		{fact(t, ""), 0, "no charge"},
-		{fact(t, "-1"), 0, "no charge"},
-		{fact(t, "full"), 0, "no charge"},
+		{fact(t, ""), 0, "want a charge in mWh"},
+		{fact(t, "-1"), 0, "want a charge in mWh"},
+		{fact(t, "full"), 0, "want a charge in mWh"},
 		{fact(t, strings.Repeat("9", 100)), 0, "more than 64 bytes"},
 		{"file:/nowhere/battery", 0, "no such file"},
 	} {

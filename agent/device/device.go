@@ -84,18 +84,17 @@ func load(dir string) (*Device, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(filepath.Join(dir, settingsFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	path := SettingsPath(dir)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoDevice)
 	}
+	settings, err := loadSettings(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{dir: dir}
-	if d.settings, err = ParseSettings(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, settingsFile), err)
-	}
-	if data, err = os.ReadFile(filepath.Join(dir, anchorsFile)); err != nil {
+	d := &Device{dir: dir, settings: settings}
+	data, err := os.ReadFile(filepath.Join(dir, anchorsFile))
+	if err != nil {
 		return nil, err
 	}
 	if d.anchors, err = anchor.DecodeStore(data); err != nil {

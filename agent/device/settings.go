@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/uuid"
 
 	"github.com/tamarack-tam/tamarack/agent/broker"
@@ -49,11 +48,11 @@ func (t TAM) reportKey() (*cosekit.AgreementPublicKey, error) {
 	}
 	data, err := os.ReadFile(t.ReportKey)
 	if err != nil {
-		return nil, fmt.Errorf("tam.report-encryption-key: %w", err)
+		return nil, wrong("tam.report-encryption-key", "%w; put the TAM's key for reports there ('tamarack keys' lists it), or remove the setting", err)
 	}
 	key, err := cosekit.ReadAgreementPublicKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("tam.report-encryption-key: %s: %w", t.ReportKey, err)
+		return nil, wrong("tam.report-encryption-key", "%s: %w", t.ReportKey, err)
 	}
 	return key, nil
 }
@@ -111,10 +110,10 @@ func (m Manifests) limits() processor.Limits {
 // secretKeys reads the files.
 func (m Manifests) secretKeys() ([]*cosekit.SecretKey, error) {
 	var keys []*cosekit.SecretKey
-	for _, file := range m.SecretKeys {
+	for i, file := range m.SecretKeys {
 		key, err := cosekit.LoadSecretKey(file)
 		if err != nil {
-			return nil, fmt.Errorf("manifests.secret-keys: %w", err)
+			return nil, wrong(fmt.Sprintf("manifests.secret-keys[%d]", i), "%w; put the key there that you share with the publisher, or remove the entry", err)
 		}
 		keys = append(keys, key)
 	}
@@ -146,31 +145,69 @@ type Identity struct {
 // DefaultPolling suits a device on a network that costs nothing.
 var DefaultPolling = Polling{Interval: 5 * time.Minute, Jitter: 30 * time.Second, Timeout: time.Minute, Download: time.Hour, Stall: time.Minute}
 
-// ParseSettings reads config.yaml strictly.
+// ParseSettings reads config.yaml strictly. Its errors name the line, the key, the value
+// and what is wanted.
 func ParseSettings(data []byte) (Settings, error) {
+	s, _, err := parseSettings(data)
+	return s, err
+}
+
+func parseSettings(data []byte) (Settings, document, error) {
 	s := Settings{Poll: DefaultPolling}
-	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil {
-		return Settings{}, errors.New(yaml.FormatError(err, false, true))
+	d, err := readYAML(data, &s)
+	if err == nil {
+		err = s.Check()
 	}
-	return s, s.Check()
+	if err != nil {
+		return Settings{}, nil, d.locate(err)
+	}
+	return s, d, nil
+}
+
+// loadSettings reads a file, and looks at the files that it names: what a device cannot
+// do without is missed when somebody looks at it, not when an update needs it.
+func loadSettings(path string) (Settings, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Settings{}, err
+	}
+	s, d, err := parseSettings(data)
+	if err == nil {
+		err = d.locate(s.checkFiles())
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// checkFiles says what is wrong with the files that the settings name.
+func (s Settings) checkFiles() error {
+	_, transport := broker.NewTransport(s.TAM.CAFile)
+	if transport != nil {
+		transport = wrong("tam.ca-file", "%w; put the PEM certificates of the TAM's authority there", transport)
+	}
+	_, reports := s.TAM.reportKey()
+	_, secrets := s.Manifests.secretKeys()
+	return errors.Join(transport, reports, secrets, s.Conditions.checkFiles())
 }
 
 // Check says what is wrong with the settings, or nil.
 func (s Settings) Check() error {
 	if err := broker.CheckURL(s.TAM.URL); err != nil {
-		return fmt.Errorf("tam.url: %w", err)
+		return wrong("tam.url", "%w", err)
 	}
 	switch p := s.Poll; {
 	case p.Interval < time.Second:
-		return fmt.Errorf("poll.interval: %s, at least 1s", p.Interval)
+		return wrong("poll.interval", "%s, at least 1s", p.Interval)
 	case p.Jitter < 0:
-		return fmt.Errorf("poll.jitter: %s is negative", p.Jitter)
+		return wrong("poll.jitter", "%s is negative", p.Jitter)
 	case p.Timeout < time.Second:
-		return fmt.Errorf("poll.timeout: %s, at least 1s", p.Timeout)
+		return wrong("poll.timeout", "%s, at least 1s", p.Timeout)
 	case p.Download < time.Second:
-		return fmt.Errorf("poll.download-timeout: %s, at least 1s", p.Download)
+		return wrong("poll.download-timeout", "%s, at least 1s", p.Download)
 	case p.Stall < time.Second:
-		return fmt.Errorf("poll.stall-timeout: %s, at least 1s", p.Stall)
+		return wrong("poll.stall-timeout", "%s, at least 1s", p.Stall)
 	}
 	return errors.Join(s.Conditions.check(), s.Applications.check(), s.Identity.check())
 }
@@ -178,21 +215,21 @@ func (s Settings) Check() error {
 func (i Identity) check() error {
 	switch {
 	case len(i.UEID) < 7 || len(i.UEID) > 33:
-		return fmt.Errorf("device.ueid: %d bytes, a ueid has 7 to 33", len(i.UEID))
+		return wrong("device.ueid", "%d bytes, a ueid has 7 to 33", len(i.UEID))
 	case i.UEID[0] < 1 || i.UEID[0] > 3:
-		return fmt.Errorf("device.ueid: type 0x%02x, want 0x01, 0x02 or 0x03", i.UEID[0])
+		return wrong("device.ueid", "type 0x%02x, want 0x01, 0x02 or 0x03", i.UEID[0])
 	case i.UEID[0] == 1 && len(i.UEID) != 17 && len(i.UEID) != 25 && len(i.UEID) != 33:
-		return fmt.Errorf("device.ueid: %d bytes, a random one (type 0x01) has 17, 25 or 33", len(i.UEID))
+		return wrong("device.ueid", "%d bytes, a random one (type 0x01) has 17, 25 or 33", len(i.UEID))
 	case i.Vendor == uuid.Nil:
-		return errors.New("device.vendor-id: missing")
+		return wrong("device.vendor-id", "missing")
 	case i.Class == uuid.Nil:
-		return errors.New("device.class-id: missing")
+		return wrong("device.class-id", "missing")
 	case i.OEMID.claim == nil:
-		return errors.New("device.oemid: missing")
+		return wrong("device.oemid", "missing")
 	case len(i.Model) == 0 || len(i.Model) > 32:
-		return fmt.Errorf("device.model: %d bytes, want 1 to 32", len(i.Model))
+		return wrong("device.model", "%d bytes, want 1 to 32", len(i.Model))
 	case len(i.HWVersion) == 0 || len(i.HWVersion) > 64:
-		return fmt.Errorf("device.hwversion: %d bytes, want 1 to 64", len(i.HWVersion))
+		return wrong("device.hwversion", "%d bytes, want 1 to 64", len(i.HWVersion))
 	}
 	return nil
 }
@@ -207,7 +244,7 @@ func (h HexBytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToStri
 func (h *HexBytes) UnmarshalText(text []byte) error {
 	b, err := hex.DecodeString(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is not hexadecimal", text)
+		return fmt.Errorf("%q: want hexadecimal digits", text)
 	}
 	*h = b
 	return nil

@@ -1,6 +1,8 @@
 package device
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -139,5 +141,95 @@ func TestSettingsRefused(t *testing.T) {
 		if _, err := ParseSettings([]byte(text)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want a word about %q", tt.new, err, tt.want)
 		}
+	}
+}
+
+// TestMistakesSayWhatIsWanted: where it stands, what stands there, and what should.
+func TestMistakesSayWhatIsWanted(t *testing.T) {
+	for text, want := range map[string]string{
+		"conditions: {clock: ture}":                     `line 12, conditions.clock: "ture": want true or false`,
+		"conditions:\n  clock: yes":                     `line 13, conditions.clock: "yes": want true or false`,
+		"conditions: {battery: {command: cat}}":         "line 12, conditions.battery: want a charge in mWh, or file: and the path where it stands, not keys with values",
+		"conditions: {battery: 85%}":                    `line 12, conditions.battery: "85%": want a charge in mWh, such as 3000`,
+		"conditions: {authorized: [yes]}":               "line 12, conditions.authorized: want yes, no or a number, or file: and the path where it stands, not a list",
+		"conditions: {authorized: perhaps}":             `line 12, conditions.authorized: "perhaps": want yes, no or the highest update-priority`,
+		"conditions: {wait: 10}":                        `line 12, conditions.wait: "10": want a time with its unit, such as 10s, 5m or 1h30m`,
+		"conditions: [clock]":                           "line 12, conditions: want keys with values, not a list",
+		"conditions: {clok: true}":                      "line 12, conditions.clok: unknown key",
+		"conditions: {<<: 1}":                           "line 12, conditions: a key that is not plain text: anchors and merges are not read",
+		"poll: {interval: 500ms}":                       "line 12, poll.interval: 500ms, at least 1s",
+		"poll: {jitter:}":                               "line 12, poll.jitter: want a single value, not nothing",
+		"applications: {memory-mib: 0.5}":               `line 12, applications.memory-mib: "0.5": want a whole number`,
+		"applications: {memory-mib: 64MiB}":             `line 12, applications.memory-mib: "64MiB": want a whole number`,
+		"applications: {memory-mib: 4294967296}":        `line 12, applications.memory-mib: "4294967296": want a whole number up to 4294967295`,
+		"manifests: {max-stored: 1e9}":                  `line 12, manifests.max-stored: "1e9": want a whole number`,
+		"manifests: {secret-keys: a}":                   "line 12, manifests.secret-keys: want a list such as [first, second], not a single value",
+		"manifests:\n  secret-keys:\n  - a\n  - {b: c}": "line 15, manifests.secret-keys[1]: want a single value, not keys with values",
+		"manifests: {signatures: both}":                 `line 12, manifests.signatures: signature rule "both": want `,
+		"device: {}":                                    `line 12: mapping key "device" already defined`,
+		"manifests: {compat: true":                      "line 12: ",
+		"--- {}":                                        "more than one YAML document",
+	} {
+		_, err := ParseSettings([]byte(sound + text + "\n"))
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s:\n%v, want\n%s", text, err, want)
+		}
+	}
+	for old, want := range map[string]string{
+		"cfbff0d1-9375-5685-968c-48ce8b15ae17": `line 7, device.vendor-id: "Tamarack": want a UUID such as cfbff0d1-9375-5685-968c-48ce8b15ae17`,
+		"01000102030405060708090a0b0c0d0e0f":   `line 6, device.ueid: "Tamarack": want hexadecimal digits`,
+		"pen:32473":                            `line 9, device.oemid: oemid "Tamarack": write pen:NUMBER, `,
+		"iana":                                 `line 4, tam.numbering: unknown TEEP numbering "Tamarack": write iana or pre-iana`,
+		"https://tam.example/tam":              "line 3, tam.url: ",
+	} {
+		_, err := ParseSettings([]byte(strings.Replace(sound, old, "Tamarack", 1)))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s:\n%v, want\n%s", old, err, want)
+		}
+	}
+}
+
+// A section may be there with nothing in it, or have all of its keys commented out.
+func TestEmptySections(t *testing.T) {
+	s, err := ParseSettings([]byte(sound + "conditions:\n  # clock: true\nmanifests: {}\n"))
+	if err != nil || s.Conditions != (Conditions{}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestFilesOfTheSettings: what they name is looked for when the device is opened or looked
+// at, and everything that is missing is told at once.
+func TestFilesOfTheSettings(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	none, bad, long := filepath.Join(dir, "none"), file("bad", "neither key nor certificate"), file("long", strings.Repeat("9", maxFact+1))
+	for text, want := range map[string]string{
+		"manifests: {secret-keys: [" + none + "]}":      "line 12, manifests.secret-keys[0]: open " + none,
+		"manifests: {secret-keys: [" + bad + "]}":       "line 12, manifests.secret-keys[0]: " + bad,
+		"conditions: {battery: 'file:" + none + "'}":    "line 12, conditions.battery: open " + none,
+		"conditions: {battery: 'file:" + long + "'}":    "line 12, conditions.battery: " + long + " has more than 64 bytes",
+		"conditions: {authorized: 'file:" + none + "'}": "line 12, conditions.authorized: open " + none,
+	} {
+		path := file("config.yaml", sound+text+"\n")
+		if _, err := loadSettings(path); err == nil || !strings.HasPrefix(err.Error(), path+": "+want) || !strings.Contains(err.Error(), "; ") {
+			t.Errorf("%s:\n%v, want\n%s", text, err, want)
+		}
+	}
+	path := file("config.yaml", strings.Replace(sound, "  numbering", "  ca-file: "+bad+"\n  report-encryption-key: "+bad+"\n  numbering", 1)+
+		"conditions: {battery: 'file:"+none+"'}\n")
+	_, err := loadSettings(path)
+	for _, want := range []string{"line 4, tam.ca-file: " + bad, "line 5, tam.report-encryption-key: " + bad, "line 14, conditions.battery: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want also %s", err, want)
+		}
+	}
+	if _, err := loadSettings(file("config.yaml", sound+"conditions: {battery: 'file:"+file("charge", "900\n")+"'}\n")); err != nil {
+		t.Error(err)
 	}
 }
