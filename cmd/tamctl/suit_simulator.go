@@ -12,7 +12,6 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/tee"
 	"github.com/tamarack-tam/tamarack/agent/wasm"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
-	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/suit/processor"
@@ -28,6 +27,7 @@ type simulator struct {
 	store        *tee.Store
 	closeFetcher func() error
 	fetches      bool
+	decrypts     bool
 	publishers   *publishers
 	processor    *processor.Processor
 
@@ -51,7 +51,7 @@ func (d *simulator) configure(compat bool, fetcher processor.Fetcher, keys cosek
 	if compat {
 		mode = processor.Compat
 	}
-	d.fetches = fetcher != nil
+	d.fetches, d.decrypts = fetcher != nil, len(keys.Agreements)+len(keys.Secrets) > 0
 	d.processor = processor.New(processor.Config{
 		Host: d.store, Limits: processor.DefaultLimits(), Mode: mode, Fetcher: fetcher, Keys: keys,
 		Authority: processor.AuthorityFunc(d.authenticate), Invoke: d.invoke, Circumstances: c.processor(),
@@ -196,46 +196,4 @@ func (d *simulator) writeReport(path string) error {
 		return err
 	}
 	return writeWhole(path, data, os.Rename)
-}
-
-// nextStep is what to do about a procedure that failed.
-func (d *simulator) nextStep(err error) string {
-	for _, known := range []struct {
-		err  error
-		step string
-	}{
-		{processor.ErrRollback, "raise the sequence number above the one that the device has had"},
-		{processor.ErrNotInstalled, "only what is installed can be uninstalled, in that very version"},
-		{processor.ErrReferenced, "uninstall first what needs it"},
-		{cosekit.ErrNoDecryptionKey, "give the device its key, with --decrypt-key"},
-		{processor.ErrUnsupportedCommand, "a simulated device has no slots, and of private commands only the self-test (-257)"},
-		{processor.ErrUnsupportedParameter, "a simulated device has no slots, and decrypts only with --decrypt-key"},
-		{processor.ErrUnauthenticated, "give the key of the dependency's signer too, with --key"},
-		{processor.ErrUnauthorized, "--key FILE without =PREFIX lets its owner sign for every component"},
-		{processor.ErrUnknown, "say what the device knows, with --battery, --authorized and --time"},
-		{processor.ErrSevered, "put it back with 'tamctl suit restore'"},
-		{processor.ErrRule, "change the manifest, or see what --compat makes of it"},
-		{processor.ErrIncompatible, "check vendor and class in the manifest, or see what --compat makes of it"},
-		{wasm.ErrExit, "the application itself ended so: its output says more"},
-		{tee.ErrFull, "uninstall something, or choose another folder with --device"},
-	} {
-		if errors.Is(err, known.err) {
-			return known.step
-		}
-	}
-	if errors.Is(err, processor.ErrURI) && !d.fetches {
-		return "say where payloads are, with --fetch-from FOLDER or --fetch-from network"
-	}
-	var failure *processor.Failure
-	if errors.As(err, &failure) {
-		switch failure.Command {
-		case suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier, suit.ConditionDeviceIdentifier:
-			return "the manifest is for other devices: make it for this one, or try it on another --device"
-		case suit.ConditionImageMatch:
-			return "the payload is another one than that of the manifest: fetch the right one, or sign a manifest for this one"
-		case suit.DirectiveFetch:
-			return "put the payload where --fetch-from looks for it"
-		}
-	}
-	return fmt.Sprintf("'tamctl suit lint %s' looks for mistakes in the manifest", lines.Quote(d.path))
 }

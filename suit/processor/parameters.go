@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -57,7 +58,7 @@ func (k *checker) values(p *suit.Parameters) error {
 	}
 	if p.EncryptionInfo != nil {
 		if k.config.Keys.Empty() {
-			return fmt.Errorf("%w: encryption-info; the device has no key to decrypt with", ErrUnsupportedParameter)
+			return fmt.Errorf("%w: encryption-info; the device has no key to decrypt with: %w", ErrUnsupportedParameter, cosekit.ErrNoDecryptionKey)
 		}
 		_, err := parseEncryptionInfo(p.EncryptionInfo)
 		return err
