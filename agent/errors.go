@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -40,4 +41,36 @@ func (e *TAMError) Error() string {
 		return fmt.Sprintf("the TAM answers %s", e.Code)
 	}
 	return fmt.Sprintf("the TAM answers %s: %q", e.Code, e.Msg)
+}
+
+// fault is a part of an Update that was not done.
+type fault struct {
+	kind error // ErrManifest or ErrUnlink
+	what string
+	err  error
+}
+
+func (f *fault) Error() string   { return fmt.Sprintf("%v: %s: %v", f.kind, f.what, f.err) }
+func (f *fault) Unwrap() []error { return []error{f.kind, f.err} }
+
+// words are for err-msg, which has 128 bytes: why it was. Where in the manifest it was
+// stands in the report.
+func words(err error) string {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err.Error()
+	}
+	return f.what + ": " + reason(f.err)
+}
+
+// reason leaves out where in a manifest a procedure ended, but for the command.
+func reason(err error) string {
+	var f *processor.Failure
+	switch {
+	case !errors.As(err, &f):
+		return err.Error()
+	case f.Command == 0:
+		return f.Err.Error()
+	}
+	return f.Command.String() + ": " + f.Err.Error()
 }

@@ -15,23 +15,31 @@ import (
 // manifests, each once, is refused as a whole. Each unlinking is then a step of its own
 // that holds at once: whatever ends the list early, a manifest is there or is gone, and
 // the next tc-list shows which.
-func (a *Agent) unlink(ctx context.Context, unneeded []suit.ComponentID) (reports []*suit.Report, faults []error) {
+func (a *Agent) unlink(ctx context.Context, unneeded []suit.ComponentID) (done outcome) {
 	if err := a.checkUnneeded(unneeded); err != nil {
 		a.observe(StepFailed, "%v", err)
-		return nil, []error{err}
+		return outcome{faults: []error{err}}
 	}
 	for _, manifest := range unneeded {
-		report, err := a.unlinkOne(ctx, manifest)
+		report, left, err := a.unlinkOne(ctx, manifest)
 		if report != nil {
-			reports = append(reports, report)
+			done.reports = append(done.reports, report)
 		}
-		if err != nil {
-			err = fmt.Errorf("%w: %s: %w", ErrUnlink, manifest, err)
+		switch {
+		case err != nil:
+			err = &fault{ErrUnlink, manifest.String(), err}
 			a.observe(StepFailed, "%v", err)
-			return reports, []error{err}
+			done.faults = []error{err}
+			return done
+		case left != nil:
+			const format = "%s went without its uninstall section: %v"
+			a.observe(StepUnlinked, format, manifest, left)
+			done.notes = append(done.notes, fmt.Sprintf(format, manifest, reason(left)))
+		default:
+			a.observe(StepUnlinked, "%s", manifest)
 		}
 	}
-	return reports, nil
+	return done
 }
 
 func (a *Agent) checkUnneeded(unneeded []suit.ComponentID) error {
@@ -49,29 +57,26 @@ func (a *Agent) checkUnneeded(unneeded []suit.ComponentID) error {
 
 // unlinkOne takes one manifest off the device. That it may go is the TAM's decision,
 // and the signature of the Update says so. Its uninstall section is the publisher's: it
-// runs only if its signer is trusted now as for an installation. The manifest of a
-// publisher who is not trusted any more goes without.
-func (a *Agent) unlinkOne(ctx context.Context, manifest suit.ComponentID) (*suit.Report, error) {
+// runs only if its signer, and those of what it depends on, are trusted now as for an
+// installation, and it has no veto. Where it does not come to a good end the manifest
+// goes without, and left says why. What keeps it is another manifest that depends on it.
+func (a *Agent) unlinkOne(ctx context.Context, manifest suit.ComponentID) (report *suit.Report, left, err error) {
 	envelope, err := a.installed(manifest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	verified, rights, untrusted := a.authority(envelope)
-	if untrusted == nil {
+	verified, rights, left := a.authority(envelope)
+	if left == nil {
 		outcome, err := a.processor.Uninstall(ctx, verified, rights)
-		if !errors.Is(err, processor.ErrUnauthorized) {
-			if err == nil {
-				a.observe(StepUnlinked, "%s", manifest)
-			}
-			return outcome.Report, err
+		if err == nil || ctx.Err() != nil || errors.Is(err, processor.ErrReferenced) {
+			return outcome.Report, nil, err
 		}
-		untrusted = err
+		left = err
 	}
-	report := &suit.Report{Reference: suit.Reference{Digest: envelope.Digest()}}
+	report = &suit.Report{Reference: suit.Reference{Digest: envelope.Digest()}}
 	if err := a.processor.Remove(ctx, manifest); err != nil {
 		report.Failure = &suit.ReportFailure{Reason: suit.ReasonOperationFailed}
-		return report, err
+		return report, nil, err
 	}
-	a.observe(StepUnlinked, "%s, its uninstall section was not run: %v", manifest, untrusted)
-	return report, nil
+	return report, left, nil
 }

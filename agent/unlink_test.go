@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
@@ -338,4 +339,90 @@ func TestUnlinkOpensNoWayBack(t *testing.T) {
 		t.Errorf("installed %v", got)
 	}
 	must[*teep.Success](w, w.update(release{component: "app/hello", name: "pub/v1", sequence: 10, image: "one", signer: w.publisher}))
+}
+
+// changed is the release with another manifest in its envelope.
+func (w *world) changed(r release, change func(*suit.Manifest)) *teep.Update {
+	w.t.Helper()
+	e, err := suit.Decode(w.envelope(r))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := e.UnverifiedManifest()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	change(m)
+	payloads := map[string][]byte{}
+	for _, name := range e.IntegratedNames() {
+		payloads[name], _ = e.UnverifiedIntegrated(name)
+	}
+	if e, err = suit.Sign(m, payloads, r.signer); err != nil {
+		w.t.Fatal(err)
+	}
+	encoded, err := e.Encode(true)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &teep.Update{Token: w.nextToken(), Manifests: [][]byte{encoded}}
+}
+
+// TestUninstallSectionHasNoVeto: the TAM decides that a manifest goes, and what else of
+// its Update is done.
+func TestUninstallSectionHasNoVeto(t *testing.T) {
+	at := now
+	later := uint64(now.Add(time.Hour).Unix())
+	expire := []suit.Command{
+		{Code: suit.DirectiveOverrideParameters, Argument: &suit.Parameters{UseBefore: &later}},
+		{Code: suit.ConditionUseBefore, Argument: suit.Policy(0)},
+	}
+	librarian := generate(t, cosekit.Ed25519)
+	for name, tt := range map[string]struct {
+		change func(*suit.Manifest)
+		needs  *release
+		says   string
+	}{
+		"it aborts": {func(m *suit.Manifest) {
+			m.Sections[suit.SectionUninstall] = suit.Severable{Sequence: &suit.Sequence{Commands: []suit.Command{
+				{Code: suit.ConditionAbort, Argument: suit.Policy(0)},
+			}}}
+		}, nil, "abort"},
+		"it has expired": {func(m *suit.Manifest) {
+			m.Common.Shared.Commands = append(m.Common.Shared.Commands, expire...)
+		}, nil, "condition not met"},
+		"the signer of what it depends on has expired": {func(*suit.Manifest) {}, &release{
+			component: "app/lib", sequence: 1, image: "library", signer: librarian,
+		}, "dependency is not authentic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at = now
+			clock := func() time.Time { return at }
+			w := newWorld(t, func(c *agent.Config) {
+				c.Clock, c.Processing.Circumstances.Clock = clock, clock
+				var err error
+				c.Anchors, err = c.Anchors.With(anchor.Anchor{Key: librarian.PublicKey(), Purposes: []anchor.Purpose{anchor.TCSigner}, NotAfter: now.Add(time.Hour)})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+			r := release{component: "app/hello", sequence: 1, image: "hello", signer: w.publisher}
+			if tt.needs != nil {
+				r.describe = w.depending(*tt.needs)
+			}
+			must[*teep.Success](w, w.changed(r, tt.change))
+			at = now.Add(2 * time.Hour)
+			u := w.unlinking("app/hello/suit")
+			u.Manifests = w.update(release{component: "d", sequence: 1, image: "d", signer: w.publisher}).Manifests
+			s := must[*teep.Success](w, u)
+			if reports := w.reports(s.SUITReports); len(reports) != 2 || !reports[0].Succeeded() || ran(reports[0], suit.SectionUninstall) {
+				t.Errorf("reports %+v", reports)
+			}
+			if !strings.Contains(s.Msg, "app/hello/suit went without its uninstall section") || !strings.Contains(s.Msg, tt.says) {
+				t.Errorf("message %q", s.Msg)
+			}
+			if got := w.installed(); got != "d "+suit.SumSHA256([]byte("d")).String()+"\n" {
+				t.Errorf("installed\n%s", got)
+			}
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -30,7 +31,7 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error)
 		if told != nil {
 			return nil, told // the TAM has refused and waits for nothing
 		}
-		return a.succeed(u.Token, nil)
+		return a.succeed(&teep.Success{Token: u.Token})
 	}
 	fresh, err := a.accept(u)
 	if err != nil {
@@ -41,17 +42,24 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error)
 		a.observe(StepRefused, "%v", ErrReplayed)
 		return nil, ErrReplayed
 	}
-	reports, faults := a.unlink(ctx, u.UnneededManifests)
-	if faults == nil {
+	done := a.unlink(ctx, u.UnneededManifests)
+	if done.faults == nil {
 		var more []*suit.Report
-		more, faults = a.install(ctx, u.Manifests)
-		reports = append(reports, more...)
+		more, done.faults = a.install(ctx, u.Manifests)
+		done.reports = append(done.reports, more...)
 	}
 	if ctx.Err() != nil {
 		return nil, errors.Join(context.Cause(ctx), told)
 	}
-	answer, err := a.answerUpdate(u.Token, reports, faults)
+	answer, err := a.answerUpdate(u.Token, done)
 	return answer, errors.Join(err, told)
+}
+
+// outcome is what became of an Update.
+type outcome struct {
+	reports []*suit.Report
+	notes   []string // of what was done otherwise than the manifests say
+	faults  []error
 }
 
 // accept remembers the Update by its content. The bytes on the wire would not do:
@@ -74,7 +82,7 @@ func (a *Agent) install(ctx context.Context, manifests [][]byte) (reports []*sui
 		}
 		if err != nil {
 			a.observe(StepFailed, "manifest %d of %d: %v", i+1, len(manifests), err)
-			faults = append(faults, fmt.Errorf("%w: manifest %d of %d: %w", ErrManifest, i+1, len(manifests), err))
+			faults = append(faults, &fault{ErrManifest, fmt.Sprintf("manifest %d of %d", i+1, len(manifests)), err})
 		}
 		if report != nil { // nil where there is not even a digest that it could refer to
 			reports = append(reports, report)
@@ -84,15 +92,16 @@ func (a *Agent) install(ctx context.Context, manifests [][]byte) (reports []*sui
 }
 
 // answerUpdate tells the TAM how everything went.
-func (a *Agent) answerUpdate(token []byte, reports []*suit.Report, faults []error) ([]byte, error) {
-	signed, err := a.signReports(token, reports)
+func (a *Agent) answerUpdate(token []byte, done outcome) ([]byte, error) {
+	signed, err := a.signReports(token, done.reports)
 	if err != nil {
 		return nil, err
 	}
+	faults := done.faults
 	if faults == nil {
-		return a.succeed(token, signed)
+		return a.succeed(&teep.Success{Token: token, Msg: teep.DiagnosticText(strings.Join(done.notes, "; ")), SUITReports: signed})
 	}
-	failed := a.errorFor(token, &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: faults[0].Error()})
+	failed := a.errorFor(token, &teep.ProtocolError{Code: teep.ManifestProcessingFailed, Msg: words(faults[0])})
 	failed.SUITReports = signed
 	answer, err := a.seal(failed)
 	a.observe(StepReport, "%s, %d failed", failed.Code, len(faults))
@@ -122,8 +131,8 @@ func (a *Agent) signReport(report *suit.Report) ([]byte, error) {
 	return suit.SignEncryptedReport(report, to, a.config.ReportKey)
 }
 
-func (a *Agent) succeed(token []byte, reports [][]byte) ([]byte, error) {
-	answer, err := a.seal(&teep.Success{Token: token, SUITReports: reports})
+func (a *Agent) succeed(success *teep.Success) ([]byte, error) {
+	answer, err := a.seal(success)
 	if err == nil {
 		a.observe(StepReport, "success")
 	}
