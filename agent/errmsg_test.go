@@ -25,7 +25,7 @@ func TestErrMsgHasTheReason(t *testing.T) {
 		},
 		"a component of another manifest": {
 			before: &release{sequence: 5}, after: release{sequence: 4, name: "other/name"},
-			want: "manifest 1 of 1: component is referenced by another manifest: app/hello/suit; unlink that one first",
+			want: "manifest 1 of 1: fetch: component is referenced by another manifest: app/hello/suit; unlink that one first",
 		},
 		"no second signature": {
 			rule: suit.ClassicalAndPostQuantum, after: release{sequence: 1},
