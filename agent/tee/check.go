@@ -66,7 +66,7 @@ func (x *index) checkManifests(files map[string]bool) (manifests, roots map[stri
 	needed := x.needed()
 	for _, m := range x.Manifests {
 		key := m.ID.Key()
-		if manifests[key] || !newFile(m.File, files) || !distinct(m.Components, nil) || !distinct(m.Dependencies, nil) {
+		if manifests[key] || !newFile(m.File, files) || !distinct(m.Components, nil) || !distinct(m.Dependencies, nil) || !distinct(m.Observed, keys(m.Components)) {
 			return nil, nil, fmt.Errorf("%w: manifest %s in the index", ErrDamaged, m.ID)
 		}
 		if !needed[key] {
@@ -85,6 +85,14 @@ func newFile(name string, named map[string]bool) bool {
 	ok := validFile(name) && !named[name]
 	named[name] = true
 	return ok
+}
+
+func keys(list []suit.ComponentID) map[string]bool {
+	set := map[string]bool{}
+	for _, id := range list {
+		set[id.Key()] = true
+	}
+	return set
 }
 
 // distinct reports whether no id stands in the list twice and, with known, each of them

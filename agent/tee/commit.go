@@ -115,7 +115,7 @@ func (x *index) apply(change processor.Change, envelopes []string, candidates ma
 func (x *index) putManifest(in processor.Installation, file string) {
 	e := manifestEntry{
 		ID: in.Manifest, Sequence: in.Sequence, File: file, Root: in.Root, Version: slices.Clone(in.Version),
-		Components: unique(in.Components), Dependencies: unique(in.Dependencies),
+		Components: unique(in.Components), Dependencies: unique(in.Dependencies), Observed: unique(in.Observed),
 	}
 	if old := x.manifest(in.Manifest); old != nil {
 		e.Root = e.Root || old.Root

@@ -12,8 +12,9 @@ import (
 const maxFloors = 1024
 
 // floorEntry remembers the highest sequence number of all manifests that ever
-// referenced a component, whatever their names: retiredEntry guards a manifest against
-// its own older versions, this one guards the component against all others.
+// referenced a component and could determine its image, whatever their names: retiredEntry
+// guards a manifest against its own older versions, this one guards the component against
+// all others.
 type floorEntry struct {
 	Component suit.ComponentID `cbor:"1,keyasint"`
 	Sequence  uint64           `cbor:"2,keyasint"`
@@ -29,7 +30,8 @@ func (x *index) floor(component suit.ComponentID) uint64 {
 	return 0
 }
 
-// raiseFloors lets no component stand below a manifest that lists it. The floors of what
+// raiseFloors lets no component stand below a manifest that lists it, but for those that
+// only look at it. The floors of what
 // is installed come last: those before them are in the order in which their components
 // went, and the oldest of these is forgotten where there are too many.
 func (x *index) raiseFloors() {
@@ -39,7 +41,9 @@ func (x *index) raiseFloors() {
 	}
 	for _, m := range x.Manifests {
 		for _, id := range m.Components {
-			highest[id.Key()] = max(m.Sequence, highest[id.Key()])
+			if !contains(m.Observed, id) {
+				highest[id.Key()] = max(m.Sequence, highest[id.Key()])
+			}
 		}
 	}
 	x.Floors = slices.DeleteFunc(x.Floors, func(f floorEntry) bool { return x.component(f.Component) != nil })
@@ -65,7 +69,7 @@ func (x *index) checkFloors() error {
 	}
 	for _, m := range x.Manifests {
 		for _, id := range m.Components {
-			if floor, ok := floors[id.Key()]; installed[id.Key()] && (!ok || m.Sequence > floor) {
+			if floor, ok := floors[id.Key()]; installed[id.Key()] && (!ok || m.Sequence > floor && !contains(m.Observed, id)) {
 				return fmt.Errorf("%w: floor of component %s in the index", ErrDamaged, id)
 			}
 		}

@@ -49,6 +49,48 @@ func TestFloorOutlivesTheManifest(t *testing.T) {
 	}
 }
 
+// A manifest that may only look at a component, as its signer has no right to more, does
+// not raise its floor; over a restart neither.
+func TestFloorOfAnObserver(t *testing.T) {
+	id := component(t, "app/hello")
+	for _, observed := range []bool{false, true} {
+		d := newDisk()
+		s := openDisk(t, d)
+		if err := install(t.Context(), s, named(t, "app/owner", id, 10, []byte("ten"))); err != nil {
+			t.Fatal(err)
+		}
+		in := installation(t, named(t, "app/reader", id, 99, []byte("ten")))
+		if observed {
+			in.Observed = []suit.ComponentID{id}
+		}
+		tx, err := s.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{in}}), tx.Rollback()); err != nil {
+			t.Fatal(err)
+		}
+		s = openDisk(t, d)
+		if want := map[bool]uint64{false: 99, true: 10}[observed]; s.view().floor(id) != want {
+			t.Errorf("observed %t: floor %d, want %d", observed, s.view().floor(id), want)
+		}
+	}
+}
+
+// An index in which a manifest observes what it does not list is not one of ours.
+func TestObservedIsListed(t *testing.T) {
+	x := sampleIndex()
+	m := &x.Manifests[1]
+	m.Observed = m.Components[:1]
+	if _, err := decodeIndex(x.encode()); err != nil {
+		t.Fatal(err)
+	}
+	m.Observed = []suit.ComponentID{numberedComponent(1)}
+	if _, err := decodeIndex(x.encode()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func numberedComponent(i int) suit.ComponentID {
 	return suit.ComponentID{binary.BigEndian.AppendUint32(nil, uint32(i))}
 }

@@ -72,6 +72,8 @@ type manifestEntry struct {
 	// Components may name some that have no image; Dependencies, some that are not there.
 	Components   []suit.ComponentID `cbor:"6,keyasint,omitempty"`
 	Dependencies []suit.ComponentID `cbor:"7,keyasint,omitempty"`
+	// Observed are those of Components whose floor the manifest does not raise.
+	Observed []suit.ComponentID `cbor:"8,keyasint,omitempty"`
 }
 
 // retiredEntry remembers how far a manifest had come that is not installed any more.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -21,12 +22,18 @@ const (
 // (draft-ietf-suit-update-management): nothing to execute.
 const extensionCoSWID = 14
 
+// maxSequenceNumber is what TAMs can store: nobody could publish what comes behind a higher one.
+const maxSequenceNumber = math.MaxInt64
+
 // check refuses what could not be executed, or may not be, before anything is
 // (draft-ietf-suit-manifest-37 sections 6.1 and 6.2). Of the sections of other
 // procedures, those are looked into that the manifest will need later.
 func (m *machine) check(of *manifest) *Failure {
 	if version := of.content.Version; version != suit.ManifestVersion {
 		return of.refusal(keyVersion, nil, fmt.Errorf("%w: %d, want %d", ErrVersion, version, suit.ManifestVersion))
+	}
+	if number := of.content.SequenceNumber; m.proc.keeps && number > maxSequenceNumber {
+		return of.refusal(keySequenceNumber, nil, fmt.Errorf("%w: sequence number %d, at most %d", ErrLimit, number, uint64(maxSequenceNumber)))
 	}
 	if id := of.content.ComponentID; of == m.root && id != nil && !of.rights(Access{Component: id}) {
 		return of.refusal(keyComponentID, id, ErrUnauthorized)

@@ -182,8 +182,8 @@ type Transaction interface {
 	// take back more than its own. That a manifest is a root does not stand here.
 	References(ctx context.Context, component suit.ComponentID) ([]suit.ComponentID, error)
 	// Floor returns the highest sequence number of all manifests that were committed
-	// with the component in their list and an image of it on the device, whatever their
-	// names, also where it is not installed any more; 0 where there was none.
+	// with the component in their list, not as Observed, and an image of it on the device,
+	// whatever their names, also where it is not installed any more; 0 where there was none.
 	Floor(ctx context.Context, component suit.ComponentID) (number uint64, err error)
 	// Version returns the set-version of the manifest that installed the component's
 	// image; nil where it had none. ErrNoImage where there is no image.
@@ -239,6 +239,9 @@ type Installation struct {
 	// a reference. Dependencies are the manifests that it lists.
 	Components   []suit.ComponentID
 	Dependencies []suit.ComponentID
+	// Observed are those of Components whose image the signer may not determine: the
+	// sequence number does not count for their Floor.
+	Observed []suit.ComponentID
 	// Metadata is how the images are to be stored, by the key of the component's id, as
 	// far as the manifest says.
 	Metadata map[string]*suit.ComponentMetadata

@@ -300,7 +300,7 @@ func (tx *memoryTx) Commit(_ context.Context, change Change) error {
 			if _, ok := tx.candidates[id.Key()]; ok {
 				h.versions[id.Key()] = in.Version
 			}
-			if _, ok := h.images[id.Key()]; ok {
+			if _, ok := h.images[id.Key()]; ok && !slices.ContainsFunc(in.Observed, id.Equal) {
 				h.floors[id.Key()] = max(in.Sequence, h.floors[id.Key()])
 			}
 		}

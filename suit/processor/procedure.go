@@ -214,6 +214,9 @@ func (of *manifest) installation(root bool) (Installation, error) {
 			continue
 		}
 		in.Components = append(in.Components, e.id)
+		if !of.determines(e.id) {
+			in.Observed = append(in.Observed, e.id)
+		}
 		if e.metadata != nil {
 			if in.Metadata == nil {
 				in.Metadata = map[string]*suit.ComponentMetadata{}

@@ -2,6 +2,8 @@ package processor
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,24 +197,133 @@ func TestUninstallOfDependency(t *testing.T) {
 	})
 }
 
-// A dependent that has a right to its dependency's component lends it its sequence number:
-// else a component that both list could never be updated again.
+// only allows nothing of the component but to list it, and these.
+func only(id suit.ComponentID, some ...any) Rights {
+	return func(a Access) bool {
+		return !a.Component.Equal(id) || a.Command == 0 && a.Parameter == 0 ||
+			slices.Contains(some, any(a.Command)) || slices.Contains(some, any(a.Parameter))
+	}
+}
+
+// A dependent that may determine its dependency's component lends it its sequence number:
+// else a component that both list could never be updated again. One that may only list it,
+// or say where it comes from, cannot lift an old dependency over the floor.
 func TestFloorInATree(t *testing.T) {
-	for _, tt := range []struct {
-		floor uint64
-		right bool // of the dependent to the library
-		err   error
+	none := func(a Access) bool { return !a.Component.Equal(lib) }
+	for name, tt := range map[string]struct {
+		floor  uint64
+		rights Rights // of the dependent
+		err    error
 	}{
-		{3, false, nil}, {4, false, ErrRollback}, {4, true, nil}, {7, true, nil}, {8, true, ErrRollback},
+		"no right, at the floor":    {3, none, nil},
+		"no right":                  {4, none, ErrRollback},
+		"may list it":               {4, only(lib), ErrRollback},
+		"may set where it is from":  {4, only(lib, suit.ParameterURI, suit.DirectiveOverrideParameters), ErrRollback},
+		"may fetch it":              {4, only(lib, suit.ParameterURI, suit.DirectiveFetch), ErrRollback},
+		"may say what it is":        {4, only(lib, suit.ParameterImageDigest), ErrRollback},
+		"may determine it":          {4, only(lib, suit.ParameterImageDigest, suit.DirectiveFetch), nil},
+		"may write it":              {4, only(lib, suit.ParameterContent, suit.DirectiveWrite), nil},
+		"any right, at the floor":   {7, everything, nil},
+		"any right below the floor": {8, everything, ErrRollback},
 	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial()
+			tr.host.floors[lib.Key()] = tt.floor
+			tr.rights = tt.rights
+			m := tr.dependent(t, inLib(t, library(libImage), libImage))
+			if tt.err == nil {
+				tr.succeed(t, m, newImage)
+			} else {
+				tr.fail(t, m, tt.err)
+			}
+		})
+	}
+}
+
+// Whose number counts where a dependent fetches what its dependency says: that of the one
+// who may say what the image is.
+func TestFloorOfWhatAnotherDetermines(t *testing.T) {
+	for floor, want := range map[uint64]error{3: nil, 4: ErrRollback} {
 		tr := newTrial()
-		tr.host.floors[lib.Key()] = tt.floor
-		tr.rights = func(a Access) bool { return tt.right || !a.Component.Equal(lib) }
-		m := tr.dependent(t, inLib(t, library(libImage), libImage))
-		if tt.err == nil {
-			tr.succeed(t, m, newImage)
-		} else {
-			tr.fail(t, m, tt.err)
+		tr.host.floors[lib.Key()] = floor
+		l := library(libImage)
+		l.Sections[suit.SectionPayloadFetch] = sequence(check(suit.ConditionVendorIdentifier))
+		l.Sections[suit.SectionInstall] = sequence(check(suit.ConditionImageMatch))
+		m := tr.dependent(t, inLib(t, l, nil))
+		tr.Fetcher = served{location: newImage, "https://x/lib": libImage}
+		m.Common.Components = append(m.Common.Components, lib)
+		m.Common.Dependencies[0].Index = 2
+		for section := range m.Sections {
+			edit(m, section, moved(2))
 		}
+		m.Common.Shared.Commands = moved(2)(m.Common.Shared.Commands)
+		m.Sections[suit.SectionPayloadFetch] = sequence(append(moved(2)(processed(1)),
+			index(1), override(suit.Parameters{URI: ptr("https://x/lib")}), check(suit.DirectiveFetch))...)
+		tr.rights = only(lib, suit.ParameterURI, suit.DirectiveOverrideParameters, suit.DirectiveFetch,
+			suit.DirectiveSetComponentIndex, suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier)
+		if want != nil {
+			tr.fail(t, m, want)
+			continue
+		}
+		tr.succeed(t, m, newImage)
+		if got := tr.host.floors[lib.Key()]; got != 3 {
+			t.Errorf("the dependent has raised the floor to %d", got)
+		}
+	}
+}
+
+// Behind the highest number of all there is no next one: it is not installed, not as a
+// dependency either, but one that is there already can go.
+func TestHighestSequenceNumber(t *testing.T) {
+	tr := newTrial()
+	m := sample(newImage)
+	m.SequenceNumber = math.MaxInt64
+	tr.succeed(t, m, newImage)
+	m.SequenceNumber++
+	if _, failure := tr.fail(t, m, ErrLimit); failure.Section != keySequenceNumber {
+		t.Errorf("failed at %v", failure.Section)
+	}
+	l := library(libImage)
+	l.SequenceNumber = math.MaxUint64
+	tr = newTrial()
+	tr.fail(t, tr.dependent(t, inLib(t, l, libImage)), ErrLimit)
+
+	v := authentic(t, m, nil)
+	tr.host.manifests[appSUIT.Key()] = Installation{Manifest: appSUIT, Digest: v.Digest(), Sequence: m.SequenceNumber, Root: true}
+	if _, err := tr.uninstall(t, m); err != nil {
+		t.Error(err)
+	}
+}
+
+// A number raises the floor of what its signer may determine only: else a look at a
+// component would lock its owner out.
+func TestFloorOfAReader(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rights Rights
+		err    error // of the owner's next version
+	}{
+		"may look at it":   {only(app, suit.ConditionVendorIdentifier, suit.ConditionClassIdentifier, suit.ConditionImageMatch, suit.DirectiveOverrideParameters, suit.ParameterVendorID, suit.ParameterClassID, suit.ParameterImageDigest, suit.ParameterImageSize), nil},
+		"may determine it": {everything, ErrRollback},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial()
+			tr.succeed(t, sample(newImage), newImage)
+			reader := rival(100, newImage)
+			reader.Sections = map[suit.Section]suit.Severable{suit.SectionValidate: sequence(check(suit.ConditionImageMatch))}
+			tr.rights = tt.rights
+			tr.succeedAs(t, reader)
+			if _, err := tr.uninstall(t, reader); err != nil {
+				t.Fatal(err)
+			}
+			tr.rights = everything
+			next := sample([]byte("the fix"))
+			next.SequenceNumber++
+			tr.Fetcher = served{location: []byte("the fix")}
+			if tt.err != nil {
+				tr.fail(t, next, tt.err)
+				return
+			}
+			tr.succeed(t, next, []byte("the fix"))
+		})
 	}
 }

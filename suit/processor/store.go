@@ -230,7 +230,7 @@ func (f *frame) mayAlter(ctx context.Context, c *component) error {
 	if err != nil {
 		return err
 	}
-	if number := f.of.number(c); number < floor {
+	if number := f.number(c); number < floor {
 		return fmt.Errorf("%w: %d, the component has been at %d", ErrRollback, number, floor)
 	}
 	return nil
@@ -258,14 +258,36 @@ func (m *machine) referenced(ctx context.Context, id suit.ComponentID, seen []st
 	return nil
 }
 
-// number is the sequence number that counts for a component: the manifest's, or that of a
-// dependent which has a right to the component as well, and vouches for the manifest.
-func (of *manifest) number(c *component) uint64 {
-	number := of.content.SequenceNumber
-	for up := of.parent; up != nil; up = up.parent {
-		if up.rights(Access{Component: c.id}) {
-			number = max(number, up.content.SequenceNumber)
+// number is the sequence number that counts for a component: the highest of those that may
+// determine its image, among the manifest, the one that says what the image is to be, and
+// their dependents, which vouch for them. 0 where none may.
+func (f *frame) number(c *component) uint64 {
+	author := c.setter[suit.ParameterImageDigest]
+	if author == nil {
+		author = c.setter[suit.ParameterContent]
+	}
+	var number uint64
+	for _, of := range []*manifest{f.of, author} {
+		for ; of != nil; of = of.parent {
+			if of.determines(c.id) {
+				number = max(number, of.content.SequenceNumber)
+			}
 		}
 	}
 	return number
 }
+
+// determines reports whether the signer may say what the component's image is, and put it
+// there. Who may only look at it, or say where it comes from, has no part in how new it is.
+func (of *manifest) determines(id suit.ComponentID) bool {
+	return slices.ContainsFunc(storingCommands, func(code suit.CommandCode) bool {
+		return of.rights(Access{Component: id, Command: code})
+	}) && slices.ContainsFunc(identifying, func(code suit.ParameterCode) bool {
+		return of.rights(Access{Component: id, Parameter: code})
+	})
+}
+
+var (
+	storingCommands = []suit.CommandCode{suit.DirectiveFetch, suit.DirectiveWrite, suit.DirectiveCopy, suit.DirectiveSwap}
+	identifying     = []suit.ParameterCode{suit.ParameterImageDigest, suit.ParameterContent}
+)
