@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/devices"
@@ -77,16 +78,26 @@ func (t *TAM) agentError(ctx context.Context, x *exchange, m *teep.Error) (outco
 
 func errorWords(m *teep.Error) error { return &teep.ProtocolError{Code: m.Code, Msg: m.ErrMsg} }
 
+// saying adds the device's own words to what the TAM knows of a failure: what a report
+// tells is where it was, seldom why. They are quoted, for a device may say anything in the
+// 128 bytes that err-msg has.
+func saying(known, own string) string {
+	if own == "" {
+		return known
+	}
+	return known + "; the device says: " + strconv.Quote(own)
+}
+
 // updateRefused settles the Update that an Error answers.
 func (t *TAM) updateRefused(ctx context.Context, x *exchange, m *teep.Error) (outcome, error) {
 	r := reactionTo(m.Code)
-	words := errorWords(m).Error()
 	reports, key, fault := t.openReports(m.SUITReports, m.Token, x.agent)
 	var said verdicts
 	if m.Code == teep.ManifestProcessingFailed {
 		said = verdictsOf(reports)
 	}
-	return t.settle(ctx, x, m.Token, key, fault, result{state: r.state, reason: words, rest: r.hold(t.cfg.Policy)}, said)
+	otherwise := result{state: r.state, reason: saying(m.Code.String(), m.ErrMsg), words: m.ErrMsg, rest: r.hold(t.cfg.Policy)}
+	return t.settle(ctx, x, m.Token, key, fault, otherwise, said)
 }
 
 // requestRefused handles an Error that answers a QueryRequest with a token.

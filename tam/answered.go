@@ -28,6 +28,7 @@ func (t *TAM) success(ctx context.Context, x *exchange, m *teep.Success) (outcom
 type result struct {
 	state  devices.ComponentState
 	reason string
+	words  string        // the device's own, of all that failed
 	rest   time.Duration // before it is offered again; back-off may make it longer
 }
 

@@ -187,7 +187,8 @@ func (t *TAM) explain(ctx context.Context, x *exchange, token []byte, said verdi
 }
 
 // judge returns what a report makes of a manifest, and keeps it with the manifest's
-// component; what the message says of all where there is no report.
+// component; what the message says of all where there is no report. Its words stand
+// beside those of a report that tells of a failure.
 func (s *session) judge(said verdicts, component suit.ComponentID, manifest suit.Digest, otherwise result) (result, error) {
 	report, ok := said[manifest.String()]
 	if !ok {
@@ -199,7 +200,7 @@ func (s *session) judge(said verdicts, component suit.ComponentID, manifest suit
 	if report.Succeeded() {
 		return result{state: devices.Claimed}, nil
 	}
-	return result{state: devices.Failed, reason: report.failure}, nil
+	return result{state: devices.Failed, reason: saying(report.failure, otherwise.words)}, nil
 }
 
 // keepReport stores the report as far as it is not too large. Its nonce was the token

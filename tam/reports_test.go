@@ -164,9 +164,14 @@ func TestReportIsReplayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := w.process(d.seal(&teep.Error{Token: u.Token, Code: teep.ManifestProcessingFailed, SUITReports: [][]byte{report}}))
+	answer := w.process(d.seal(&teep.Error{
+		Token: u.Token, Code: teep.ManifestProcessingFailed, ErrMsg: "the flash is worn \x1b[2J\u202e\"", SUITReports: [][]byte{report},
+	}))
 	expect(t, "reason", answer.Reason, tam.ReasonUpdateFailed)
-	for _, want := range []string{"install[", "image-match on app/hello failed", "asked for", sum("one").String(), "measured", other.String()} {
+	for _, want := range []string{
+		"install[", "image-match on app/hello failed", "asked for", sum("one").String(), "measured", other.String(),
+		`; the device says: "the flash is worn \x1b[2J\u202e\""`,
+	} {
 		expectContains(t, "state", d.status("app/hello").Reason, want)
 		expectContains(t, "audit log", fmt.Sprint(w.lastEvent().Details), want)
 	}
