@@ -153,11 +153,23 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,
-		Args: cobra.NoArgs,
+		Args: knownCommand,
 		RunE: sayWhat,
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// knownCommand refuses what is no command of the group, and says which one it is like.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return usage("unknown command %q; is '%s %s' meant?", args[0], cmd.CommandPath(), like[0])
+	}
+	return usage("unknown command %q; see '%s --help'", args[0], cmd.CommandPath())
 }
 
 func sayWhat(cmd *cobra.Command, _ []string) error {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -53,11 +56,28 @@ func readEnvelope(path string) (*suit.Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeEnvelope(path, data)
+}
+
+// decodeEnvelope says of what is something else what it is.
+func decodeEnvelope(path string, data []byte) (*suit.Envelope, error) {
 	envelope, err := suit.Decode(data)
-	if err != nil {
+	switch {
+	case err == nil:
+		return envelope, nil
+	case bytes.Contains(data, []byte("-----BEGIN ")):
+		return nil, advise(fmt.Errorf("%s is no envelope: it is PEM, a key or a certificate", path), "name an envelope; keys are for --key")
+	case isText(data):
+		return nil, advise(fmt.Errorf("%s is no envelope: it is text", path),
+			"if it is a description, make an envelope of it: 'tamctl suit create -f %s --out FILE'", lines.Quote(path))
+	default:
 		return nil, advise(fmt.Errorf("%s: %w", path, err), "make an envelope with 'tamctl suit create'; 'tamctl inspect %s' shows what this is", lines.Quote(path))
 	}
-	return envelope, nil
+}
+
+// isText reports whether people can read it.
+func isText(data []byte) bool {
+	return utf8.Valid(data) && !bytes.ContainsFunc(data, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) })
 }
 
 func writeEnvelope(path string, envelope *suit.Envelope) error {
@@ -117,6 +137,9 @@ func readManifestKey(path string) (*cosekit.PublicKey, error) {
 	}
 	key, err := cosekit.ReadManifestKey(data)
 	if err != nil {
+		if _, other := suit.Decode(data); other == nil {
+			return nil, advise(fmt.Errorf("%s is no key: it is an envelope", path), "have the two changed places? The public key of the signer is wanted here")
+		}
 		return nil, fmt.Errorf("%s: %w%s", path, err, publicKeyHint(path, data))
 	}
 	return key, nil

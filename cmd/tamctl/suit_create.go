@@ -66,7 +66,7 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
     --class 'thermostat rev 2' --payload hello.wasm \
     --uri-base https://tam.example.com/payloads --key publisher.pem --out hello.suit
   tamctl suit create -f hello.yaml --sequence 4 --out hello.suit`,
-		Args: noArguments,
+		Args: descriptionByFlag,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&c.file, "file", "f", "", "description file (YAML)")
@@ -99,6 +99,9 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 		if c.out == "" {
 			return usage("say where to write the envelope, with --out")
 		}
+		if err := c.check(f.Changed("sequence")); err != nil {
+			return err
+		}
 		d, err := c.description(f.Changed("uninstall"))
 		if err != nil {
 			return err
@@ -108,13 +111,55 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 	return cmd
 }
 
+// check says in flags what is missing among flags, and which of them contradict each other.
+func (c *creation) check(sequenceGiven bool) error {
+	ways := 0
+	for _, given := range []bool{c.integrated, c.uri != "", c.uriBase != ""} {
+		if given {
+			ways++
+		}
+	}
+	alone := c.file == ""
+	switch {
+	case sequenceGiven && c.sequence == 0:
+		return usage("--sequence 0: the first manifest of a component has 1, each that follows has more")
+	case c.vendor != "" && c.vendorID != "":
+		return usage("give --vendor or --vendor-id, not both")
+	case c.class != "" && c.classID != "":
+		return usage("give --class or --class-id, not both")
+	case ways > 1:
+		return usage("give one of --integrated, --uri and --uri-base: a payload comes on one way")
+	case c.args != nil && !c.invoke && alone:
+		return usage("--arg is for a component that devices start: give --invoke too")
+	case !alone:
+		return nil
+	case c.component == "":
+		return usage("say what is installed, with --component; or give a description, with -f FILE")
+	case c.payload == "":
+		return usage("name the file that is to be installed as %s, with --payload", c.component)
+	case ways == 0:
+		return usage("say how devices get %s, with --integrated, --uri or --uri-base", c.payload)
+	case c.sequence == 0:
+		return usage("--sequence is missing: 1 for the first manifest of a component, more for each that follows")
+	case c.vendor == "" && c.vendorID == "":
+		return usage("--vendor or --vendor-id is missing: without a vendor any device would install the payload")
+	case c.class == "" && c.classID == "":
+		return usage("--class or --class-id is missing: without a class every device of the vendor would install the payload")
+	case c.encryptTo == nil && c.contentAlgorithm != "":
+		return usage("--content-algorithm is about an encrypted payload: say for whom, with --encrypt-to")
+	case c.encryptTo == nil && c.ciphertext != "":
+		return usage("--ciphertext is about an encrypted payload: say for whom, with --encrypt-to")
+	}
+	return nil
+}
+
 // description reads the file, if there is one, and lays the flags over it.
 func (c *creation) description(uninstallGiven bool) (*author.Description, error) {
 	d := &author.Description{}
 	if c.file != "" {
 		var err error
 		if d, err = author.Load(c.file); errors.Is(err, author.ErrDescription) {
-			return nil, advise(err, keysAdvice)
+			return nil, advise(usageError{err}, keysAdvice)
 		} else if err != nil {
 			return nil, err
 		}
@@ -138,17 +183,23 @@ func (c *creation) description(uninstallGiven bool) (*author.Description, error)
 	if uninstallGiven {
 		d.NoUninstall = !c.uninstall
 	}
-	if c.invoke || c.args != nil {
-		d.Invoke = &author.Invoke{Args: c.args}
+	switch {
+	case c.args != nil && d.Invoke == nil && !c.invoke:
+		return nil, usage("--arg is for a component that devices start, and %s has no invoke: give --invoke too", c.file)
+	case c.invoke && d.Invoke == nil:
+		d.Invoke = &author.Invoke{}
+	}
+	if c.args != nil {
+		d.Invoke.Args = c.args
 	}
 	return d, errors.Join(
 		c.describePayload(&d.Payload),
 		parse(&d.Component, "--component", c.component, suit.ParseComponentID),
 		parse(&d.ManifestComponent, "--manifest-component", c.manifestComponent, suit.ParseComponentID),
 		parse(&d.VendorDomain, "--vendor", c.vendor, author.ParseVendorDomain),
-		parse(&d.VendorID, "--vendor-id", c.vendorID, uuid.Parse),
-		parse(&d.ClassID, "--class-id", c.classID, uuid.Parse),
-		parse(&d.DeviceID, "--device-id", c.deviceID, uuid.Parse),
+		parse(&d.VendorID, "--vendor-id", c.vendorID, author.ParseUUID),
+		parse(&d.ClassID, "--class-id", c.classID, author.ParseUUID),
+		parse(&d.DeviceID, "--device-id", c.deviceID, author.ParseUUID),
 		parseAll(&d.Severable, "--severable", c.severable, parseElement),
 	)
 }
@@ -166,6 +217,14 @@ func (c *creation) describePayload(p *author.Payload) error {
 	}
 	set(&p.Ciphertext, c.ciphertext)
 	return parse(&p.ContentAlgorithm, "--content-algorithm", c.contentAlgorithm, parseContentAlgorithm)
+}
+
+// descriptionByFlag refuses arguments: the description is one only by name.
+func descriptionByFlag(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%q is not wanted here; a description is named with -f: '%s -f %s'", args[0], cmd.CommandPath(), lines.Quote(args[0]))
+	}
+	return nil
 }
 
 const keysAdvice = "docs/suit.md has all keys of a description, 'tamctl suit create --help' the common ones"
@@ -222,7 +281,10 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	}
 	made, err := author.Create(d)
 	if errors.Is(err, author.ErrDescription) {
-		return advise(usageError{err}, keysAdvice)
+		if c.file == "" {
+			return usageError{err}
+		}
+		return advise(usageError{fmt.Errorf("%s: %w", c.file, err)}, keysAdvice)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return advise(err, "choose another name with --ciphertext (payload.ciphertext), or remove it if no manifest that counts was made with it")

@@ -48,9 +48,9 @@ func (f *identityFlags) identity() (identity, error) {
 	var domain string
 	err := errors.Join(
 		parse(&domain, "--vendor", f.vendor, author.ParseVendorDomain),
-		parse(&id.Vendor, "--vendor-id", f.vendorID, uuid.Parse),
-		parse(&id.Class, "--class-id", f.classID, uuid.Parse),
-		parse(&id.Device, "--device-id", f.deviceID, uuid.Parse),
+		parse(&id.Vendor, "--vendor-id", f.vendorID, author.ParseUUID),
+		parse(&id.Class, "--class-id", f.classID, author.ParseUUID),
+		parse(&id.Device, "--device-id", f.deviceID, author.ParseUUID),
 	)
 	if err != nil {
 		return id, err

@@ -197,6 +197,8 @@ func (d *Description) checkID(key, name string, id suit.ComponentID) error {
 
 func (d *Description) checkSequenceNumber() error {
 	switch {
+	case d.SequenceNumber == 0 && d.lines["sequence-number"] > 0:
+		return d.refuse("sequence-number", "sequence-number 0: the first manifest of a component has 1, each that follows has more")
 	case d.SequenceNumber == 0:
 		return d.refuse("sequence-number", "sequence-number is missing: 1 for the first manifest of a component, more for each that follows")
 	case d.SequenceNumber > math.MaxInt64:

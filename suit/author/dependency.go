@@ -1,8 +1,10 @@
 package author
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -29,7 +31,9 @@ func (d *Description) loadDependencies() ([]*dependency, error) {
 	var list []*dependency
 	for i, given := range d.Dependencies {
 		dep := &dependency{Dependency: given, id: given.ID}
-		if err := dep.load(); err != nil {
+		if err := dep.load(); errors.As(err, new(*fs.PathError)) {
+			return nil, fmt.Errorf("%s: %w", dependencyPath(i), err)
+		} else if err != nil {
 			return nil, d.refuse(dependencyPath(i), "%s: %v", dependencyPath(i), err)
 		}
 		if taken := d.taken(dep.id, list); taken != "" {

@@ -45,6 +45,15 @@ func VendorID(domain string) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceDNS, []byte(strings.ToLower(domain)))
 }
 
+// ParseUUID reads a UUID as it is mostly written: 36 hexadecimal digits and hyphens.
+func ParseUUID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return none, fmt.Errorf("%q is no UUID: want one such as cfbff0d1-9375-5685-968c-48ce8b15ae17", text)
+	}
+	return id, nil
+}
+
 // ClassID returns the class identifier of a vendor's class-specific information,
 // such as a model number (section 8.4.8.2).
 func ClassID(vendor uuid.UUID, info string) uuid.UUID { return uuid.NewSHA1(vendor, []byte(info)) }

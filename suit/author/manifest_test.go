@@ -438,9 +438,9 @@ func TestEncryptRefuses(t *testing.T) {
 	if _, err := Create(d); err == nil || !strings.Contains(err.Error(), "symbolic links") {
 		t.Errorf("a loop of links: %v", err)
 	}
-	for _, name := range []string{dir, "/dev/zero"} {
+	for name, want := range map[string]string{dir: "is a folder", "/dev/zero": "not a regular file"} {
 		d.Payload.File = name
-		if _, err := Create(d); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		if _, err := Create(d); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

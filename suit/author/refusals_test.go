@@ -39,7 +39,7 @@ var badDescriptions = []struct{ name, document, want string }{
 	{"large", "version: '" + strings.Repeat("x", MaxDescription) + "'", "at most"},
 	// Values.
 	{"component", head + "component: a//b\n", "line 5: component: component id"},
-	{"uuid", head + "device-id: 12\n", "line 5: device-id: invalid UUID"},
+	{"uuid", head + "device-id: 12\n", "line 5: device-id: \"12\" is no UUID"},
 	{"switch", single + "uninstall: 'no'\n", "line 7: uninstall: want true or false"},
 	{"slot", head + "components:\n  - slot: -1\n", "line 6: components[0].slot: want a whole number"},
 	{"algorithm", head + "payload: {content-algorithm: AES}\n", "line 5: payload.content-algorithm: \"AES\": want A128GCM"},
@@ -109,7 +109,7 @@ var badDescriptions = []struct{ name, document, want string }{
 	// Dependencies.
 	{"dependency without a file", head + "manifest-component: b\ndependencies:\n  - {integrated: true}\n", "line 7: dependencies[0].file is missing"},
 	{"dependency without a way", head + "manifest-component: b\ndependencies:\n  - {file: library.suit}\n", "line 7: the dependency"},
-	{"no such dependency", head + "manifest-component: b\ndependencies:\n  - {file: none, integrated: true}\n", "line 7: dependencies[0]: stat"},
+	{"no such dependency", head + "manifest-component: b\ndependencies:\n  - {file: none, integrated: true}\n", "dependencies[0]: stat"},
 	{"dependency that is none", head + "manifest-component: b\ndependencies:\n  - {file: hello.wasm, integrated: true}\n", "line 7: dependencies[0]: "},
 	{"dependency that is not signed", head + "manifest-component: b\ndependencies:\n  - {file: unsigned.suit, integrated: true}\n", "unsigned.suit is not signed"},
 	{"dependency without a name", head + "manifest-component: b\ndependencies:\n  - {file: unnamed.suit, integrated: true}\n", "unnamed.suit has no manifest-component-id"},
