@@ -118,17 +118,16 @@ func parseBattery(text string) (uint64, error) {
 	return charge, nil
 }
 
-// authorization says which update priorities are authorised.
+// authorization says which update priorities are authorised, and of others why not; the
+// processor puts before it that the update is not.
 type authorization func(priority *int64) error
-
-var errUnauthorized = errors.New("the device does not authorise the update now")
 
 func parseAuthorization(text string) (authorization, error) {
 	switch text {
 	case "yes", "true":
 		return func(*int64) error { return nil }, nil
 	case "no", "false":
-		return func(*int64) error { return errUnauthorized }, nil
+		return func(*int64) error { return errors.New("the device takes none now") }, nil
 	}
 	highest, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -137,9 +136,9 @@ func parseAuthorization(text string) (authorization, error) {
 	return func(priority *int64) error {
 		switch {
 		case priority == nil:
-			return fmt.Errorf("%w: it has no priority, and up to %d are authorised", errUnauthorized, highest)
+			return fmt.Errorf("it has no priority, and up to %d are authorised", highest)
 		case *priority > highest:
-			return fmt.Errorf("%w: its priority is %d, and up to %d are authorised", errUnauthorized, *priority, highest)
+			return fmt.Errorf("its priority is %d, and up to %d are authorised", *priority, highest)
 		}
 		return nil
 	}, nil

@@ -45,7 +45,7 @@ component: app/hello
 payload: {file: broken.wasm, uri-base: "{payloads}"}
 self-test: true
 invoke: {}
-`}, []string{"validate[1].", "app/hello"}},
+`}, []string{"validate[1].", "app/hello", `; the device says: "`, "exit code 1"}},
 	{product{name: "payload for somebody else", document: identity + `
 component: app/hello
 payload: {file: hello.conf, uri-base: "{payloads}", encrypt-to: stranger.pub}
@@ -68,7 +68,7 @@ conditions: {use-before: 2026-01-01}
 component: app/hello
 payload: {file: hello.conf, integrated: true}
 conditions: {update-authorized: true, update-priority: 4}
-`}, []string{"update-authorized", "app/hello"}},
+`}, []string{"update-authorized", "app/hello", "its priority is 4, and up to"}},
 	{product{name: "other version", document: identity + `
 component: app/hello
 payload: {file: hello.conf, integrated: true}
