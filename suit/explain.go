@@ -190,14 +190,20 @@ func (x *explanation) failure(f *ReportFailure) Statement {
 	return s
 }
 
-// refused tells of a failure before any command, which names the element at fault.
+// refused tells of a failure at no command, which names the element at fault. At a section
+// that is there it comes behind its commands: what they left was not enough, or could not
+// be kept.
 func refused(f *ReportFailure) Statement {
 	element := manifestStep(int64(f.Record.Section))
 	if f.Record.Section == SectionAuthentication && f.Reason == ReasonUnauthorised {
 		element = SectionAuthentication.String()
 	}
-	return Statement{Record: &f.Record, Failed: true, Text: fmt.Sprintf("%srefused before any command, at %s: %s%s",
-		inDependency(f.Record.ManifestID), element, f.Reason.words(), measuredAgainst(nil, &f.Record.Measured))}
+	how := "refused before any command, at"
+	if _, ran := sections[f.Record.Section]; ran && f.Reason != ReasonSeveringUnsupported {
+		how = "failed behind the commands of"
+	}
+	return Statement{Record: &f.Record, Failed: true, Text: fmt.Sprintf("%s%s %s: %s%s",
+		inDependency(f.Record.ManifestID), how, element, f.Reason.words(), measuredAgainst(nil, &f.Record.Measured))}
 }
 
 func inDependency(path []uint64) string {

@@ -415,7 +415,8 @@ func TestExplainMisfits(t *testing.T) {
 	}
 }
 
-// A failure before any command names the element of the manifest that is at fault.
+// A failure at no command names the element of the manifest that is at fault. At a section
+// its commands have run, unless it was severed.
 func TestExplainRefusal(t *testing.T) {
 	x := explainedBy(t, smallManifest())
 	for _, test := range []struct {
@@ -426,7 +427,10 @@ func TestExplainRefusal(t *testing.T) {
 		{2, ReasonUnauthorised, "refused before any command, at authentication-wrapper: the signature was not accepted"},
 		{2, ReasonConditionFailed, "refused before any command, at sequence-number: the condition does not hold"},
 		{3, ReasonComponentUnsupported, "refused before any command, at common: the component is not supported"},
-		{SectionInstall, 77, "refused before any command, at install: for a reason that is not registered (77)"},
+		{SectionInstall, ReasonSeveringUnsupported, "refused before any command, at install: severed elements are not supported"},
+		{SectionInstall, 77, "failed behind the commands of install: for a reason that is not registered (77)"},
+		{SectionValidate, ReasonOperationFailed, "failed behind the commands of validate: the operation failed"},
+		{99, ReasonCommandUnsupported, "refused before any command, at element 99: the command is not supported"},
 	} {
 		s := x.explain(x.failed(test.reason, 0, Record{Section: test.section}, Parameters{}))
 		if s.Text != test.want || !s.Failed || s.Misfit {

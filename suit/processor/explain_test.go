@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -64,6 +65,44 @@ func TestReportsAreExplained(t *testing.T) {
 			}
 			if last := all[len(all)-1]; !strings.HasPrefix(last.Text, tt.failed) || last.Failed != (tt.failed != "") {
 				t.Errorf("%s, want %s", last.Text, tt.failed)
+			}
+		})
+	}
+}
+
+// What fails once all commands have run is not told as refused before them.
+func TestFailuresBehindCommandsAreExplained(t *testing.T) {
+	unchecked := install(override(suit.Parameters{URI: &location}), check(suit.DirectiveFetch))
+	delete(unchecked.Sections, suit.SectionValidate)
+	optional := sample(newImage)
+	optional.Sections[suit.SectionPayloadFetch] = suit.Severable{Digest: ptr(suit.SumSHA256(nil))}
+	for name, tt := range map[string]struct {
+		manifest *suit.Manifest
+		fault    string // of the host
+		want     string
+	}{
+		"never checked":   {unchecked, "", "failed behind the commands of validate: the condition does not hold"},
+		"not kept":        {sample(newImage), "Commit", "failed behind the commands of validate: the operation failed"},
+		"not given up":    {sample(newImage), "Rollback", "failed behind the commands of validate: the operation failed"},
+		"severed section": {optional, "", "refused before any command, at payload-fetch: severed elements are not supported"},
+		"never begun":     {sample(newImage), "Begin", "refused before any command, at element 0: the operation failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial()
+			if tt.fault != "" {
+				tr.host.faults[tt.fault] = errors.New("disk full")
+			}
+			v := authentic(t, tt.manifest, nil)
+			outcome, err := tr.processor().Update(t.Context(), v, everything)
+			if err == nil {
+				t.Fatal("it succeeds")
+			}
+			all, err := suit.Explain(outcome.Report, v.Envelope(), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last := all[len(all)-1]; last.Text != tt.want || !last.Failed {
+				t.Errorf("%s, want %s", last.Text, tt.want)
 			}
 		})
 	}

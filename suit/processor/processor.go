@@ -95,6 +95,7 @@ func (m *machine) process(ctx context.Context, v *suit.Verified, rights Rights) 
 	if failure = m.enter(m.root); failure != nil {
 		return nil, failure
 	}
+	last := m.proc.sections[len(m.proc.sections)-1]
 	var err error
 	if m.tx, err = m.config.Host.Begin(ctx); err != nil {
 		return nil, m.root.refusal(keyManifest, nil, fmt.Errorf("begin: %w", err))
@@ -103,7 +104,7 @@ func (m *machine) process(ctx context.Context, v *suit.Verified, rights Rights) 
 		err := m.tx.Rollback()
 		switch {
 		case err != nil && failure == nil:
-			claims, failure = nil, m.root.refusal(keyManifest, nil, fmt.Errorf("roll back: %w", err))
+			claims, failure = nil, m.root.refusal(last, nil, fmt.Errorf("roll back: %w", err))
 		case err != nil:
 			failure.Err = errors.Join(failure.Err, fmt.Errorf("roll back: %w", err))
 		}
@@ -115,7 +116,6 @@ func (m *machine) process(ctx context.Context, v *suit.Verified, rights Rights) 
 		return nil, failure
 	}
 	if claims, err = m.proc.finish(ctx, m); err != nil {
-		last := m.proc.sections[len(m.proc.sections)-1]
 		return nil, m.root.failed(last, err)
 	}
 	return claims, nil
