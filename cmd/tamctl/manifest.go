@@ -3,17 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
 
@@ -38,13 +42,16 @@ and refuses what devices would refuse. Publishing the same again is harmless.`,
 		if err := app.checkFormat(); err != nil {
 			return err
 		}
-		data, err := os.ReadFile(args[0])
+		data, err := readBounded(args[0])
 		if err != nil {
 			return err
 		}
-		envelope, err := suit.Decode(data)
+		envelope, err := decodeEnvelope(args[0], data)
 		if err != nil {
-			return advise(fmt.Errorf("%s is no SUIT envelope: %w", args[0], err), "make one with 'tamctl suit create'")
+			return err
+		}
+		if err := checkPayloads(args[0], envelope, payloads); err != nil {
+			return err
 		}
 		m, err := query(app, func(api *client.ClientWithResponses) (client.Manifest, error) {
 			for _, path := range payloads {
@@ -65,6 +72,83 @@ and refuses what devices would refuse. Publishing the same again is harmless.`,
 	return cmd
 }
 
+// checkPayloads refuses a payload that the manifest does not name by its digest, before it
+// is sent. Dependencies, in the envelope or among the payloads, name their own.
+func checkPayloads(path string, envelope *suit.Envelope, payloads []string) error {
+	named := &digests{}
+	if err := named.add(envelope); err != nil {
+		return advise(fmt.Errorf("%s: %w", path, err), "'tamctl suit lint %s' says what is wrong with the manifest", lines.Quote(path))
+	}
+	measured := make([]suit.Digest, len(payloads))
+	for i, payload := range payloads {
+		var err error
+		if measured[i], err = measurePayload(payload, named); err != nil {
+			return err
+		}
+	}
+	for i, payload := range payloads {
+		if !named.have(measured[i]) {
+			return advise(fmt.Errorf("%s is no payload of %s: its manifest names no %s", payload, path, elided(measured[i].String(), false)),
+				"name the files that 'tamctl suit create' said devices fetch; nothing was uploaded")
+		}
+	}
+	return nil
+}
+
+// digests are those of the images that manifests name.
+type digests struct {
+	list []suit.Digest
+	// open: there is one by another algorithm than that of the payload store.
+	open bool
+}
+
+func (d *digests) have(one suit.Digest) bool {
+	return d.open || slices.ContainsFunc(d.list, one.Equal)
+}
+
+func (d *digests) add(e *suit.Envelope) error {
+	m, err := e.UnverifiedManifest()
+	if err != nil {
+		return err
+	}
+	for p := range parameters(m) {
+		if p.ImageDigest != nil {
+			d.list = append(d.list, *p.ImageDigest)
+			d.open = d.open || p.ImageDigest.Algorithm != suit.SHA256
+		}
+	}
+	for _, name := range e.IntegratedNames() {
+		payload, _ := e.UnverifiedIntegrated(name)
+		d.addDependency(payload)
+	}
+	return nil
+}
+
+// addDependency takes over what a payload names that is an envelope itself.
+func (d *digests) addDependency(payload []byte) {
+	if inner, err := suit.Decode(payload); err == nil {
+		_ = d.add(inner) // what it is worth, the server says
+	}
+}
+
+func measurePayload(path string, named *digests) (suit.Digest, error) {
+	f, err := openPayload(path)
+	if err != nil {
+		return suit.Digest{}, err
+	}
+	defer f.Close() // it was only read
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return suit.Digest{}, err
+	}
+	if info, err := f.Stat(); err == nil && info.Size() <= author.MaxEnvelope {
+		if data, err := os.ReadFile(path); err == nil {
+			named.addDependency(data)
+		}
+	}
+	return suit.Digest{Algorithm: suit.SHA256, Bytes: hash.Sum(nil)}, nil
+}
+
 // publish sends an envelope. That its manifest is there already is no failure: the
 // answer to an earlier attempt may have been lost.
 func (a *app) publish(ctx context.Context, api *client.ClientWithResponses, data []byte, envelope *suit.Envelope) (client.Manifest, error) {
@@ -83,17 +167,14 @@ func (a *app) publish(ctx context.Context, api *client.ClientWithResponses, data
 
 // upload streams one payload to the server.
 func (a *app) upload(ctx context.Context, api *client.ClientWithResponses, path string) error {
-	f, err := os.Open(path)
+	f, err := openPayload(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("payload %s is not a regular file", path)
 	}
 	bar := newProgress(a.stderr, path, info.Size())
 	defer bar.done()

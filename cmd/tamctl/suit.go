@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"os"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -103,31 +102,52 @@ func publishStep(path string, envelope *suit.Envelope, payloads ...string) strin
 
 // fetchesFiles reports whether the manifest names a URI that is not in its envelope.
 func fetchesFiles(m *suit.Manifest) bool {
-	for _, s := range m.Sections {
-		if s.Sequence != nil && sequenceFetches(s.Sequence) {
+	for p := range parameters(m) {
+		if p.URI != nil && !strings.HasPrefix(*p.URI, "#") {
 			return true
 		}
 	}
-	return m.Common.Shared != nil && sequenceFetches(m.Common.Shared)
+	return false
 }
 
-func sequenceFetches(s *suit.Sequence) bool {
-	return slices.ContainsFunc(s.Commands, func(c suit.Command) bool {
+// parameters are all sets of parameters that the manifest has anywhere.
+func parameters(m *suit.Manifest) iter.Seq[*suit.Parameters] {
+	return func(yield func(*suit.Parameters) bool) {
+		for _, s := range m.Sections {
+			if s.Sequence != nil && !eachParameters(s.Sequence, yield) {
+				return
+			}
+		}
+		if m.Common.Shared != nil {
+			eachParameters(m.Common.Shared, yield)
+		}
+	}
+}
+
+// eachParameters returns false where yield did.
+func eachParameters(s *suit.Sequence, yield func(*suit.Parameters) bool) bool {
+	for _, c := range s.Commands {
+		more := true
 		switch argument := c.Argument.(type) {
 		case *suit.Parameters:
-			return namesFile(argument)
+			more = yield(argument)
 		case suit.ParameterSets:
-			return slices.ContainsFunc(slices.Collect(maps.Values(argument)), namesFile)
+			for _, p := range argument {
+				more = more && yield(p)
+			}
 		case *suit.Sequence:
-			return sequenceFetches(argument)
+			more = eachParameters(argument, yield)
 		case *suit.Alternatives:
-			return slices.ContainsFunc(argument.Sequences, func(one suit.Sequence) bool { return sequenceFetches(&one) })
+			for i := range argument.Sequences {
+				more = more && eachParameters(&argument.Sequences[i], yield)
+			}
 		}
-		return false
-	})
+		if !more {
+			return false
+		}
+	}
+	return true
 }
-
-func namesFile(p *suit.Parameters) bool { return p.URI != nil && !strings.HasPrefix(*p.URI, "#") }
 
 // readManifestKey reads the public key of somebody who signs manifests.
 func readManifestKey(path string) (*cosekit.PublicKey, error) {

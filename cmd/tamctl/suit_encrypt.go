@@ -124,6 +124,9 @@ func openPayload(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, advise(fmt.Errorf("%s is a folder", path), "name a file")
+	}
 	if !info.Mode().IsRegular() {
 		return nil, advise(fmt.Errorf("%s is not a regular file", path), "name a file")
 	}
