@@ -250,16 +250,16 @@ func TestFamilySignatureRule(t *testing.T) {
 		}
 		for i, tt := range []struct {
 			product
-			says string
+			says, why string
 		}{
-			{signed("app"), "authentication-wrapper: the signature was not accepted"},
-			{signed("quantum"), "authentication-wrapper: the signature was not accepted"},
-			{signed("quantum", "lib"), "the signer may not touch the component"},
-			{halfSigned, "dependency-integrity on lib/crypto/suit failed"},
+			{signed("app"), "authentication-wrapper: the signature was not accepted", "a post-quantum one (ML-DSA or HSS-LMS) is needed too"},
+			{signed("quantum"), "authentication-wrapper: the signature was not accepted", "a classical one (ESP256 or Ed25519) is needed too"},
+			{signed("quantum", "lib"), "the signer may not touch the component", "signer has no right to the component"},
+			{halfSigned, "dependency-integrity on lib/crypto/suit failed", "not enough signatures"},
 		} {
 			e := f.edition(t, g, tt.product, i+1)
 			f.publish(t, e)
-			f.fail(t, g, e, tt.says)
+			f.fail(t, g, e, tt.says, `; the device says: "manifest 1 of 1: `, tt.why)
 			if held := g.holds(t); len(held) > 0 {
 				t.Errorf("it holds %v", held)
 			}
@@ -293,13 +293,13 @@ func TestFamilyRollback(t *testing.T) {
 	if err := f.operator.require(t.Context(), g.id, older.manifest); err != nil {
 		t.Fatal(err)
 	}
-	f.fail(t, g, older, "install[1].fetch on app/hello failed")
+	f.fail(t, g, older, "install[1].fetch on app/hello failed", `; the device says: "`, "unlink that one first")
 	f.holding(t, g, newer)
 	f.remove(t, g, newer.manifest)
 	if err := f.operator.require(t.Context(), g.id, older.manifest); err != nil {
 		t.Fatal(err)
 	}
-	f.fail(t, g, older, "install[1].fetch on app/hello failed")
+	f.fail(t, g, older, "install[1].fetch on app/hello failed", `; the device says: "`, "sequence number is lower than the last one installed: 2, the component has been at 3")
 	if held := g.holds(t); len(held) > 0 {
 		t.Errorf("it holds %v", held)
 	}
