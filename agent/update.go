@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -93,10 +92,7 @@ func (a *Agent) install(ctx context.Context, manifests [][]byte) (reports []*sui
 
 // answerUpdate tells the TAM how everything went.
 func (a *Agent) answerUpdate(token []byte, done outcome) ([]byte, error) {
-	signed, err := a.signReports(token, done.reports)
-	if err != nil {
-		return nil, err
-	}
+	signed := a.signReports(token, done.reports)
 	faults := done.faults
 	if faults == nil {
 		return a.succeed(&teep.Success{Token: token, Msg: teep.DiagnosticText(strings.Join(done.notes, "; ")), SUITReports: signed})
@@ -106,29 +102,6 @@ func (a *Agent) answerUpdate(token []byte, done outcome) ([]byte, error) {
 	answer, err := a.seal(failed)
 	a.observe(StepReport, "%s, %d failed", failed.Code, len(faults))
 	return answer, errors.Join(errors.Join(faults...), err)
-}
-
-// signReports makes the token the nonce of each report, where there is one, and
-// encrypts it to the TAM, where the device knows a key of it.
-func (a *Agent) signReports(token []byte, reports []*suit.Report) ([][]byte, error) {
-	var out [][]byte
-	for _, report := range reports {
-		report.Nonce = token
-		signed, err := a.signReport(report)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, signed)
-	}
-	return out, nil
-}
-
-func (a *Agent) signReport(report *suit.Report) ([]byte, error) {
-	if a.config.Reports == nil {
-		return suit.SignReport(report, a.config.ReportKey)
-	}
-	to := cosekit.Encryption{Content: cosekit.A128GCM, Recipients: []cosekit.Recipient{a.config.Reports}}
-	return suit.SignEncryptedReport(report, to, a.config.ReportKey)
 }
 
 func (a *Agent) succeed(success *teep.Success) ([]byte, error) {

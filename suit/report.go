@@ -27,6 +27,10 @@ type Report struct {
 // (draft-ietf-suit-report-18 section 9: -4294967296 and up).
 const ReportBentRules = -1<<32 - 1
 
+// ReportLeftOut is the key under which package suit/processor says how many records of a
+// report it has left out, as there were too many; it has none where all are there.
+const ReportLeftOut = -1<<32 - 2
+
 // ReportEntry is one element of suit-report-records: a [Record] or [PropertyClaims].
 type ReportEntry interface{ reportEntry() }
 

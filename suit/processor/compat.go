@@ -3,9 +3,6 @@ package processor
 import (
 	"fmt"
 	"slices"
-
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
-	"github.com/tamarack-tam/tamarack/suit"
 )
 
 // The rules that the published examples break, and that Compat bends. Each names what it
@@ -47,11 +44,4 @@ func (m *machine) bend(rule Rule, format string, args ...any) error {
 		m.bent = append(m.bent, rule)
 	}
 	return nil
-}
-
-// noteBent tells of the bent rules in a report.
-func noteBent(report *suit.Report, bent []Rule) {
-	if len(bent) > 0 {
-		report.Extensions = map[int64]cosekit.RawMessage{suit.ReportBentRules: cosekit.MustMarshal(bent)}
-	}
 }

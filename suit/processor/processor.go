@@ -78,8 +78,7 @@ func (p *Processor) Remove(ctx context.Context, manifest suit.ComponentID) error
 func (p *Processor) execute(ctx context.Context, proc *procedure, v *suit.Verified, rights Rights) (*Outcome, error) {
 	m := newMachine(p.config, proc)
 	claims, failure := m.process(ctx, v, rights)
-	outcome := &Outcome{Report: m.trace.report(v, claims, failure), Components: claims, Bent: m.bent}
-	noteBent(outcome.Report, m.bent)
+	outcome := &Outcome{Report: m.trace.report(v, claims, failure, m.bent), Components: claims, Bent: m.bent}
 	if failure == nil {
 		return outcome, nil
 	}

@@ -197,3 +197,35 @@ func TestReportOfBentRules(t *testing.T) {
 		t.Errorf("%q, %v", rules, err)
 	}
 }
+
+// TestReportIsBounded: the claims come first, then as many records as fit, and none goes
+// unmentioned.
+func TestReportIsBounded(t *testing.T) {
+	digest := suit.SumSHA256(newImage)
+	record := suit.Record{Section: suit.SectionInstall, Measured: suit.Parameters{ImageDigest: &digest, VendorID: &device.Vendor}}
+	large := suit.PropertyClaims{Component: suit.ComponentID{make([]byte, 400)}, ImageDigest: &digest}
+	for name, tt := range map[string]struct {
+		records, unseen, claims int
+		whole, claimed          bool
+	}{
+		"few":                 {10, 0, 1, true, true},
+		"more than were kept": {10, 5, 1, false, true},
+		"too large":           {maxRecords, 0, 1, false, true},
+		"beside claims":       {200, 0, 100, false, true},
+		"claims too large":    {100, 0, 200, true, false},
+		"both too large":      {maxRecords, 0, 200, false, false},
+	} {
+		tr := trace{records: slices.Repeat([]suit.Record{record}, tt.records), leftOut: tt.unseen}
+		report := tr.fill(&suit.Report{Reference: suit.Reference{Digest: digest}}, slices.Repeat([]suit.PropertyClaims{large}, tt.claims))
+		got := len(records(t, report))
+		var left int
+		if raw, ok := report.Extensions[suit.ReportLeftOut]; ok {
+			if err := cosekit.Unmarshal(raw, &left); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got+left != tt.records+tt.unseen || (left == 0) != tt.whole || (len(report.Properties()) == tt.claims) != tt.claimed || !fits(report) {
+			t.Errorf("%s: %d records, %d left out, %d claims", name, got, left, len(report.Properties()))
+		}
+	}
+}
