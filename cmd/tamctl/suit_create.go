@@ -275,6 +275,10 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	if slices.ContainsFunc(d.Outputs(), func(name string) bool { return filepath.Clean(name) == filepath.Clean(c.out) }) {
 		return usage("--out %s is where the encrypted payload goes; choose another name", c.out)
 	}
+	encryptedTo, err := recipientNames(recipientFiles(d)...)
+	if err != nil {
+		return err
+	}
 	replaced, err := c.replaced()
 	if err != nil {
 		return err
@@ -304,6 +308,12 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 		next = publishStep(c.out, envelope, paths(made.Files)...)
 	}
 	fmt.Fprintf(stdout, "wrote %s\n  %s sequence %d\n  manifest %s\n", c.out, made.Manifest.ComponentID, made.Manifest.SequenceNumber, envelope.Digest())
+	if c.signature.given() {
+		fmt.Fprintf(stdout, "  signed, %s\n", lastBlock(envelope))
+	}
+	for _, to := range encryptedTo {
+		fmt.Fprintf(stdout, "  encrypted to %s\n", to)
+	}
 	if replaced != "" {
 		fmt.Fprintf(stdout, "  replaced an envelope that was signed, %s\n", replaced)
 	}
@@ -312,6 +322,16 @@ func (c *creation) create(stdout io.Writer, d *author.Description) error {
 	}
 	_, err = fmt.Fprintf(stdout, "  next: %s\n", next)
 	return err
+}
+
+// recipientFiles are the keys that payloads are encrypted to.
+func recipientFiles(d *author.Description) []string {
+	list := slices.Clone(d.Payload.EncryptTo)
+	for _, c := range d.Components {
+		list = append(list, c.Payload.EncryptTo...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // replaced tells whose signature the file has that is written over. More of them than the

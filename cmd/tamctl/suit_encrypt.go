@@ -97,6 +97,10 @@ func (e *encryption) run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	names, err := recipientNames(e.to...)
+	if err != nil {
+		return err
+	}
 	in, err := openPayload(e.file)
 	if err != nil {
 		return err
@@ -113,9 +117,26 @@ func (e *encryption) run(stdout io.Writer) error {
 	if err := writeWhole(e.info, made.Info, os.Link); err != nil {
 		return errors.Join(err, os.Remove(e.out))
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s and %s\n  payload     %s, %s\n  ciphertext  %s, %s\n  next: 'tamctl inspect %s' shows for whom it is\n",
-		e.out, e.info, size(made.Plaintext.Size), made.Plaintext.Digest, size(made.Ciphertext.Size), made.Ciphertext.Digest, lines.Quote(e.info))
+	_, err = fmt.Fprintf(stdout, "wrote %s and %s\n  encrypted to %s\n  payload     %s, %s\n  ciphertext  %s, %s\n  next: 'tamctl inspect %s' shows for whom it is\n",
+		e.out, e.info, strings.Join(names, "\n  encrypted to "), size(made.Plaintext.Size), made.Plaintext.Digest, size(made.Ciphertext.Size), made.Ciphertext.Digest, lines.Quote(e.info))
 	return err
+}
+
+// recipientNames tells which key each file holds: a PEM file does not show whether it is
+// the key of a device or that of a publisher, under which nobody decrypts.
+func recipientNames(paths ...string) ([]string, error) {
+	recipients, err := author.LoadRecipients(paths...)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(paths))
+	for i, recipient := range recipients {
+		names[i] = paths[i]
+		if key, ok := recipient.(interface{ Thumbprint() cosekit.Thumbprint }); ok {
+			names[i] += ", key " + elided(key.Thumbprint().String(), false)
+		}
+	}
+	return names, nil
 }
 
 // openPayload refuses what would never end, or never begin.

@@ -122,10 +122,17 @@ func signCommand(done string, add func(*signature, *suit.Envelope) (*suit.Envelo
 		if err := writeEnvelope(out, signed); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n  manifest %s\n  next: %s\n", done, out, signed.Digest(), publishStep(out, signed))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n  %s\n  manifest %s\n  next: %s\n", done, out, lastBlock(signed), signed.Digest(), publishStep(out, signed))
 		return err
 	}
 	return cmd
+}
+
+// lastBlock tells algorithm and key of the signature that was added: the file of a key
+// does not show whose it is.
+func lastBlock(e *suit.Envelope) string {
+	blocks := e.UnverifiedBlocks()
+	return blocks[len(blocks)-1].String()
 }
 
 func signingAdvice(path string, envelope *suit.Envelope, err error) error {
