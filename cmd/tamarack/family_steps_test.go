@@ -255,7 +255,7 @@ func (f *field) remove(t *testing.T, g *gadget, manifest suit.ComponentID) {
 	if left := f.detail(t, g).Inventory; len(left) > 0 {
 		t.Errorf("the TAM still lists %v", left)
 	}
-	if files := g.left(t); !slices.Equal(files, []string{"index", "lock"}) {
+	if files := g.left(t); !slices.Equal(files, []string{"index", "lock", "reserve"}) {
 		t.Errorf("files are left: %v", files)
 	}
 	if err := g.Invoke(t.Context(), manifest); err == nil {

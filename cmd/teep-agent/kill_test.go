@@ -327,9 +327,9 @@ func (c *campaign) recover(t *testing.T) (polls int) {
 	if c.faults != nil {
 		t.Errorf("the TAM found %v", c.faults)
 	}
-	kept := 2 // index and lock
+	kept := 3 // index, lock and reserve
 	if c.wanted != nothing {
-		kept = 4 // image and manifest too
+		kept = 5 // image and manifest too
 	}
 	if files := storeFiles(t, c.dir); len(files) != kept {
 		t.Errorf("%d files, want %d: %q", len(files), kept, files)
