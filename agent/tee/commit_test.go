@@ -219,6 +219,10 @@ func TestMetadata(t *testing.T) {
 				if err != nil || !reflect.DeepEqual(installed[0].Metadata, want) {
 					t.Errorf("metadata %+v, %v; want %+v", installed, err, want)
 				}
+				if s.HasMetadata(component(t, "x"), tt.give) != (want != nil) || s.HasMetadata(component(t, "y"), tt.give) ||
+					s.HasMetadata(component(t, "x"), &suit.ComponentMetadata{Created: new(time.Time)}) {
+					t.Errorf("the store does not know which metadata the image has: %+v", tt.give)
+				}
 			}
 			check(&want)
 			// A manifest that says nothing leaves it; one that writes the image says all.

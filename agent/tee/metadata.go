@@ -3,6 +3,7 @@ package tee
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +39,13 @@ type creatorEntry struct {
 func (s *Store) SupportsMetadata(_ suit.ComponentID, m *suit.ComponentMetadata) error {
 	_, err := newMetadata(m)
 	return err
+}
+
+// HasMetadata implements processor.MetadataKeeper.
+func (s *Store) HasMetadata(id suit.ComponentID, m *suit.ComponentMetadata) bool {
+	want, err := newMetadata(m)
+	c := s.view().component(id)
+	return err == nil && c != nil && reflect.DeepEqual(want, c.Metadata)
 }
 
 // newMetadata returns what is kept of the metadata, and refuses what would be lost.

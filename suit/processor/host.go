@@ -272,6 +272,8 @@ type Partial interface {
 type MetadataKeeper interface {
 	// SupportsMetadata returns nil where the device can store the component so.
 	SupportsMetadata(suit.ComponentID, *suit.ComponentMetadata) error
+	// HasMetadata reports whether the installed image of the component is stored so.
+	HasMetadata(suit.ComponentID, *suit.ComponentMetadata) bool
 }
 
 // Selective is implemented by a Host that knows beforehand which components it supports.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -19,6 +20,7 @@ type memory struct {
 	unknown   map[string]bool // components that the device does not have, by Key
 	images    map[string][]byte
 	versions  map[string][]int64 // of the images
+	metadata  map[string]*suit.ComponentMetadata
 	manifests map[string]Installation
 	retired   map[string]uint64 // sequence numbers of what was uninstalled
 	floors    map[string]uint64 // by component
@@ -34,7 +36,7 @@ type memory struct {
 
 func newMemory(identity Identity) *memory {
 	return &memory{
-		identity: identity, unknown: map[string]bool{}, images: map[string][]byte{}, versions: map[string][]int64{},
+		identity: identity, unknown: map[string]bool{}, images: map[string][]byte{}, versions: map[string][]int64{}, metadata: map[string]*suit.ComponentMetadata{},
 		manifests: map[string]Installation{}, retired: map[string]uint64{}, floors: map[string]uint64{},
 		parts: map[string][]byte{}, faults: map[string]error{},
 	}
@@ -295,6 +297,7 @@ func (tx *memoryTx) Commit(_ context.Context, change Change) error {
 	}
 	maps.Copy(h.images, tx.candidates)
 	for _, in := range change.Install {
+		maps.Copy(h.metadata, in.Metadata)
 		for _, id := range in.Components {
 			listed[id.Key()] = true
 			if _, ok := tx.candidates[id.Key()]; ok {
@@ -366,6 +369,10 @@ func (h keeper) SupportsMetadata(_ suit.ComponentID, metadata *suit.ComponentMet
 		return errors.New("images have no creator here")
 	}
 	return nil
+}
+
+func (h keeper) HasMetadata(id suit.ComponentID, metadata *suit.ComponentMetadata) bool {
+	return reflect.DeepEqual(h.metadata[id.Key()], metadata)
 }
 
 // served is a Fetcher with fixed payloads.

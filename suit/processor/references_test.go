@@ -327,3 +327,46 @@ func TestFloorOfAReader(t *testing.T) {
 		})
 	}
 }
+
+// How an image is stored is part of what others rely on: who may not write it may not have
+// it stored otherwise either, but share it as it is.
+func TestMetadataOfAnother(t *testing.T) {
+	with := func(m *suit.Manifest, permissions suit.Permissions) *suit.Manifest {
+		m.Common.Shared.Commands = append(m.Common.Shared.Commands,
+			override(suit.Parameters{Metadata: &suit.ComponentMetadata{Permissions: &permissions}}))
+		return m
+	}
+	written := func(m *suit.Manifest) *suit.Manifest {
+		m.Sections[suit.SectionInstall] = sequence(override(suit.Parameters{Content: newImage}), check(suit.DirectiveWrite))
+		return m
+	}
+	for name, tt := range map[string]struct {
+		before bool // the other one is still there
+		next   *suit.Manifest
+		err    error
+	}{
+		"none":                   {true, rival(1, newImage), nil},
+		"the same":               {true, with(rival(1, newImage), 4), nil},
+		"other":                  {true, with(rival(1, newImage), 7), ErrReferenced},
+		"other, with write":      {true, with(written(rival(1, newImage)), 7), ErrReferenced},
+		"other, higher number":   {true, with(rival(9, newImage), 7), ErrReferenced},
+		"other, of its own":      {true, with(sample(newImage), 7), nil},
+		"other, below the floor": {false, with(rival(1, newImage), 7), ErrRollback},
+		"other, at the floor":    {false, with(rival(7, newImage), 7), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial()
+			tr.metadata = true
+			first := with(sample(newImage), 4)
+			tr.succeed(t, first, newImage)
+			if !tt.before {
+				delete(tr.host.manifests, appSUIT.Key()) // its image has stayed, for whatever reason
+			}
+			if tt.err != nil {
+				tr.fail(t, tt.next, tt.err)
+				return
+			}
+			tr.succeedAs(t, tt.next)
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -165,10 +166,10 @@ func (f *frame) spared(ctx context.Context, c *component) (bool, error) {
 			c.vouch(suit.ParameterContent)
 		}
 	}
-	if there {
-		return true, nil
+	if there || err != nil {
+		return there, err
 	}
-	return false, errors.Join(fault, err)
+	return false, fault
 }
 
 // alreadyThere spares a command whose result the component has (section 8.4.10.4).
@@ -208,9 +209,31 @@ func (f *frame) holds(ctx context.Context, c *component, want suit.Digest, wantS
 	if err != nil || !have.digest.Equal(want) {
 		return false, err
 	}
+	if err := f.mark(ctx, c); err != nil {
+		return false, err
+	}
 	f.note = "the image was there already"
-	c.metadata = c.params.Metadata
 	return true, nil
+}
+
+// mark has an image that is there stored as the manifest asks. Where it is not yet, that
+// alters the component.
+func (f *frame) mark(ctx context.Context, c *component) error {
+	want := c.params.Metadata
+	if want == nil {
+		return nil
+	}
+	same := reflect.DeepEqual(want, c.metadata)
+	if c.writer == nil && c.metadata == nil {
+		same = f.metadata.HasMetadata(c.id, want)
+	}
+	if !same {
+		if err := f.mayAlter(ctx, c); err != nil {
+			return fmt.Errorf("the image is there with other component-metadata: %w", err)
+		}
+	}
+	c.metadata = want
+	return nil
 }
 
 // mayAlter aborts a command that would alter what an installed manifest outside the tree
