@@ -115,7 +115,7 @@ func newSimulatedStep(s processor.Step) simulatedStep {
 }
 
 // write shows it to people. Blocks are aligned each by itself.
-func (r *simulated) write(t *tabwriter.Writer) {
+func (r *simulated) write(t *tabwriter.Writer, verbose bool) {
 	fact(t, "device", r.Device.Folder)
 	fact(t, "  vendor", r.Device.Vendor.String())
 	fact(t, "  class", r.Device.Class.String())
@@ -128,8 +128,32 @@ func (r *simulated) write(t *tabwriter.Writer) {
 		fact(t, "  signed by", strings.Join(m.Signers, ", "))
 	}
 	for i := range r.Procedures {
-		r.Procedures[i].write(t)
+		r.Procedures[i].write(t, verbose)
 	}
+	r.writeInstalled(t)
+	if done := r.accepted(); done != "" {
+		heading(t, done)
+	}
+}
+
+// accepted is the end of what went well; empty where something did not.
+func (r *simulated) accepted() string {
+	if r.Manifest == nil || len(r.Procedures) == 0 {
+		return ""
+	}
+	var done []string
+	for _, p := range r.Procedures {
+		if p.Failure != "" {
+			return ""
+		}
+		done = append(done, pastProcedures[p.Name])
+	}
+	return fmt.Sprintf("accepted: %s sequence %d is %s", cmp.Or(r.Manifest.ID.String(), "the manifest"), r.Manifest.Sequence, strings.Join(done, " and "))
+}
+
+var pastProcedures = map[string]string{"update": "installed", "invoke": "was invoked", "uninstall": "uninstalled"}
+
+func (r *simulated) writeInstalled(t *tabwriter.Writer) {
 	heading(t, "Installed now")
 	if len(r.Components) == 0 {
 		row(t, "  nothing")
@@ -156,24 +180,29 @@ func joined(ids []suit.ComponentID) string {
 	return strings.Join(names, ", ")
 }
 
-func (p *simulatedProcedure) write(t *tabwriter.Writer) {
+func (p *simulatedProcedure) write(t *tabwriter.Writer, verbose bool) {
 	heading(t, strings.ToUpper(p.Name[:1])+p.Name[1:])
 	if len(p.Steps) == 0 {
 		row(t, "  no command ran")
 	} else {
 		row(t, "  SECTION", "BYTE", "COMMAND", "INDEX", "COMPONENT", "OUTCOME")
 	}
+	told := map[string]bool{}
 	for _, s := range p.Steps {
+		// The shared sequence runs before every section.
+		if key := fmt.Sprint(s.Manifest, s.Section, s.Offset, s.Index); !verbose && s.Outcome == "ok" && s.Section == suit.SectionShared.String() {
+			if told[key] {
+				continue
+			}
+			told[key] = true
+		}
 		section := "  " + s.Section
 		if len(s.Manifest) > 0 {
 			section = fmt.Sprintf("  %v %s", s.Manifest, s.Section)
 		}
-		cells := []any{section, s.Offset, strings.Repeat("  ", s.Depth) + s.Command, s.Index, s.Component, s.Outcome}
+		cells := []any{section, s.Offset, strings.Repeat("  ", s.Depth) + s.Command, s.Index, s.Component, s.told(verbose)}
 		if s.Command == suit.DirectiveSetComponentIndex.String() { // it was another one before
 			cells[3], cells[4] = "", ""
-		}
-		if detail := s.detail(); detail != "" {
-			cells = append(cells, detail)
 		}
 		row(t, cells...)
 	}
@@ -186,13 +215,27 @@ func (p *simulatedProcedure) write(t *tabwriter.Writer) {
 			row(t, "  "+rule)
 		}
 	}
+	if p.Failure == "" && !verbose {
+		return
+	}
 	heading(t, "Report")
 	for _, said := range p.Report {
 		fmt.Fprintln(t, lines.Fold("  "+shortened(said), 4))
 	}
 }
 
-// detail is what was measured and why, as far as it fits a line.
+// told is the outcome with its detail, of which the beginning is enough: the report has the
+// reason whole. It is one cell, because not every row has a detail.
+func (s *simulatedStep) told(verbose bool) string {
+	const width = 48
+	detail := s.detail()
+	if runes := []rune(detail); len(runes) > width && !verbose {
+		detail = string(runes[:width-1]) + "…"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%-8s  %s", s.Outcome, detail))
+}
+
+// detail is what was measured and why.
 func (s *simulatedStep) detail() string {
 	var parts []string
 	if s.Note != "" {

@@ -27,6 +27,7 @@ type simulation struct {
 	fetchFrom, report string
 	compat            bool
 	invoke, uninstall bool
+	verbose           bool
 }
 
 func suitSimulate(app *app) *cobra.Command {
@@ -41,8 +42,8 @@ manifest that is refused changes nothing.
 
 It prints each command in its order, with its section, byte offset, component and
 outcome: ok, failed, or softened where a try-each or run-sequence goes on. Then the
-rules that --compat had to bend, what is installed, and the report that a device would
-send, in words.
+rules that --compat had to bend, where it failed (or with -v) the report that a device
+would send, in words, and what is installed.
 
 Integrated payloads are there by themselves. Others come from files (--fetch-from FOLDER:
 the last segment of the URI is the name of the file, or its SHA-256), or over the network
@@ -73,6 +74,7 @@ not be read or written.`,
 	f.BoolVar(&s.compat, "compat", false, "accept what the published examples do against the drafts, and say so")
 	f.BoolVar(&s.invoke, "invoke", false, "invoke the manifest after the update")
 	f.BoolVar(&s.uninstall, "uninstall", false, "take the manifest off the device instead")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell also what repeats itself, and the report of what went well")
 	f.StringVar(&s.report, "report", "", "file to write the SUIT_Report to, unsigned")
 	choices(cmd, "authorized", "yes", "no")
 	folders(cmd, "device")
@@ -117,7 +119,7 @@ func (s *simulation) run(cmd *cobra.Command, app *app) error {
 	if err := errors.Join(d.look(cmd.Context()), d.close()); err != nil {
 		return errors.Join(fault, err)
 	}
-	if err := app.show(cmd.OutOrStdout(), d.result, func(t *tabwriter.Writer) { d.result.write(t) }); err != nil {
+	if err := app.show(cmd.OutOrStdout(), d.result, func(t *tabwriter.Writer) { d.result.write(t, s.verbose) }); err != nil {
 		return err
 	}
 	if err := d.writeReport(s.report); err != nil {
