@@ -1,6 +1,10 @@
 package agent
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // Step names a moment of a session.
 type Step string
@@ -37,5 +41,14 @@ type Event struct {
 // device shows it whole.
 func brief(hex string) string { return hex[:min(len(hex), 12)] + "…" }
 
-// String returns the step and the detail in two columns.
-func (e Event) String() string { return fmt.Sprintf("%-9s  %s", e.Step, e.Detail) }
+// String returns the step and the detail in two columns, fit for a terminal: what
+// servers say may be part of it.
+func (e Event) String() string {
+	detail := strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, e.Detail)
+	return fmt.Sprintf("%-9s  %s", e.Step, detail)
+}

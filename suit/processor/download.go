@@ -32,6 +32,7 @@ type download struct {
 	url      *url.URL
 	limit    uint64
 
+	cancel    context.CancelFunc
 	body      *watchedBody
 	position  uint64 // of the next byte that the reader gets
 	skip      uint64 // bytes of the body before it
@@ -95,9 +96,9 @@ func (d *download) accept(resp *http.Response) error {
 		total = size
 	default:
 		if resp.StatusCode >= http.StatusInternalServerError {
-			return fmt.Errorf("the server answers %s", resp.Status)
+			return fmt.Errorf("the server answers %s", status(resp))
 		}
-		return fmt.Errorf("%w %s", errFinal, resp.Status)
+		return fmt.Errorf("%w %s", errFinal, status(resp))
 	}
 	if total > 0 && uint64(total) > d.limit {
 		return fmt.Errorf("%w: %d bytes announced, want at most %d", ErrLimit, total, d.limit)
@@ -112,6 +113,11 @@ func (d *download) accept(resp *http.Response) error {
 		d.validator = resp.Header.Get("Last-Modified")
 	}
 	return nil
+}
+
+// status leaves out the words that the server has for it: they may be anything.
+func status(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 }
 
 // parseContentRange reads "bytes 5-9/10"; size is -1 where it is not known.
@@ -183,7 +189,7 @@ func (d *download) advance(n int) int {
 // another one would not help.
 func (d *download) reconnect() error {
 	for {
-		if err := d.ctx.Err(); err != nil {
+		if err := context.Cause(d.ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrFetch, err)
 		}
 		d.body.Close() // it is broken
@@ -203,7 +209,10 @@ func (d *download) reconnect() error {
 }
 
 // Close ends the download.
-func (d *download) Close() error { return d.body.Close() }
+func (d *download) Close() error {
+	defer d.cancel()
+	return d.body.Close()
+}
 
 // watchedBody is a body that ends when no byte of it comes for too long.
 type watchedBody struct {

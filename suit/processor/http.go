@@ -38,7 +38,8 @@ func StallTimeout(d time.Duration) Watchdog {
 }
 
 // NewHTTPFetcher makes a fetcher that uses client's transport for https, and its
-// timeout for both. A timeout of the client covers the whole download; the watchdog
+// timeout for both. A timeout of the client covers the whole download, over all of its
+// connections; the watchdog
 // ends one that makes no progress, with ErrStalled: it watches the wait for the answer
 // and each read. To stop sooner, end the context.
 func NewHTTPFetcher(client *http.Client, watchdog Watchdog) *HTTPFetcher {
@@ -74,8 +75,13 @@ func (f *HTTPFetcher) Fetch(ctx context.Context, r Request) (io.ReadCloser, erro
 	if u.Scheme == "http" {
 		client = f.loopback
 	}
-	d := &download{ctx: ctx, client: client, watchdog: f.watchdog, url: u, limit: r.Limit, position: r.Offset}
+	cancel := func() {}
+	if t := client.Timeout; t > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, t, fmt.Errorf("it took longer than %s", t))
+	}
+	d := &download{ctx: ctx, cancel: cancel, client: client, watchdog: f.watchdog, url: u, limit: r.Limit, position: r.Offset}
 	if err := d.connect(); err != nil {
+		cancel()
 		return nil, fetchError(u, err)
 	}
 	return d, nil

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -405,4 +406,50 @@ func FuzzContentRange(f *testing.F) {
 			t.Errorf("%q: %d of %d", s, start, size)
 		}
 	})
+}
+
+// TestTrickle: the timeout is one for the download, however many connections it takes.
+func TestTrickle(t *testing.T) {
+	var connections atomic.Int32
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		connections.Add(1)
+		start := 0
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &start)
+		w.Header().Set("ETag", `"a"`)
+		if start > 0 {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-999/1000", start))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		io.WriteString(w, "x")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done() // no more than that, for as long as the device waits
+	})
+	client := *server.Client()
+	client.Timeout = 200 * time.Millisecond
+	body, err := NewHTTPFetcher(&client, patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	got, err := io.ReadAll(body)
+	if !errors.Is(err, ErrFetch) || !strings.Contains(err.Error(), "longer than 200ms") || string(got) != "x" || connections.Load() != 1 {
+		t.Errorf("%d bytes over %d connections: %v", len(got), connections.Load(), err)
+	}
+}
+
+// TestWordsOfAServer do not get into errors, where people would see them.
+func TestWordsOfAServer(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 404 \x1b[2J\aall is well\r\nContent-Length: 0\r\n\r\n")
+		conn.Close()
+	})
+	_, err := NewHTTPFetcher(server.Client(), patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 1000})
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\a") || !strings.HasSuffix(err.Error(), "404 Not Found") {
+		t.Errorf("%q", err)
+	}
 }
