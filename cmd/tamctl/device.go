@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
@@ -123,7 +124,7 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 func describeReport(t *tabwriter.Writer, r client.Report) {
 	fact(t, "  report", r.At)
 	for _, line := range r.Lines {
-		fact(t, "   ", line)
+		fmt.Fprintln(t, lines.Fold("    "+printable(line), 6))
 	}
 }
 
@@ -187,7 +188,7 @@ func (a *app) moveDevice(cmd *cobra.Command, ref string, move func(*client.Clien
 		return err
 	}
 	return a.show(cmd.OutOrStdout(), d, func(t *tabwriter.Writer) {
-		row(t, "device", d.ID, "is", d.State)
+		fmt.Fprintf(t, "device %s is %s\n", d.ID, printable(string(d.State)))
 	})
 }
 
@@ -237,6 +238,6 @@ func (a *app) require(cmd *cobra.Command, ref, component string) error {
 		fmt.Fprintf(a.stderr, "note: no manifest of %s is published yet; publish one with 'tamctl manifest publish'\n", component)
 	}
 	return a.show(cmd.OutOrStdout(), req, func(t *tabwriter.Writer) {
-		row(t, "device", id, "must have", req.Component)
+		fmt.Fprintf(t, "device %s must have %s\n", id, printable(req.Component))
 	})
 }

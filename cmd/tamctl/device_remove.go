@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -83,6 +84,6 @@ func (a *app) changeComponent(cmd *cobra.Command, args []string, words string, c
 		return err
 	}
 	return a.show(cmd.OutOrStdout(), c, func(t *tabwriter.Writer) {
-		row(t, "device", c.Device, words, c.Component)
+		fmt.Fprintf(t, "device %s %s %s\n", c.Device, words, printable(c.Component))
 	})
 }
