@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,8 @@ func useBefore(_ context.Context, f *frame, _ suit.Argument) (suit.Parameters, e
 	have := uint64(now)
 	measured := suit.Parameters{UseBefore: &have}
 	if have >= *want {
-		return measured, fmt.Errorf("%w: it is %d, the manifest is to be used before %d", ErrMismatch, have, *want)
+		return measured, fmt.Errorf("%w: it is %s, the manifest is to be used before %s", ErrMismatch,
+			measured.Format(suit.ParameterUseBefore), f.at().params.Format(suit.ParameterUseBefore))
 	}
 	return measured, nil
 }
@@ -127,7 +129,10 @@ func wait(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, erro
 	if info == nil {
 		return suit.Parameters{}, missing(suit.ParameterWaitInfo)
 	}
-	if err := f.config.Circumstances.Wait(ctx, info); err != nil {
+	err := within(ctx, &f.machine.waited, f.config.Limits.Waiting, func(ctx context.Context) error {
+		return f.config.Circumstances.Wait(ctx, info)
+	})
+	if err != nil {
 		return suit.Parameters{}, fmt.Errorf("wait: %w", err)
 	}
 	return suit.Parameters{}, nil
@@ -140,10 +145,12 @@ func (f *frame) custom(ctx context.Context, c *suit.Command) error {
 		return ErrUnsupportedCommand
 	}
 	at, of := f.at(), f.of
-	err := known.Run(ctx, CustomCall{
-		Component: at.id, Parameters: &at.params, Argument: c.Argument, Open: f.opener(ctx, of, at),
+	err := within(ctx, &f.machine.spent, f.config.Limits.Custom, func(ctx context.Context) error {
+		return known.Run(ctx, CustomCall{
+			Component: at.id, Parameters: &at.params, Argument: c.Argument, Open: f.opener(ctx, of, at),
+		})
 	})
-	if err != nil && known.Condition {
+	if err != nil && known.Condition && !errors.Is(err, ErrLimit) {
 		err = withContext(ctx, fmt.Errorf("%w: %w", ErrMismatch, err))
 	}
 	return err
