@@ -66,7 +66,7 @@ var documents = map[string][]string{
 		`minimum-battery +0 +app/hello +ok +minimum-battery 600 mWh`,
 		`validate +[0-9]+ +self-test +0 +app/hello +ok`,
 		`app/hello --self-test: exit code 0`,
-		`the procedure has completed`,
+		`accepted: app/hello/suit sequence 1 is installed and was invoked`,
 		`app/hello: exit code 0`,
 		`  \| Hello, Trusted World!`,
 		`Installed now`,
