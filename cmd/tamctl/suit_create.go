@@ -94,7 +94,7 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 	c.signature.addFlags(f, "to sign at once")
 	f.StringVar(&c.out, "out", "", "file to write the envelope to (required)")
 	choices(cmd, "content-algorithm", contentAlgorithmNames()...)
-	choices(cmd, "severable", severableNames()...)
+	choices(cmd, "severable", madeSeverable()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if c.out == "" {
 			return usage("say where to write the envelope, with --out")
@@ -109,6 +109,19 @@ Without --key or --secret the envelope is not signed yet: 'tamctl suit sign' doe
 		return c.create(cmd.OutOrStdout(), d)
 	}
 	return cmd
+}
+
+// madeSeverable are the elements that create can make severable: it makes no
+// candidate-verification.
+func madeSeverable() []string {
+	return slices.DeleteFunc(severableNames(), func(name string) bool { return name == suit.SectionCandidateVerification.String() })
+}
+
+func parseMadeElement(name string) (suit.Section, error) {
+	if !slices.Contains(madeSeverable(), name) {
+		return 0, fmt.Errorf("%q is none of the elements that can be severed: %s", name, strings.Join(madeSeverable(), ", "))
+	}
+	return parseElement(name)
 }
 
 // check says in flags what is missing among flags, and which of them contradict each other.
@@ -200,7 +213,7 @@ func (c *creation) description(uninstallGiven bool) (*author.Description, error)
 		parse(&d.VendorID, "--vendor-id", c.vendorID, author.ParseUUID),
 		parse(&d.ClassID, "--class-id", c.classID, author.ParseUUID),
 		parse(&d.DeviceID, "--device-id", c.deviceID, author.ParseUUID),
-		parseAll(&d.Severable, "--severable", c.severable, parseElement),
+		parseAll(&d.Severable, "--severable", c.severable, parseMadeElement),
 	)
 }
 
