@@ -103,6 +103,7 @@ func (m Manifests) limits() processor.Limits {
 	}
 	if m.MaxStored > 0 {
 		l.StoredBytes = m.MaxStored
+		l.MeasuredBytes = max(l.MeasuredBytes, l.StoredBytes)
 	}
 	return l
 }

@@ -215,6 +215,9 @@ func (m *machine) envelope(ctx context.Context, c *component) (*suit.Envelope, u
 	if size > uint64(limit) {
 		return nil, 0, fmt.Errorf("%w: envelope of %d bytes, at most %d", ErrLimit, size, limit)
 	}
+	if err := m.mayRead(size); err != nil {
+		return nil, 0, err
+	}
 	encoded, err := io.ReadAll(io.LimitReader(image, int64(limit)))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read envelope: %w", err)

@@ -12,6 +12,7 @@ type Limits struct {
 	Commands        int    // executed, once per selected component
 	FetchedBytes    uint64 // of all payloads together
 	StoredBytes     uint64 // written to all components together: fetch, write, copy and swap
+	MeasuredBytes   uint64 // read again, to be measured or authenticated
 	URILength       int    // bytes
 	ParameterBytes  int    // of one content or argument parameter
 	EnvelopeBytes   int    // of the envelope of a dependency, which is held in memory
@@ -28,6 +29,7 @@ func DefaultLimits() Limits {
 		Commands:        4096,
 		FetchedBytes:    4 << 30,
 		StoredBytes:     8 << 30,
+		MeasuredBytes:   16 << 30,
 		URILength:       suit.MaxURILength,
 		ParameterBytes:  suit.MaxParameterSize,
 		EnvelopeBytes:   16 << 20,

@@ -26,6 +26,7 @@ type machine struct {
 
 	executed        int    // commands
 	fetched, stored uint64 // bytes
+	read            uint64 // bytes, of what was measured again
 	invoked         int
 	bent            []Rule
 	trace           trace
@@ -269,17 +270,31 @@ func (m *machine) measure(ctx context.Context, c *component, algorithm suit.Dige
 	if !ok {
 		return measurement{}, fmt.Errorf("%w: %s", suit.ErrDigestAlgorithm, algorithm)
 	}
-	image, _, err := m.tx.Open(ctx, c.id)
+	image, size, err := m.tx.Open(ctx, c.id)
 	if err != nil {
 		return measurement{}, err
 	}
 	defer image.Close() // only read
-	n, err := m.pump(ctx, nil, h, image, noLimit)
+	if err := m.mayRead(size); err != nil {
+		return measurement{}, err
+	}
+	n, err := m.pump(ctx, nil, h, image, size)
 	if err != nil {
 		return measurement{}, fmt.Errorf("read image: %w", err)
 	}
 	c.measured = &measurement{suit.Digest{Algorithm: algorithm, Bytes: h.Sum(nil)}, n}
 	return *c.measured, nil
+}
+
+// mayRead counts what is read again: a manifest that asks for one digest after another would
+// keep the device reading for ever.
+func (m *machine) mayRead(size uint64) error {
+	limit := m.config.Limits.MeasuredBytes
+	if size > limit-min(m.read, limit) {
+		return fmt.Errorf("%w: more than %d bytes read to be measured", ErrLimit, limit)
+	}
+	m.read += size
+	return nil
 }
 
 func (m *machine) measureEnvelope(ctx context.Context, c *component, algorithm suit.DigestAlgorithm) (measurement, error) {
