@@ -96,6 +96,12 @@ var badDescriptions = []struct{ name, document, want string }{
 	// Files.
 	{"no such payload", head + "component: a\npayload: {file: none, integrated: true}\n", "payload of a: stat"},
 	{"no such key", head + "component: a\npayload: {file: hello.wasm, integrated: true, encrypt-to: none}\n", "payload of a: open"},
+	{"tab", "component: a\n\tx: 1\n", "line 2: a tab at the beginning of the line: indent with spaces"},
+	{"missing colon", "component a\nb: c\n", "line 1: a line without a key: a colon may be missing"},
+	{"line that is no key", "component: a\n- b\n", "line 2: a line without a key: a colon may be missing"},
+	{"second colon", "component: a: b\n", "line 1: a second colon in the line"},
+	{"open list", "component: [a\n", "line 1: a list that begins with [ and has no ]"},
+	{"open quote", "component: \"x\n", "line 1: a quote that is not closed"},
 	{"ciphertext over another file", head + "component: a\npayload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex, ciphertext: hello.conf}\n", "hello.conf: file already exists"},
 	{"no key for the second ciphertext", head + "components:\n  - {id: a, payload: {file: hello.wasm, uri: 'https://a/b', encrypt-to: kek.hex}}\n" +
 		"  - {id: b, payload: {file: hello.conf, uri: 'https://a/b', encrypt-to: none}}\n", "payload of b: open"},

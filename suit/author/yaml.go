@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -66,8 +67,19 @@ func Load(path string) (*Description, error) {
 // position is how the parser begins the first line of what it says.
 var position = regexp.MustCompile(`^\[(\d+):\d+\] `)
 
+// plainWords say what to mend where the parser speaks of its own parts.
+var plainWords = strings.NewReplacer(
+	"found character '\t' that cannot start any token", "a tab at the beginning of the line: indent with spaces",
+	"unexpected key name", "a line without a key: a colon may be missing (key: value)",
+	"non-map value is specified", "a line without a key: a colon may be missing (key: value)",
+	"mapping value is not allowed in this context", "a second colon in the line: put the value in quotes",
+	"sequence end token ']' not found", "a list that begins with [ and has no ]",
+	"could not find end character of double-quoted text", "a quote that is not closed",
+	"could not find end character of single-quoted text", "a quote that is not closed",
+)
+
 func plainSyntax(err error) string {
-	return position.ReplaceAllString(yaml.FormatError(err, false, false), "line $1: ")
+	return plainWords.Replace(position.ReplaceAllString(yaml.FormatError(err, false, false), "line $1: "))
 }
 
 // node is a value in a document, and its place there.
