@@ -60,6 +60,9 @@ func (a Applications) limits() wasm.Limits {
 // condition says nothing.
 const selfTestArgument = "--self-test"
 
+// selfTests is how many of the longest self-tests one manifest has time for.
+const selfTests = 2
+
 // custom are the commands of this device in the private range.
 func (d *Device) custom() map[suit.CommandCode]processor.CustomCommand {
 	return map[suit.CommandCode]processor.CustomCommand{author.SelfTestCondition: {Condition: true, Run: d.selfTest}}

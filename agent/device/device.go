@@ -122,7 +122,7 @@ func (d *Device) assemble(o Options) error {
 	if err != nil {
 		return err
 	}
-	limits := s.Manifests.limits()
+	limits := s.limits()
 	d.agent, err = agent.New(agent.Config{
 		TAM: s.TAM.URL, Numbering: s.TAM.Numbering, Legacy: cosekit.LegacyPolicy(s.TAM.Legacy),
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,

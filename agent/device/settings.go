@@ -96,8 +96,10 @@ func (m Manifests) mode() processor.Mode {
 	return processor.Strict
 }
 
-func (m Manifests) limits() processor.Limits {
-	l := processor.DefaultLimits()
+func (s Settings) limits() processor.Limits {
+	l, m := processor.DefaultLimits(), s.Manifests
+	l.Waiting = s.Conditions.Wait
+	l.Custom = selfTests * s.Applications.limits().Time
 	if m.MaxDownload > 0 {
 		l.FetchedBytes = m.MaxDownload
 	}

@@ -233,3 +233,12 @@ func TestFilesOfTheSettings(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTimeOfOneManifest: the settings bound all waits of a manifest together, and all of
+// its self-tests.
+func TestTimeOfOneManifest(t *testing.T) {
+	l := Settings{Conditions: Conditions{Wait: 3 * time.Second}, Applications: Applications{Time: 5 * time.Second}}.limits()
+	if l.Waiting != 3*time.Second || l.Custom != 10*time.Second {
+		t.Errorf("%s of waiting, %s of self-tests", l.Waiting, l.Custom)
+	}
+}

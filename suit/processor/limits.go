@@ -1,6 +1,12 @@
 package processor
 
-import "github.com/tamarack-tam/tamarack/suit"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/suit"
+)
 
 // Limits bound what one manifest, with its dependencies, can make a device do. A field
 // that is zero allows nothing; start from DefaultLimits.
@@ -16,6 +22,9 @@ type Limits struct {
 	URILength       int    // bytes
 	ParameterBytes  int    // of one content or argument parameter
 	EnvelopeBytes   int    // of the envelope of a dependency, which is held in memory
+
+	Waiting time.Duration // of all wait directives together
+	Custom  time.Duration // of all commands of the private range together
 }
 
 // DefaultLimits suits a device with a file system: payloads up to 4 GiB, and parameters
@@ -33,5 +42,20 @@ func DefaultLimits() Limits {
 		URILength:       suit.MaxURILength,
 		ParameterBytes:  suit.MaxParameterSize,
 		EnvelopeBytes:   16 << 20,
+		Waiting:         time.Hour,
+		Custom:          10 * time.Minute,
 	}
+}
+
+// within runs what takes time of its own, as long as what was spent before leaves some of
+// the limit.
+func within(ctx context.Context, spent *time.Duration, limit time.Duration, run func(context.Context) error) error {
+	if *spent >= limit {
+		return fmt.Errorf("%w: what ran before has taken all of the %s", ErrLimit, limit)
+	}
+	began := time.Now() // before the timeout begins: a run that ends with it has taken all
+	ctx, stop := context.WithTimeout(ctx, limit-*spent)
+	defer stop()
+	defer func() { *spent += time.Since(began) }()
+	return run(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/suit"
 )
@@ -24,9 +25,10 @@ type machine struct {
 	component map[string]*component // by the key of their ids
 	order     []*component          // as they were first listed
 
-	executed        int    // commands
-	fetched, stored uint64 // bytes
-	read            uint64 // bytes, of what was measured again
+	executed        int           // commands
+	fetched, stored uint64        // bytes
+	waited, spent   time.Duration // by wait directives, and by commands of the private range
+	read            uint64        // bytes, of what was measured again
 	invoked         int
 	bent            []Rule
 	trace           trace
