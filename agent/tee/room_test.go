@@ -111,12 +111,12 @@ func TestWhatIsKeptMakesRoom(t *testing.T) {
 // TestInstallationLeavesTheReserve: what makes the store larger does not get it.
 func TestInstallationLeavesTheReserve(t *testing.T) {
 	d := newDisk()
-	s := openDisk(t, d)
+	openDisk(t, d)
 	if err := d.Remove(reserveName); err != nil {
 		t.Fatal(err)
 	}
 	d.size = d.used() + 4000
-	s = openDisk(t, d)
+	s := openDisk(t, d)
 	if s.reserved == 0 || s.reserved >= reserveFor(0) {
 		t.Fatalf("reserve of %d bytes", s.reserved)
 	}
