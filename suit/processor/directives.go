@@ -113,7 +113,7 @@ func write(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters, err
 	if content == nil {
 		return suit.Parameters{}, missing(suit.ParameterContent)
 	}
-	if there, err := f.spared(ctx, c); there || err != nil {
+	if there, err := f.spared(ctx, c, content); there || err != nil {
 		return suit.Parameters{}, err
 	}
 	source, integrity, err := f.decrypted(c, bytes.NewReader(content))
@@ -149,7 +149,7 @@ func copyImage(ctx context.Context, f *frame, _ suit.Argument) (suit.Parameters,
 		return suit.Parameters{}, fmt.Errorf("source-component %q: %w", from.id, err)
 	}
 	defer image.Close() // only read
-	if there, err := f.spared(ctx, c); there || err != nil {
+	if there, err := f.spared(ctx, c, nil); there || err != nil {
 		return suit.Parameters{}, err
 	}
 	source, integrity, err := f.decrypted(c, image)

@@ -29,7 +29,7 @@ func TestLargePayload(t *testing.T) {
 	const (
 		size        = 200 << 20
 		connection  = 45 << 20 // bytes that one of them lasts
-		mayAllocate = 8 << 20 // in all, client and server together
+		mayAllocate = 8 << 20  // in all, client and server together
 	)
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "firmware.bin")

@@ -370,3 +370,18 @@ func TestMetadataOfAnother(t *testing.T) {
 		})
 	}
 }
+
+// A copy is not left out because of a content that it would not have copied.
+func TestCopyIsNotSparedByContent(t *testing.T) {
+	tr := newTrial()
+	tr.succeed(t, sample(newImage), newImage)
+	m := rival(1, newImage)
+	m.Common.Components = append(m.Common.Components, data)
+	m.Common.Shared.Commands = slices.Concat([]suit.Command{index(0)}, m.Common.Shared.Commands)
+	m.Sections[suit.SectionInstall] = sequence(
+		index(1), override(suit.Parameters{Content: libImage}), check(suit.DirectiveWrite),
+		index(0), override(suit.Parameters{Content: newImage, SourceComponent: ptr(uint64(1)), ImageDigest: ptr(suit.SumSHA256(libImage))}),
+		check(suit.DirectiveCopy))
+	m.Sections[suit.SectionValidate] = sequence(index(1), check(suit.ConditionCheckContent))
+	tr.fail(t, m, ErrReferenced)
+}

@@ -152,17 +152,18 @@ func (in *intake) done() {
 }
 
 // spared reports whether a command that would store can be left out: the component may
-// not be altered, but has the very image that the manifest asks for already. So several
-// manifests can share what they agree on.
-func (f *frame) spared(ctx context.Context, c *component) (bool, error) {
+// not be altered, but has the very image that the manifest asks for already, be it by
+// image-digest or because it is what would be written (nil where that is not at hand). So
+// several manifests can share what they agree on.
+func (f *frame) spared(ctx context.Context, c *component, written []byte) (bool, error) {
 	fault := f.mayAlter(ctx, c)
 	if fault == nil {
 		return false, nil
 	}
 	there, err := f.alreadyThere(ctx, c)
-	if err == nil && !there && c.params.EncryptionInfo == nil && c.params.Content != nil {
-		want := suit.SumSHA256(c.params.Content)
-		if there, err = f.holds(ctx, c, want, uint64(len(c.params.Content))); there {
+	if err == nil && !there && c.params.EncryptionInfo == nil && written != nil {
+		want := suit.SumSHA256(written)
+		if there, err = f.holds(ctx, c, want, uint64(len(written))); there {
 			c.vouch(suit.ParameterContent)
 		}
 	}
