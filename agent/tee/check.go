@@ -51,6 +51,11 @@ func (x *index) check() error {
 			return fmt.Errorf("%w: manifest %s in the index is installed and retired", ErrDamaged, r.ID)
 		}
 	}
+	for _, name := range x.Dropped {
+		if _, ok := parsePayload(name); !ok || files[name] {
+			return fmt.Errorf("%w: dropped file %q in the index", ErrDamaged, name)
+		}
+	}
 	for _, u := range x.Updates {
 		if len(u) != sha256.Size {
 			return fmt.Errorf("%w: update digest of %d bytes in the index", ErrDamaged, len(u))

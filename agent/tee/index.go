@@ -48,6 +48,9 @@ type index struct {
 	// Unneeded are the roots that nobody on the device needs any more.
 	Unneeded []suit.ComponentID `cbor:"8,keyasint,omitempty"`
 	Floors   []floorEntry       `cbor:"9,keyasint,omitempty"`
+	// Dropped are files that the index before this one named and that look like payloads
+	// to be resumed: where a crash left them behind, they are none.
+	Dropped []string `cbor:"10,keyasint,omitempty"`
 }
 
 // componentEntry says which file holds the image of a component. There is no digest in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
@@ -201,6 +202,20 @@ func (s *Store) resumable(name string) bool {
 	defer s.mu.Unlock()
 	kept := s.payloads[p.component]
 	return ok && kept != nil && kept.name() == name
+}
+
+// dropped returns the files of x that next does not name, and that have the names of
+// payloads.
+func (x *index) dropped(next *index) []string {
+	var names []string
+	named := next.files()
+	for name := range x.files() {
+		if _, ok := parsePayload(name); ok && !named[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // adopt takes over a payload that an earlier process has left in the directory. It

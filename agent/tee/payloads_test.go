@@ -387,3 +387,61 @@ func TestPayloadNames(t *testing.T) {
 		}
 	}
 }
+
+// TestImageLeftByACrash: an image that came as a payload, and whose removal a crash
+// prevented, is not taken for one that can be resumed.
+func TestImageLeftByACrash(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, s *Store){
+		"replaced": func(t *testing.T, s *Store) { takeWhole(t, s, 2, "ghi") },
+		"uninstalled": func(t *testing.T, s *Store) {
+			tx, err := s.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(t.Context(), processor.Change{Uninstall: []suit.ComponentID{component(t, "app")}}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk()
+			s := openDisk(t, d)
+			takeWhole(t, s, 1, "abcdef")
+			file := s.view().component(component(t, "x")).File
+			image := *d.names[file]
+			change(t, s)
+			if d.names[file] != nil {
+				t.Fatal("the image was not removed at once")
+			}
+			d.names[file] = &image
+			s = openDisk(t, d)
+			checkTidy(t, d, s)
+			if d.names[file] != nil || len(s.payloads) != 0 {
+				t.Errorf("%s is still there, %d payloads", file, len(s.payloads))
+			}
+		})
+	}
+}
+
+// takeWhole installs a payload that arrives whole as component x of manifest app.
+func takeWhole(t *testing.T, s *Store, sequence uint64, content string) {
+	t.Helper()
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := resume(t, tx, component(t, "x"), suit.SumSHA256([]byte(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(p, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in := part{"app", sequence, true, map[string]string{"x": ""}, nil}.installation(t)
+	if err := tx.Commit(t.Context(), processor.Change{Install: []processor.Installation{in}}); err != nil {
+		t.Fatal(err)
+	}
+}

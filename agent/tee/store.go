@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/tamarack-tam/tamarack/suit"
@@ -105,7 +106,7 @@ func (s *Store) sweep() error {
 	for _, name := range names {
 		if missing[name] {
 			delete(missing, name)
-		} else if ownFile(name) && !s.adopt(name) {
+		} else if ownFile(name) && (slices.Contains(s.index.Dropped, name) || !s.adopt(name)) {
 			if err := s.files.Remove(name); err != nil {
 				return err
 			}
@@ -136,6 +137,7 @@ func (s *Store) replace(edit func(next *index) error, larger bool) error {
 	if err := edit(next); err != nil {
 		return err
 	}
+	next.Dropped = s.index.dropped(next)
 	if err := next.checkReadable(); err != nil {
 		return err
 	}
