@@ -52,6 +52,7 @@ func replay(r ManifestReader, report *suit.Report) (replayed, error) {
 	if out.Failure == "" && !report.Succeeded() && len(out.Lines) > 0 {
 		out.Failure = out.Lines[len(out.Lines)-1] // it does not fit the manifest
 	}
+	out.Lines = append(out.Lines, leftOutWords(report)...)
 	out.Lines = append(out.Lines, bentWords(report)...)
 	out.Lines = append(out.Lines, capabilityWords(report.Capabilities)...)
 	if more := len(out.Lines) - maxReplayLines; more > 0 {
@@ -91,6 +92,19 @@ func bentWords(report *suit.Report) []string {
 		lines = append(lines, cut(fmt.Sprintf("the device has bent the rule %q", rule)))
 	}
 	return lines
+}
+
+// leftOutWords say that the report is not about every command.
+func leftOutWords(report *suit.Report) []string {
+	raw, ok := report.Extensions[suit.ReportLeftOut]
+	if !ok {
+		return nil
+	}
+	n, err := cosekit.Uint(raw)
+	if err != nil {
+		return nil // somebody else's extension
+	}
+	return []string{fmt.Sprintf("the device has left %d records out", n)}
 }
 
 // capabilityWords say what the device can do, which it tells where a manifest asks for more.

@@ -159,7 +159,9 @@ func TestReportIsReplayed(t *testing.T) {
 			Components: []suit.ComponentCapability{{ID: component("app"), Wildcard: true}}, Commands: []suit.CommandCode{suit.DirectiveFetch},
 			Parameters: []suit.ParameterCode{suit.ParameterURI}, Algorithms: []cosekit.Algorithm{cosekit.ESP256},
 		},
-		Extensions: map[int64]cosekit.RawMessage{suit.ReportBentRules: cosekit.MustMarshal([]string{"implicit-integrity"})},
+		Extensions: map[int64]cosekit.RawMessage{
+			suit.ReportBentRules: cosekit.MustMarshal([]string{"implicit-integrity"}), suit.ReportLeftOut: cosekit.MustMarshal(7),
+		},
 	}, d.reportKey)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +185,7 @@ func TestReportIsReplayed(t *testing.T) {
 	r := shown.Reports[0]
 	expect(t, "completed", r.Completed, false)
 	expect(t, "manifest", r.Manifest.String(), m.Digest.String())
-	for _, want := range []string{"image-match on app/hello failed", `bent the rule "implicit-integrity"`, "supports the commands fetch", "components app/*"} {
+	for _, want := range []string{"image-match on app/hello failed", `bent the rule "implicit-integrity"`, "left 7 records out", "supports the commands fetch", "components app/*"} {
 		expectContains(t, "replay", strings.Join(r.Lines, "\n"), want)
 	}
 	id := d.record().ID

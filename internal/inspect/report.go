@@ -21,8 +21,9 @@ const (
 	reportCapabilities = 8
 	reportReference    = 99
 
-	// reportBent is Tamarack's own: the rules that a device bent in compatibility mode.
-	reportBent = suit.ReportBentRules
+	// Tamarack's own.
+	reportBent    = suit.ReportBentRules
+	reportLeftOut = suit.ReportLeftOut
 )
 
 func looksReport(it item) bool {
@@ -48,6 +49,7 @@ func report(r *reader, it item) Node {
 		reportCapabilities: {"capability-report", maybeWrapped(capabilities)},
 		reportReference:    {"reference", reference},
 		reportBent:         {"rules bent (Tamarack)", arrayOf(text)},
+		reportLeftOut:      {"records left out (Tamarack)", uinteg},
 	})(r, it)
 }
 
