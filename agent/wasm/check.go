@@ -42,6 +42,9 @@ func check(module []byte, l Limits) error {
 		return tooMuch("%d bytes, at most %d with functions of more than %d", len(module), maxInterpreted, maxCompiled)
 	}
 	return sections(module, func(id byte, content []byte) error {
+		if err := checkEntries(id, content); err != nil {
+			return err
+		}
 		switch {
 		case id == sectionType:
 			return checkTypes(content)
@@ -52,6 +55,20 @@ func check(module []byte, l Limits) error {
 		}
 		return nil
 	})
+}
+
+// checkEntries bounds the sections that are lists: all but custom ones, the start function
+// and the count of data segments.
+func checkEntries(id byte, content []byte) error {
+	const custom, start, dataCount = 0, 8, 12
+	if id == custom || id == start || id >= dataCount {
+		return nil // what is above is refused by the runtime
+	}
+	r := reader{rest: content}
+	if r.number() > maxEntries {
+		return tooMuch("a section of more than %d entries", maxEntries)
+	}
+	return r.fault()
 }
 
 // compilable reports whether all functions are small enough to be compiled. Others are

@@ -9,6 +9,7 @@ import (
 // grows with more than the bytes of the module, so those things are bounded here that
 // make it grow. Compilers stay far below.
 const (
+	maxEntries    = 1 << 16 // of one section: functions, globals, types
 	maxArity      = 128     // parameters and results of one function type
 	maxLocals     = 1 << 14 // of one function
 	maxAllLocals  = 1 << 20 // of all functions
