@@ -60,10 +60,14 @@ func NewHTTPFetcher(client *http.Client, watchdog Watchdog) *HTTPFetcher {
 }
 
 // Fetch implements Fetcher. Errors are ErrURI for an address that it does not fetch
-// from, ErrLimit for a resource that announces more than the limit, else ErrFetch,
+// from, ErrUnsupportedParameter for fetch-arguments, of which it would not know what they
+// change, ErrLimit for a resource that announces more than the limit, else ErrFetch,
 // which wraps ErrStalled where the source fell silent. A connection that breaks is
 // replaced, see download.
 func (f *HTTPFetcher) Fetch(ctx context.Context, r Request) (io.ReadCloser, error) {
+	if r.Arguments != nil {
+		return nil, fmt.Errorf("%w: fetch-arguments mean nothing over HTTP", ErrUnsupportedParameter)
+	}
 	u, err := url.Parse(r.URI)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a URI", ErrURI)

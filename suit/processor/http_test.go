@@ -453,3 +453,13 @@ func TestWordsOfAServer(t *testing.T) {
 		t.Errorf("%q", err)
 	}
 }
+
+// TestHTTPFetchArguments: what would be left out could have changed what is fetched.
+func TestHTTPFetchArguments(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked") }))
+	defer server.Close()
+	_, err := NewHTTPFetcher(server.Client(), patient).Fetch(t.Context(), Request{URI: server.URL, Limit: 9, Arguments: []byte("x")})
+	if !errors.Is(err, ErrUnsupportedParameter) {
+		t.Error(err)
+	}
+}
