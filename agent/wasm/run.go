@@ -59,6 +59,12 @@ func run(ctx context.Context, config wazero.RuntimeConfig, module []byte, args [
 	if err := check(module, l); err != nil {
 		return Result{}, err
 	}
+	defer func() {
+		// The runtime panics at some modules that are damaged.
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: the runtime fails at it: %v", ErrModule, fault)
+		}
+	}()
 	ctx, stop := context.WithTimeoutCause(ctx, l.Time, fmt.Errorf("%w, %s", ErrTime, l.Time))
 	defer stop()
 	ctx, end := context.WithCancelCause(ctx)
