@@ -19,8 +19,10 @@ type Binding struct {
 	Key *cosekit.PublicKey
 	// Registered says that Key was known before this message.
 	Registered bool
-	// UEID is that of the device's record; nil at first contact.
-	UEID []byte
+	// UEID and AttestationKey are those of the device's record; zero at first contact,
+	// or where they are not known.
+	UEID           []byte
+	AttestationKey cosekit.Thumbprint
 	// Now is the time; MaxAge the greatest age of iat, zero for none; Skew what
 	// clocks may differ by.
 	Now    time.Time
@@ -28,17 +30,17 @@ type Binding struct {
 	Skew   time.Duration
 }
 
-// Bind decides whether a result may be believed for the sender of a TEEP message. It
-// checks, in this order: that the evidence is fresh, that the result is affirming,
-// that the evidence vouches for the key that signed the message, and that it is
-// about the device on record. The first fault is the one returned; see the errors
-// of this package.
+// Bind decides whether a result is about the sender of a TEEP message. It checks, in
+// this order: that the claims were verified, that the evidence is fresh, that it vouches
+// for the key that signed the message, and that it is about the device on record. The
+// first fault is the one returned; see the errors of this package. Whether what the
+// result says is good enough is another question: [Result.Affirmed], or policy.
 func Bind(r *Result, b Binding) error {
 	if r == nil || r.Claims == nil {
 		if r != nil && r.Status != Affirming {
 			return r.notAffirmed()
 		}
-		return fmt.Errorf("%w: no verified claims", ErrNotAffirmed)
+		return errNoClaims
 	}
 	if b.Key == nil {
 		return fmt.Errorf("%w: the message has no verified key", ErrKeyBinding)
@@ -46,14 +48,16 @@ func Bind(r *Result, b Binding) error {
 	if err := b.checkFresh(r.Claims); err != nil {
 		return err
 	}
-	if r.Status != Affirming || StatusOf(r.Vector) != Affirming {
-		return r.notAffirmed()
+	if !r.Expires.IsZero() && !b.Now.Before(r.Expires.Add(b.Skew)) {
+		return fmt.Errorf("%w: the attestation result, at %s", ErrExpired, r.Expires.Format(time.RFC3339))
 	}
 	if err := b.checkKey(r.Claims.Confirmation); err != nil {
 		return err
 	}
-	return b.checkDevice(r.Claims.UEID)
+	return b.checkDevice(r)
 }
+
+var errNoClaims = fmt.Errorf("%w: no verified claims", ErrNotAffirmed)
 
 func (r *Result) notAffirmed() error {
 	return fmt.Errorf("%w: %s: %s", ErrNotAffirmed, max(r.Status, StatusOf(r.Vector)), r.Reason())
@@ -102,11 +106,13 @@ func (c *Claims) CheckTime(now time.Time, skew time.Duration) error {
 
 // checkKey wants every way in which cnf names a key to name this one
 // (draft-ietf-teep-protocol-26 section 7.1.1.1). A kid names it by its thumbprint.
+// Evidence that binds no key is good for a registered one only, whose device
+// checkDevice compares.
 func (b Binding) checkKey(cnf Confirmation) error {
 	thumbprint := b.Key.Thumbprint()
 	switch {
-	case cnf.Key == nil && cnf.KeyID == nil:
-		return fmt.Errorf("%w: no cnf", ErrKeyBinding)
+	case cnf.Key == nil && cnf.KeyID == nil && !b.Registered:
+		return fmt.Errorf("%w: no cnf", ErrKeyNotCarried)
 	case cnf.Key != nil && !cnf.Key.Equal(b.Key):
 		return fmt.Errorf("%w: cnf has key %s, the message is signed with %s", ErrKeyBinding, cnf.Key.Thumbprint(), thumbprint)
 	case cnf.KeyID != nil && !bytes.Equal(cnf.KeyID, thumbprint[:]):
@@ -117,11 +123,16 @@ func (b Binding) checkKey(cnf Confirmation) error {
 	return nil
 }
 
-func (b Binding) checkDevice(ueid []byte) error {
-	if ueid == nil {
-		return fmt.Errorf("%w: no ueid", ErrDevice)
-	}
-	if b.UEID != nil && !bytes.Equal(ueid, b.UEID) {
+// checkDevice compares the ueid, or, where the evidence has none, the hardware that made
+// it: one of the two must be on record, unless the device is new and has a ueid.
+func (b Binding) checkDevice(r *Result) error {
+	ueid := r.Claims.UEID
+	switch {
+	case ueid == nil && r.AttestationKey == (cosekit.Thumbprint{}):
+		return fmt.Errorf("%w: neither ueid nor the key that signed it", ErrDevice)
+	case ueid == nil && r.AttestationKey != b.AttestationKey:
+		return fmt.Errorf("%w: no ueid, and made by %s, on record is %s", ErrDevice, r.AttestationKey, b.AttestationKey)
+	case ueid != nil && b.UEID != nil && !bytes.Equal(ueid, b.UEID):
 		return fmt.Errorf("%w: ueid %x, on record is %x", ErrDevice, ueid, b.UEID)
 	}
 	return nil

@@ -33,8 +33,8 @@ var (
 	// ErrKeyBinding: the evidence vouches for another key than the one that
 	// signed the message, or for none.
 	ErrKeyBinding = errors.New("evidence does not vouch for the key of this message")
-	// ErrKeyNotCarried: cnf names an unregistered key without carrying it.
-	ErrKeyNotCarried = errors.New("cnf only names a key that is not registered")
+	// ErrKeyNotCarried: the evidence does not carry the key, and it is not registered.
+	ErrKeyNotCarried = errors.New("evidence does not carry the key, which is not registered")
 	// ErrDevice: the evidence is about another device, or names none.
 	ErrDevice = errors.New("evidence is about another device")
 )

@@ -48,6 +48,7 @@ var ElementNames = [...]string{
 
 // Element is one entry of a trust vector: an AR4SI value and why it has it.
 type Element struct {
+	Submod string `json:"submod,omitempty"` // of the Attester that it is about; empty where there is one
 	Name   string `json:"name"`
 	Value  int8   `json:"value"`
 	Reason string `json:"reason,omitempty"`
@@ -70,17 +71,35 @@ func (e Element) Tier() Status {
 // Failed reports whether the Verifier tried to appraise the element and could not.
 func (e Element) Failed() bool { return e.Value == 1 || e.Value == -1 }
 
+func (e Element) label() string {
+	if e.Submod == "" {
+		return e.Name
+	}
+	return e.Submod + "/" + e.Name
+}
+
 // StatusOf recomputes the status of a trust vector: the worst tier of its elements.
 // An element of value 0 is skipped. One that failed takes the affirmation away from
-// the whole, so a vector is affirming only if something was affirmed and nothing failed.
+// the whole, and so does a submodule of which nothing was affirmed: a vector is
+// affirming only if every submodule in it is.
 func StatusOf(vector []Element) Status {
-	worst, failed := None, false
+	bySubmod := map[string]Status{}
+	failed := false
+	worst := None
 	for _, e := range vector {
-		worst = max(worst, e.Tier())
+		tier := e.Tier()
+		bySubmod[e.Submod] = max(bySubmod[e.Submod], tier)
+		worst = max(worst, tier)
 		failed = failed || e.Failed()
 	}
-	if failed && worst == Affirming {
+	if worst != Affirming {
+		return worst
+	}
+	for _, status := range bySubmod {
+		failed = failed || status == None
+	}
+	if failed {
 		return None
 	}
-	return worst
+	return Affirming
 }

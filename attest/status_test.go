@@ -44,12 +44,12 @@ func TestReason(t *testing.T) {
 		result Result
 		want   string
 	}{
-		{Result{Status: Affirming, Vector: []Element{{Hardware, 2, "genuine"}}}, ""},
+		{Result{Status: Affirming, Vector: []Element{element(Hardware, 2, "genuine")}}, ""},
 		{Result{Status: Affirming}, "the verifier gave no reason"},
-		{Result{Status: None, Vector: []Element{{Hardware, 0, "skipped"}}}, "the verifier gave no reason"},
-		{Result{Vector: []Element{{Hardware, 2, "genuine"}, {Executables, -1, "broken"}}}, "executables: broken"},
-		{Result{Vector: []Element{{Executables, -1, "broken"}, {Hardware, 32, "old"}}}, "hardware: old"},
-		{Result{Vector: []Element{{Hardware, 32, "old"}, {InstanceIdentity, 97, "unknown"}, {Executables, 33, "odd"}}}, "instance-identity: unknown"},
+		{Result{Status: None, Vector: []Element{element(Hardware, 0, "skipped")}}, "the verifier gave no reason"},
+		{Result{Vector: []Element{element(Hardware, 2, "genuine"), element(Executables, -1, "broken")}}, "executables: broken"},
+		{Result{Vector: []Element{element(Executables, -1, "broken"), element(Hardware, 32, "old")}}, "hardware: old"},
+		{Result{Vector: []Element{element(Hardware, 32, "old"), element(InstanceIdentity, 97, "unknown"), element(Executables, 33, "odd")}}, "instance-identity: unknown"},
 	} {
 		if got := test.result.Reason(); got != test.want {
 			t.Errorf("%+v: %q, want %q", test.result.Vector, got, test.want)

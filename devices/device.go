@@ -3,6 +3,7 @@ package devices
 import (
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -33,8 +34,20 @@ type Device struct {
 	OEMID       []byte // encoded claim value
 	HWModel     []byte
 	HWVersion   string
-	// AttestationKey signed the first evidence of the device that was affirmed; zero
-	// where there was none, or the Verifier does not name the key.
+	// Labels are the operators' own, for selectors: "site": "hall-3".
+	Labels map[string]string
+	// QuarantinedBy is the policy that put the device into quarantine, as name@version:
+	// evidence that a policy accepts releases it. Empty where an operator did, who alone
+	// ends it then, or where the device is not in quarantine.
+	QuarantinedBy string
+	// Exception lets the device pass with faults that an operator has looked at; nil
+	// for none.
+	Exception *Exception
+	// Attestations counts what became of its evidence since it is known. It is never reset.
+	Attestations AttestationCount
+	// AttestationKey is the identity of the hardware that made the first evidence of the
+	// device which was accepted, as attest.Result has it; zero where there was none, or
+	// the Verifier does not name it.
 	AttestationKey cosekit.Thumbprint
 	// EvidenceAt is the newest time that evidence which was affirmed and bound proved:
 	// its iat, or the issue of the challenge that it answered. It outlives the agent.
@@ -132,17 +145,57 @@ type Removal struct {
 	CreatedAt time.Time
 }
 
+// Exception accepts what policy would not, for a time. It covers what was wrong when an
+// operator granted it, and nothing else.
+type Exception struct {
+	Until     time.Time
+	Reason    string
+	By        string // the operator
+	At        time.Time
+	Appraisal int64 // the one whose faults are accepted
+	// Elements and Comparisons are the faults of that appraisal: a result passes if it
+	// has no others, and none of a worse tier.
+	Elements    []attest.Element
+	Comparisons []attest.Comparison
+}
+
+// AttestationCount is how often evidence of a device was accepted, and not, by the reason.
+type AttestationCount struct {
+	Accepted uint64
+	Failed   map[string]uint64 // by reason code
+}
+
+// Group is a selector with a name.
+type Group struct {
+	Name     string
+	Selector string // CEL over device
+}
+
 // Appraisal is one stored attestation of an agent. Rows are added, never changed.
 type Appraisal struct {
-	Device    ID
-	Agent     cosekit.Thumbprint
-	At        time.Time
-	Accepted  bool
-	Reason    string // why it was not accepted, in words
-	Status    int8   // AR4SI tier
-	Vector    []byte // JSON
-	Verifier  string
-	Evidence  []byte // raw, size-capped
-	Format    string
-	Challenge []byte
+	ID       int64 // given by the store, rising
+	Device   ID
+	Agent    cosekit.Thumbprint
+	At       time.Time
+	Accepted bool
+	Reason   string // why it was not accepted, in words
+	Code     string // the same as a stable reason code; empty where accepted
+	Status   int8   // AR4SI tier
+	Vector   []byte // JSON of []attest.Element
+	Verifier string
+	// Claims and Comparisons are what the Verifier found, as JSON of attest.Result's fields
+	// Document and Comparisons; nil where the evidence was not genuine.
+	Claims      []byte
+	Comparisons []byte
+	// Outcome is what policy made of it and Policy which one, as name@version; empty
+	// where the result was not bound to the device, so that no policy was asked.
+	Outcome string
+	Policy  string
+	// Evidence and Result are the raw bytes, nil where they were over the cap or are
+	// dropped already; the result as a remote Verifier issued it.
+	Evidence     []byte
+	Format       string
+	Challenge    []byte
+	Result       []byte
+	ResultFormat string
 }

@@ -176,7 +176,11 @@ func (t *TAM) appraise(ctx context.Context, x *exchange, p *teep.AttestationPayl
 		b.MaxAge = t.cfg.Policy.EvidenceMaxAge
 	}
 	b.Challenge, b.Key, b.Now, b.Skew = challenge.nonce(), x.key, x.now, t.cfg.Policy.ClockSkew
-	if err := attest.Bind(result, b); err != nil {
+	err = attest.Bind(result, b)
+	if err == nil {
+		err = result.Affirmed()
+	}
+	if err != nil {
 		return appraisal{result: result, fault: err, reason: bindReason(err)}
 	}
 	return appraisal{result: result}

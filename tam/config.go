@@ -21,8 +21,12 @@ type Config struct {
 	Planner  Planner         // nil: NewestPlanner with its own bounds
 	Policy   Policy          // zero fields are set to those of Defaults
 
-	// ReportKeys decrypt SUIT reports; empty: encrypted ones are refused.
-	ReportKeys cosekit.DecryptionKeys
+	// DecryptionKeys open SUIT reports and evidence that are encrypted to the TAM; empty:
+	// such are refused.
+	DecryptionKeys cosekit.DecryptionKeys
+
+	Attester Attester // of the TAM itself; nil: agents that require its attestation get none
+	Issuer   Issuer   // of results to pass back; nil: only those of remote verifiers are
 
 	Clock func() time.Time // nil: time.Now
 	Rand  io.Reader        // nil: crypto/rand

@@ -29,6 +29,11 @@ type Endpoint struct {
 	TryKeys []cosekit.Thumbprint
 	// FirstContact overrides the policy; empty does not.
 	FirstContact FirstContact
+	// Passport asks for Attestation Results without a challenge, and takes those of
+	// trusted verifiers that are in their time (RFC 9334 section 5.1).
+	Passport bool
+	// ReturnResults passes the result of every appraisal back in an Update.
+	ReturnResults bool
 	// Debug returns reasons to the sender.
 	Debug bool
 }

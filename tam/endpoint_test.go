@@ -237,7 +237,7 @@ func TestRepeatingBadEvidence(t *testing.T) {
 	appraisals := func() (n int) {
 		id := d.record().ID
 		w.view(func(r tam.Reader) error {
-			list, err := r.Appraisals(id, 100)
+			list, err := r.Appraisals(tam.AppraisalQuery{Device: id, Limit: 100})
 			n = len(list)
 			return err
 		})

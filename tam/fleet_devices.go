@@ -109,7 +109,7 @@ func (f *Fleet) Device(ctx context.Context, ref string) (d DeviceDetail, err err
 		if d.Reports, err = replayReports(r, found.ID); err != nil {
 			return err
 		}
-		d.Appraisals, err = r.Appraisals(found.ID, shownAppraisals)
+		d.Appraisals, err = r.Appraisals(AppraisalQuery{Device: found.ID, Limit: shownAppraisals})
 		return err
 	})
 	return d, err

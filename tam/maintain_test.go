@@ -65,7 +65,7 @@ func TestSweepsAreBounded(t *testing.T) {
 	w.now.add(tam.Defaults().AppraisalAge + time.Second)
 	rows := func() (n int) {
 		w.view(func(r tam.Reader) error {
-			list, err := r.Appraisals(id, 1000)
+			list, err := r.Appraisals(tam.AppraisalQuery{Device: id, Limit: 1000})
 			n = len(list)
 			return err
 		})

@@ -24,7 +24,7 @@ func (d *device) appraisals() (n int) {
 	d.w.t.Helper()
 	id := d.record().ID
 	d.w.view(func(r tam.Reader) error {
-		list, err := r.Appraisals(id, 1000)
+		list, err := r.Appraisals(tam.AppraisalQuery{Device: id, Limit: 1000})
 		n = len(list)
 		return err
 	})

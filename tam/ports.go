@@ -2,15 +2,19 @@ package tam
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/teep"
 )
 
 // Faults that every Store tells apart; test with errors.Is.
@@ -38,12 +42,25 @@ type Store interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 }
 
+// Attester makes Evidence about the TAM (RFC 9334 section 4.1), for agents that ask for it.
+type Attester interface {
+	// Evidence answers the challenge and vouches for key as the TAM's.
+	Evidence(ctx context.Context, challenge []byte, key *cosekit.PublicKey) (*teep.AttestationPayload, error)
+}
+
+// Issuer signs what the built-in verifier has appraised, for agents to keep as a passport.
+type Issuer interface {
+	Issue(r *attest.Result) (*teep.AttestationPayload, error)
+}
+
 // Reader is what a snapshot answers. A missing row is ErrNotFound, an empty list is not.
 type Reader interface {
 	DeviceReader
 	StatusReader
 	ManifestReader
 	AnchorReader
+	PolicyReader
+	ReferenceReader
 	SessionReader
 	audit.Reader
 }
@@ -55,6 +72,8 @@ type Tx interface {
 	StatusWriter
 	ManifestWriter
 	AnchorWriter
+	PolicyWriter
+	ReferenceWriter
 	SessionWriter
 	audit.Log
 	Retention
@@ -98,7 +117,20 @@ type StatusReader interface {
 	// Reports returns the last report about each manifest component id.
 	Reports(id devices.ID) ([]Report, error)
 	// Appraisals returns the newest first.
-	Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error)
+	Appraisals(q AppraisalQuery) ([]devices.Appraisal, error)
+	Appraisal(id int64) (devices.Appraisal, error)
+	// LatestAppraisals returns the newest appraisal of each device that has one, by
+	// ascending device id.
+	LatestAppraisals(page Page) ([]devices.Appraisal, error)
+}
+
+// AppraisalQuery asks for appraisals; what is zero does not narrow.
+type AppraisalQuery struct {
+	Device   devices.ID
+	Accepted *bool
+	Genuine  bool  // only those with claims
+	Before   int64 // cursor: the id of the last row seen
+	Limit    int
 }
 
 // StatusWriter changes the same.
@@ -176,16 +208,73 @@ type ManifestWriter interface {
 	AddManifest(m Manifest, envelope []byte) error
 }
 
-// AnchorReader finds the keys that the TAM itself trusts: publishers (tc-signer)
-// and device attestation keys (attester).
+// PolicyReader finds policies and groups.
+type PolicyReader interface {
+	// Policies returns the version in force of each policy, by position, then name.
+	Policies() ([]policy.Policy, error)
+	// PolicyVersions returns all versions of one policy, the newest first.
+	PolicyVersions(name string) ([]policy.Policy, error)
+	// Groups lists by name.
+	Groups() ([]devices.Group, error)
+}
+
+// PolicyWriter changes them.
+type PolicyWriter interface {
+	// AddPolicy adds a version; ErrExists for one that is there.
+	AddPolicy(p policy.Policy) error
+	PutGroup(g devices.Group) error
+	DeleteGroup(name string) error
+}
+
+// ReferenceFile is an imported CoRIM.
+type ReferenceFile struct {
+	ID         string // tag id
+	Version    uint64
+	Signer     string
+	Raw        []byte
+	ImportedAt time.Time
+	ImportedBy string
+}
+
+// DeviceCA is a certificate of those who certify device attestation keys.
+type DeviceCA struct {
+	Fingerprint [sha256.Size]byte // of Certificate
+	Title       string
+	Certificate []byte // DER
+	AddedAt     time.Time
+	AddedBy     string
+}
+
+// ReferenceReader finds what evidence is appraised against.
+type ReferenceReader interface {
+	// ReferenceState changes with every change of what the others return.
+	ReferenceState() (int64, error)
+	// ReferenceFiles lists by id, then version.
+	ReferenceFiles() ([]ReferenceFile, error)
+	// DeviceCAs lists by fingerprint.
+	DeviceCAs() ([]DeviceCA, error)
+}
+
+// ReferenceWriter changes it. ErrExists and ErrNotFound as everywhere.
+type ReferenceWriter interface {
+	AddReferenceFile(f ReferenceFile) error
+	DeleteReferenceFile(id string, version uint64) error
+	AddDeviceCA(ca DeviceCA) error
+	DeleteDeviceCA(fingerprint [sha256.Size]byte) error
+}
+
+// AnchorReader finds the keys that the TAM itself trusts: publishers (tc-signer),
+// device attestation keys (attester), verifiers of attestation results (verifier), and
+// those who sign CoRIM files (reference-values).
 type AnchorReader interface {
 	Anchor(key cosekit.Thumbprint) (anchor.Anchor, error)
 	Anchors(purpose anchor.Purpose) ([]anchor.Anchor, error)
 }
 
-// AnchorWriter adds them.
+// AnchorWriter adds and removes them.
 type AnchorWriter interface {
 	AddAnchor(a anchor.Anchor) error // ErrExists for a known key
+	DeleteAnchor(key cosekit.Thumbprint) error
 }
 
 // Outstanding is an Update that was sent and not yet answered.
@@ -236,6 +325,9 @@ type SessionWriter interface {
 // Retention drops what nobody needs any longer, a bounded number of rows in each
 // transaction, so that sessions never wait for it.
 type Retention interface {
+	// DropEvidence takes the raw evidence and results out of appraisals from before a
+	// time, at most limit rows; what they came to stays.
+	DropEvidence(before time.Time, limit int) (dropped int, err error)
 	// DeleteAppraisals drops old appraisals, those from before a time and not among
 	// the newest keep of their agent. It goes through the agents in the order of
 	// their keys, from the one behind after, and looks at no more than limit of them

@@ -355,7 +355,7 @@ func TestBadEvidenceOfARegisteredKeyGetsNothing(t *testing.T) {
 			w.view(func(r tam.Reader) error {
 				inventory, err := r.Inventory(id)
 				expect(t, "inventory of who failed", len(inventory), 0)
-				history, err2 := r.Appraisals(id, 10)
+				history, err2 := r.Appraisals(tam.AppraisalQuery{Device: id, Limit: 10})
 				expect(t, "appraisals on record", len(history), 2)
 				expect(t, "accepted", history[0].Accepted, false)
 				return errors.Join(err, err2)

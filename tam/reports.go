@@ -33,7 +33,7 @@ func (t *TAM) startReports(raw [][]byte, token []byte) *refusal {
 		if err != nil {
 			return refuse(ReasonReportMalformed, err)
 		}
-		report, err := signed.WithKeys(t.cfg.ReportKeys).Unverified()
+		report, err := signed.WithKeys(t.cfg.DecryptionKeys).Unverified()
 		if err != nil {
 			return refuse(reportReason(err), err)
 		}
@@ -85,7 +85,7 @@ func (t *TAM) openReports(raw [][]byte, token []byte, agent *devices.Agent) ([]*
 		if err != nil {
 			return nil, nil, refuse(ReasonReportMalformed, err)
 		}
-		signed = signed.WithKeys(t.cfg.ReportKeys)
+		signed = signed.WithKeys(t.cfg.DecryptionKeys)
 		var report *suit.Report
 		switch {
 		case signed.MACed():

@@ -101,7 +101,7 @@ func TestReportContainers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w, d, u, m := offered(t)
 			if !c.keyless {
-				w.cfg.ReportKeys.Agreements = []cosekit.AgreementKey{own}
+				w.cfg.DecryptionKeys.Agreements = []cosekit.AgreementKey{own}
 				w.restart()
 			}
 			answer := w.process(d.seal(&teep.Success{Token: u.Token, SUITReports: c.reports(d, m[0].Digest, u.Token)}))
@@ -119,7 +119,7 @@ func TestReportContainers(t *testing.T) {
 // Reports on starting up are decrypted too, for they answer a token.
 func TestStartReportContainers(t *testing.T) {
 	own := agreementKey(t)
-	w := newWorld(t, func(c *tam.Config) { c.ReportKeys.Agreements = []cosekit.AgreementKey{own} })
+	w := newWorld(t, func(c *tam.Config) { c.DecryptionKeys.Agreements = []cosekit.AgreementKey{own} })
 	d := w.device(cosekit.ESP256).enrol()
 	send := func(report func(token []byte) []byte) tam.Reason {
 		token := d.connect().Token

@@ -86,7 +86,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 		Verifier:   s.metrics.Verifier(local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew})),
 		Signers:    s.signers,
 		Policy:     c.policy(),
-		ReportKeys: cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{s.reportKey}},
+		DecryptionKeys: cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{s.reportKey}},
 		Log:        log,
 		Observer:   s.metrics,
 	})

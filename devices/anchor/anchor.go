@@ -21,13 +21,16 @@ const (
 	TAM      Purpose = "tam"       // may talk TEEP to this agent
 	Verifier Purpose = "verifier"  // signs attestation results
 	Manager  Purpose = "manager"   // signs trust anchor updates
-	Attester Purpose = "attester"  // a device attestation key, or the CA of many; on the TAM's side
+
+	// On the TAM's side only.
+	Attester        Purpose = "attester"         // a device attestation key
+	ReferenceValues Purpose = "reference-values" // signs CoRIM files
 )
 
 // Valid reports whether p is one of the purposes.
 func (p Purpose) Valid() bool {
 	switch p {
-	case TCSigner, TAM, Verifier, Manager, Attester:
+	case TCSigner, TAM, Verifier, Manager, Attester, ReferenceValues:
 		return true
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam"
 )
 
 var (
@@ -160,12 +161,12 @@ func scanAppraisal(r *row) (devices.Appraisal, error) {
 	return a, err
 }
 
-func (s snapshot) Appraisals(id devices.ID, limit int) ([]devices.Appraisal, error) {
-	if err := checkLimit(limit); err != nil {
+func (s snapshot) Appraisals(q tam.AppraisalQuery) ([]devices.Appraisal, error) {
+	if err := checkLimit(q.Limit); err != nil {
 		return nil, about(err, "appraisals")
 	}
-	appraisals, err := list(s.transaction, selectAppraisals, scanAppraisal, string(id), limit)
-	return appraisals, about(err, "appraisals of device %s", id)
+	appraisals, err := list(s.transaction, selectAppraisals, scanAppraisal, string(q.Device), q.Limit)
+	return appraisals, about(err, "appraisals of device %s", q.Device)
 }
 
 func (u update) AddAppraisal(a devices.Appraisal) error {

@@ -161,7 +161,7 @@ func (s suite) agents() {
 		"update of deleted agent": func(r tam.Reader) error { _, err := r.Outstanding(key, update(1, 1, 1).Token); return err },
 	})
 	s.view(func(r tam.Reader) error {
-		kept, err := r.Appraisals(deviceID(1), 10)
+		kept, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(1), Limit: 10})
 		if len(kept) != 1 {
 			s.Errorf("%d appraisals are left, want 1", len(kept))
 		}

@@ -99,7 +99,7 @@ func (d *dumper) device(r tam.Reader, v devices.Device) error {
 	if err := write(d, reportText, reports, err); err != nil {
 		return err
 	}
-	appraisals, err := r.Appraisals(v.ID, pageSize)
+	appraisals, err := r.Appraisals(tam.AppraisalQuery{Device: v.ID, Limit: pageSize})
 	return write(d, appraisalText, appraisals, err)
 }
 

@@ -33,7 +33,7 @@ func (s suite) wantAppraisals(one, two string) {
 	s.Helper()
 	s.view(func(r tam.Reader) error {
 		for n, want := range []string{one, two} {
-			left, err := r.Appraisals(deviceID(n+1), 10)
+			left, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(n + 1), Limit: 10})
 			if err != nil {
 				return err
 			}

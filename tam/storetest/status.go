@@ -142,7 +142,7 @@ func (s suite) appraisals() {
 	want := []devices.Appraisal{added[1], added[3], added[2], added[0], added[4]}
 	s.view(func(r tam.Reader) error {
 		for _, limit := range []int{1, 3, 5, 6} {
-			got, err := r.Appraisals(deviceID(1), limit)
+			got, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(1), Limit: limit})
 			if err != nil {
 				return err
 			}
@@ -150,6 +150,9 @@ func (s suite) appraisals() {
 		}
 		return nil
 	})
-	s.badLimits("Appraisals", func(r tam.Reader, limit int) error { _, err := r.Appraisals(deviceID(1), limit); return err })
+	s.badLimits("Appraisals", func(r tam.Reader, limit int) error {
+		_, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(1), Limit: limit})
+		return err
+	})
 	s.refused("an appraisal of an unknown device", tam.ErrNotFound, func(tx tam.Tx) error { return tx.AddAppraisal(appraisal(9, at(1), "")) })
 }
