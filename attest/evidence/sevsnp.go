@@ -1,0 +1,5 @@
+package evidence
+
+import "github.com/tamarack-tam/tamarack/attest"
+
+func readSEVSNP(_ attest.MediaType, _ []byte) (*Reading, error) { return nil, attest.ErrFormat }

@@ -1,0 +1,11 @@
+package local
+
+import (
+	"context"
+
+	"github.com/tamarack-tam/tamarack/attest"
+)
+
+func (v *Verifier) appraiseSEVSNP(_ context.Context, _ attest.Evidence) (*attest.Result, error) {
+	return nil, attest.ErrFormat
+}
