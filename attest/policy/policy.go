@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/internal/expr"
 )
 
 // ErrPolicy: a policy that cannot be compiled; wrapped with the place and the reason.
@@ -60,7 +61,7 @@ type Decision struct {
 
 // Subject is what a policy is asked about.
 type Subject struct {
-	Device map[string]any // devices.Document
+	Device *expr.Device // devices.Document
 	Result *attest.Result
 	Now    time.Time
 }
