@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -12,13 +13,18 @@ import (
 var tagCWT = []byte{0xd8, 61}
 
 // SignEAT makes an EAT of the claims: an untagged COSE_Sign1, for the EAT profile
-// of TEEP uses no tags, with the signer's thumbprint as kid.
-func SignEAT(claims *Claims, signer cosekit.Signer) ([]byte, error) {
+// of TEEP uses no tags, with the signer's thumbprint as kid. Certificates, that of the
+// signer's key first, go into x5chain (RFC 9360 section 2), unprotected: who reads them
+// believes none that no anchor of his vouches for.
+func SignEAT(claims *Claims, signer cosekit.Signer, chain ...*x509.Certificate) ([]byte, error) {
 	payload, err := EncodeClaims(claims)
 	if err != nil {
 		return nil, err
 	}
 	token, err := cosekit.Sign1(signer, payload, cosekit.Form{Untagged: true})
+	if err == nil && len(chain) > 0 {
+		token, err = withChain(token, chain)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("EAT: %w", err)
 	}
@@ -26,6 +32,45 @@ func SignEAT(claims *Claims, signer cosekit.Signer) ([]byte, error) {
 		return nil, fmt.Errorf("%w: EAT of %d bytes, at most %d", ErrTooLarge, len(token), MaxTokenSize)
 	}
 	return token, nil
+}
+
+const headerX5Chain int64 = 33
+
+// withChain adds x5chain to the unprotected header of a COSE_Sign1, which no signature
+// covers: one certificate as a byte string, several as an array of them.
+func withChain(token []byte, chain []*x509.Certificate) ([]byte, error) {
+	parts, err := cosekit.Elements(token)
+	if err != nil {
+		return nil, err
+	}
+	header, err := cosekit.Pairs(parts[1])
+	if err != nil {
+		return nil, err
+	}
+	var certificates []any
+	for _, c := range chain {
+		certificates = append(certificates, c.Raw)
+	}
+	var value any = certificates
+	if len(certificates) == 1 {
+		value = certificates[0]
+	}
+	unprotected := map[int64]any{headerX5Chain: value}
+	for _, p := range header {
+		label, err := cosekit.Int(p.Key)
+		if err != nil {
+			return nil, err
+		}
+		unprotected[label] = p.Value
+	}
+	encoded, err := cosekit.Marshal(unprotected)
+	if err != nil {
+		return nil, err
+	}
+	if len(encoded) > cosekit.MaxHeader {
+		return nil, fmt.Errorf("%w: certificates of %d bytes, at most %d fit", ErrTooLarge, len(encoded), cosekit.MaxHeader)
+	}
+	return cosekit.Marshal([]any{parts[0], cosekit.RawMessage(encoded), parts[2], parts[3]})
 }
 
 // SignedEAT is an EAT in a COSE_Sign1. Its claims are untrusted until Verify has
