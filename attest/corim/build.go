@@ -1,0 +1,67 @@
+package corim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// NewBase compiles files that were verified. Of tags with the same id, the highest
+// version counts, and a tag that another replaces does not. What is not valid at now is
+// left out; a file that has expired still keeps older versions of its tags from coming
+// back. Where tags that are in force differ about a measurement, each value is good.
+//
+// Two different tags with one id and version are ErrConflict: try a new file together
+// with all others before it is imported.
+func NewBase(files []*File, now time.Time) (*Base, error) {
+	newest := map[string]*tag{}
+	var order []*tag
+	for _, f := range files {
+		if f.NotBefore.After(now) {
+			continue
+		}
+		for i := range f.tags {
+			t := &f.tags[i]
+			other, taken := newest[t.id]
+			if taken && other.version == t.version && !bytes.Equal(other.raw, t.raw) {
+				return nil, fmt.Errorf("%w: two files have a tag %q of version %d, with different content", ErrConflict, t.id, t.version)
+			}
+			if !taken || t.version > other.version || t.version == other.version && other.expired(now) {
+				newest[t.id] = t
+				order = append(order, t)
+			}
+		}
+	}
+	replaced := map[string]bool{}
+	for _, t := range newest {
+		for _, id := range t.replaces {
+			replaced[id] = replaced[id] || id != t.id
+		}
+	}
+	var references []Reference
+	var keys []AttestKey
+	for _, t := range order {
+		if newest[t.id] == t && !replaced[t.id] && !t.expired(now) {
+			references = append(references, t.references...)
+			keys = append(keys, t.keys...)
+		}
+	}
+	return &Base{
+		newIndex(references, func(r *Reference) *Environment { return &r.Environment }),
+		newIndex(keys, func(k *AttestKey) *Environment { return &k.Environment }),
+	}, nil
+}
+
+// take returns the statements at these positions, in their order.
+func (x *index[T]) take(at []int) []T {
+	if len(at) == 0 {
+		return nil
+	}
+	slices.Sort(at)
+	found := make([]T, len(at))
+	for i, from := range at {
+		found[i] = x.all[from]
+	}
+	return found
+}
