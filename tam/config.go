@@ -25,6 +25,8 @@ type Config struct {
 	// such are refused.
 	DecryptionKeys cosekit.DecryptionKeys
 
+	Results ResultVerifier // of Attestation Results that agents bring (passport model); nil: they are refused
+
 	Attester Attester // of the TAM itself; nil: agents that require its attestation get none
 	Issuer   Issuer   // of results to pass back; nil: only those of remote verifiers are
 
@@ -109,6 +111,8 @@ type Policy struct {
 
 	AppraisalAge   time.Duration // older ones are dropped,
 	KeepAppraisals int           // but not the newest of an agent
+	EvidenceAge    time.Duration // raw evidence and results of older appraisals are dropped
+	KeepEvidence   int           // bytes of evidence, or of a result, that is kept raw; of more, none
 	AuditAge       time.Duration // older audit events are dropped; 0: none ever
 
 	Outstanding   int // Updates per agent that may wait for an answer; the oldest are dropped
@@ -138,6 +142,8 @@ func Defaults() Policy {
 
 		AppraisalAge:   90 * 24 * time.Hour,
 		KeepAppraisals: 10,
+		EvidenceAge:    30 * 24 * time.Hour,
+		KeepEvidence:   64 << 10,
 
 		Outstanding:   4,
 		MaxAppraisals: 32,
@@ -165,6 +171,8 @@ func (p Policy) withDefaults() Policy {
 	orDefault(&p.TokenKeyRotation, d.TokenKeyRotation)
 	orDefault(&p.AppraisalAge, d.AppraisalAge)
 	orDefault(&p.KeepAppraisals, d.KeepAppraisals)
+	orDefault(&p.EvidenceAge, d.EvidenceAge)
+	orDefault(&p.KeepEvidence, d.KeepEvidence)
 	orDefault(&p.Outstanding, d.Outstanding)
 	orDefault(&p.MaxAppraisals, d.MaxAppraisals)
 	orDefault(&p.Reoffers, d.Reoffers)
@@ -203,13 +211,13 @@ func (p Policy) check() error {
 		"evidence max age": p.EvidenceMaxAge, "token lifetime": p.TokenLifetime, "update lifetime": p.UpdateLifetime,
 		"clock skew": p.ClockSkew, "token key rotation": p.TokenKeyRotation, "back-off": p.BackOff,
 		"longest back-off": p.BackOffMax, "temporary hold": p.TemporaryHold, "permanent hold": p.PermanentHold,
-		"appraisal age": p.AppraisalAge, "audit age": p.AuditAge,
+		"appraisal age": p.AppraisalAge, "evidence age": p.EvidenceAge, "audit age": p.AuditAge,
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s of %s: must not be negative", name, d)
 		}
 	}
-	if min(p.Outstanding, p.MaxAppraisals, p.Reoffers, p.KeepAppraisals) < 0 {
+	if min(p.Outstanding, p.MaxAppraisals, p.Reoffers, p.KeepAppraisals, p.KeepEvidence) < 0 {
 		return errors.New("a bound is negative")
 	}
 	// A key verifies for one more rotation after it stopped signing, and evidence must

@@ -46,6 +46,18 @@ var (
 	ErrBadAnchor       = &Refusal{"bad-anchor", "not a usable trust anchor"}
 )
 
+// The refusals of attestation: policies, groups, exceptions, references.
+var (
+	ErrBadPolicy      = &Refusal{"bad-policy", "not a usable policy"}
+	ErrBadSelector    = &Refusal{"bad-selector", "not a usable selector"}
+	ErrBadLabels      = &Refusal{"bad-labels", "not usable as labels"}
+	ErrGroupInUse     = &Refusal{"group-in-use", "the group is in use"}
+	ErrNoAppraisal    = &Refusal{"no-appraisal", "no appraisal to go by"}
+	ErrBadException   = &Refusal{"bad-exception", "not possible as an exception"}
+	ErrBadReferences  = &Refusal{"bad-references", "not usable as reference values"}
+	ErrBadCertificate = &Refusal{"bad-certificate", "not usable as a CA of devices"}
+)
+
 // RefusalCode returns the stable code of a refusal; false for a fault of the TAM.
 func RefusalCode(err error) (Reason, bool) {
 	var r *Refusal

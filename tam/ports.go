@@ -48,6 +48,13 @@ type Attester interface {
 	Evidence(ctx context.Context, challenge []byte, key *cosekit.PublicKey) (*teep.AttestationPayload, error)
 }
 
+// ResultVerifier checks who issued an Attestation Result, and reads it. A result that is
+// not by a trusted verifier, or cannot be read, is an error; so is a verifier that nobody
+// can look up just now. Test with errors.Is for ear.ErrResult and ear.ErrSignature.
+type ResultVerifier interface {
+	Verify(ctx context.Context, format string, data []byte) (*attest.Result, error)
+}
+
 // Issuer signs what the built-in verifier has appraised, for agents to keep as a passport.
 type Issuer interface {
 	Issue(r *attest.Result) (*teep.AttestationPayload, error)

@@ -22,6 +22,9 @@ const (
 	AgentError            Action = "agent.error"            // an Error of a registered agent
 	ReportKeyPinned       Action = "agent.report-key"       // the key of its SUIT reports was seen first
 	AttestationKeyPinned  Action = "device.attestation-key" // the key that vouches for a known device was seen first, or replaced
+	DeviceQuarantined     Action = "device.quarantined"     // by a policy, or by an operator
+	DeviceReleased        Action = "device.released"        // from quarantine, likewise
+	RemediationOffered    Action = "remediation.offered"    // an Update with the manifest that a policy names went out
 	LogShortened          Action = "audit-log.shortened"    // its oldest events went, up to the one that "through" names
 	TokenKeyCreated       Action = "token-key.created"
 	TokenKeyDeleted       Action = "token-key.deleted"
@@ -40,4 +43,19 @@ const (
 	PayloadUploaded        Action = "payload.uploaded"
 	PublisherAdded         Action = "publisher.added"
 	AttestationAnchorAdded Action = "attestation-anchor.added"
+
+	DeviceLabelled       Action = "device.labelled"
+	ExceptionGranted     Action = "device.exception-granted"
+	ExceptionEnded       Action = "device.exception-ended"
+	PolicyAdded          Action = "policy.added"
+	PolicyRetired        Action = "policy.retired"
+	GroupPut             Action = "group.put"
+	GroupDeleted         Action = "group.deleted"
+	ReferencesImported   Action = "reference-values.imported"
+	ReferencesDeleted    Action = "reference-values.deleted"
+	ReferenceSignerAdded Action = "reference-signer.added"
+	DeviceCAAdded        Action = "device-ca.added"
+	DeviceCADeleted      Action = "device-ca.deleted"
+	VerifierAdded        Action = "verifier.added"
+	AnchorRemoved        Action = "anchor.removed"
 )
