@@ -123,10 +123,11 @@ type StatusReader interface {
 	Removals(id devices.ID) ([]devices.Removal, error)
 	// Reports returns the last report about each manifest component id.
 	Reports(id devices.ID) ([]Report, error)
-	// Appraisals returns the newest first.
+	// Appraisals returns the last one that was added first. In lists, here and below,
+	// Evidence and Result are nil: they are large, and Appraisal has them.
 	Appraisals(q AppraisalQuery) ([]devices.Appraisal, error)
 	Appraisal(id int64) (devices.Appraisal, error)
-	// LatestAppraisals returns the newest appraisal of each device that has one, by
+	// LatestAppraisals returns the last appraisal of each device that has one, by
 	// ascending device id.
 	LatestAppraisals(page Page) ([]devices.Appraisal, error)
 }
@@ -254,7 +255,9 @@ type DeviceCA struct {
 
 // ReferenceReader finds what evidence is appraised against.
 type ReferenceReader interface {
-	// ReferenceState changes with every change of what the others return.
+	// ReferenceState rises with every change of what the others return, and of the anchors
+	// of attesters, verifiers and signers of reference values. Whoever keeps something
+	// by it reads both in one View: what an Update reads may be undone.
 	ReferenceState() (int64, error)
 	// ReferenceFiles lists by id, then version.
 	ReferenceFiles() ([]ReferenceFile, error)

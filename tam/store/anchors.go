@@ -18,6 +18,9 @@ var (
 	insertAnchor = prepare(`INSERT INTO anchors (key, cose_key, title, constraints, not_before, not_after)
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	insertAnchorPurpose = prepare(`INSERT INTO anchor_purposes (anchor, position, purpose) VALUES (?, ?, ?)`)
+
+	deleteAnchor         = prepare(`DELETE FROM anchors WHERE key = ?`)
+	deleteAnchorPurposes = prepare(`DELETE FROM anchor_purposes WHERE anchor = ?`)
 )
 
 // constraints is the stored form of anchor.Constraints: numbers, so that a field
@@ -93,5 +96,30 @@ func (u update) addAnchor(key []byte, a anchor.Anchor) error {
 			return about(err, "purpose %s", purpose)
 		}
 	}
-	return nil
+	return u.anchorChanged(a.Purposes)
+}
+
+func (u update) anchorChanged(purposes []anchor.Purpose) error {
+	if !appraises(purposes) {
+		return nil
+	}
+	return u.referencesChanged(nil)
+}
+
+func (u update) DeleteAnchor(key cosekit.Thumbprint) error {
+	return about(u.deleteAnchor(key[:]), "anchor %s", key)
+}
+
+func (u update) deleteAnchor(key []byte) error {
+	purposes, err := list(u.transaction, selectAnchorPurposes, scanPurpose, key)
+	if err != nil {
+		return err
+	}
+	if _, err := u.exec(deleteAnchorPurposes, key); err != nil {
+		return err
+	}
+	if err := u.remove(deleteAnchor, key); err != nil {
+		return err
+	}
+	return u.anchorChanged(purposes)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, attestation_key, evidence_at, created_at, updated_at`
+const deviceColumns = `id, ueid, name, state, state_reason, oemid, hwmodel, hwversion, attestation_key, evidence_at, created_at, updated_at,
+	labels, quarantined_by, exception, attestations_accepted, attestations_failed`
 
 var (
 	selectDevice         = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id = ?`)
@@ -18,11 +19,18 @@ var (
 	selectDeviceAttested = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE attestation_key = ? ORDER BY id LIMIT 1`)
 	selectDevices        = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE id > ? ORDER BY id LIMIT ?`)
 	selectDevicesByState = prepare(`SELECT ` + deviceColumns + ` FROM devices WHERE state = ? AND id > ? ORDER BY id LIMIT ?`)
-	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertDevice         = prepare(`INSERT INTO devices (` + deviceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET ueid = excluded.ueid, name = excluded.name, state = excluded.state,
 			state_reason = excluded.state_reason, oemid = excluded.oemid, hwmodel = excluded.hwmodel,
 			hwversion = excluded.hwversion, attestation_key = excluded.attestation_key,
-			evidence_at = excluded.evidence_at, created_at = excluded.created_at, updated_at = excluded.updated_at`)
+			evidence_at = excluded.evidence_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
+			labels = excluded.labels, quarantined_by = excluded.quarantined_by, exception = excluded.exception,
+			attestations_accepted = excluded.attestations_accepted, attestations_failed = excluded.attestations_failed`)
+	// A session that attests writes its device back: the indexes over ueid, state and key
+	// are left alone then.
+	updateDevice = prepare(`UPDATE devices SET name = ?, state_reason = ?, oemid = ?, hwmodel = ?, hwversion = ?,
+		evidence_at = ?, created_at = ?, updated_at = ?, labels = ?, quarantined_by = ?, exception = ?,
+		attestations_accepted = ?, attestations_failed = ? WHERE id = ? AND +ueid = ? AND state = ? AND attestation_key IS ?`)
 )
 
 func scanDevice(r *row) (devices.Device, error) {
@@ -37,7 +45,16 @@ func scanDevice(r *row) (devices.Device, error) {
 		}
 	}
 	d.EvidenceAt, d.CreatedAt, d.UpdatedAt = timeOf(r.int()), timeOf(r.int()), timeOf(r.int())
-	return d, nil
+	err := decode("labels", r.bytes(), &d.Labels)
+	d.QuarantinedBy = r.text()
+	if err == nil {
+		d.Exception, err = exceptionOf(r.bytes())
+	}
+	d.Attestations.Accepted = uint64(r.int())
+	if err == nil {
+		err = decode("failed attestations", r.bytes(), &d.Attestations.Failed)
+	}
+	return d, err
 }
 
 func (s snapshot) Device(id devices.ID) (devices.Device, error) {
@@ -68,13 +85,36 @@ func (s snapshot) Devices(state devices.State, page tam.Page) ([]devices.Device,
 }
 
 func (u update) PutDevice(d devices.Device) error {
+	return about(u.putDevice(d), "device %s", d.ID)
+}
+
+func (u update) putDevice(d devices.Device) error {
 	var attestationKey []byte // NULL where none is known
 	if d.AttestationKey != (cosekit.Thumbprint{}) {
 		attestationKey = d.AttestationKey[:]
 	}
-	_, err := u.exec(upsertDevice, string(d.ID), d.UEID, d.Name, string(d.State), d.StateReason,
-		d.OEMID, d.HWModel, d.HWVersion, attestationKey, micros(d.EvidenceAt), micros(d.CreatedAt), micros(d.UpdatedAt))
-	return about(err, "device %s", d.ID)
+	labels, err := mapOrNull(d.Labels)
+	if err != nil {
+		return about(err, "labels")
+	}
+	accepts, err := exceptionOrNull(d.Exception)
+	if err != nil {
+		return about(err, "exception")
+	}
+	failed, err := mapOrNull(d.Attestations.Failed)
+	if err != nil {
+		return about(err, "failed attestations")
+	}
+	accepted := int64(d.Attestations.Accepted)
+	known, err := u.exec(updateDevice, d.Name, d.StateReason, d.OEMID, d.HWModel, d.HWVersion,
+		micros(d.EvidenceAt), micros(d.CreatedAt), micros(d.UpdatedAt), labels, d.QuarantinedBy, accepts, accepted, failed,
+		string(d.ID), d.UEID, string(d.State), attestationKey)
+	if err == nil && known == 0 {
+		_, err = u.exec(upsertDevice, string(d.ID), d.UEID, d.Name, string(d.State), d.StateReason,
+			d.OEMID, d.HWModel, d.HWVersion, attestationKey, micros(d.EvidenceAt), micros(d.CreatedAt), micros(d.UpdatedAt),
+			labels, d.QuarantinedBy, accepts, accepted, failed)
+	}
+	return err
 }
 
 const agentColumns = `device, cose_key, numbering, algorithm, report_key, extensions, created_at, last_seen, attested_at, evidence_at,
@@ -160,14 +200,11 @@ func (u update) PutAgent(a devices.Agent) error {
 }
 
 func notedOrNull(noted map[string]time.Time) ([]byte, error) {
-	if len(noted) == 0 {
-		return nil, nil
-	}
 	at := make(map[string]int64, len(noted))
 	for reason, t := range noted {
 		at[reason] = micros(t)
 	}
-	return encode(at)
+	return mapOrNull(at)
 }
 
 func (u update) DeleteAgent(key cosekit.Thumbprint) error {

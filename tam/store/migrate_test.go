@@ -1,11 +1,17 @@
 package store
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/storetest"
 )
 
@@ -102,7 +108,7 @@ func TestMigrateManifests(t *testing.T) {
 		}
 	})
 	var want []string // reports are newer than that schema
-	for _, line := range strings.Split(before, "\n") {
+	for _, line := range strings.Split(withoutAttestation(before), "\n") {
 		if status, _, ok := strings.Cut(line, " held sha-256:"); ok {
 			line = status + " held none measured never"
 		}
@@ -112,6 +118,102 @@ func TestMigrateManifests(t *testing.T) {
 	}
 	if after := storetest.Dump(t, s); after != strings.Join(want, "\n") {
 		t.Errorf("after the migration:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// attestationLine matches what a dump tells of the eighth schema and none before it.
+var attestationLine = regexp.MustCompile(`^(policy|group|reference file|device CA|  label|  quarantined|  exception|  attestations|  judged) `)
+
+func withoutAttestation(dump string) string {
+	var lines []string
+	for _, line := range strings.Split(dump, "\n") {
+		if strings.HasPrefix(line, "references changed ") {
+			line = "references changed 0 times"
+		}
+		if !attestationLine.MatchString(line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// appraisalRows are the appraisals as the seventh schema has them.
+func appraisalRows(t *testing.T, c *conn) (rows []string) {
+	t.Helper()
+	err := c.ask(`SELECT id, device, agent, at, accepted, reason, status, vector, verifier, evidence, format, challenge
+		FROM appraisals ORDER BY id`, func(r *row) bool {
+		rows = append(rows, fmt.Sprint(r.values))
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// The history that a device had is there after the migration, under the same ids, and goes
+// on from there; and it is there for the former program after the way back.
+func TestMigrateAttestation(t *testing.T) {
+	s := openFile(t)
+	storetest.Fill(t, s)
+	history := func(from, to int) {
+		err := s.Update(t.Context(), func(tx tam.Tx) (err error) {
+			for n := from; n <= to; n++ {
+				err = errors.Join(err, tx.AddAppraisal(devices.Appraisal{
+					Device: "device-001", At: timeOf(int64(n)), Accepted: n%2 == 0, Reason: fmt.Sprint("number ", n), Status: 32, Verifier: "v",
+					Evidence: bytes.Repeat([]byte{byte(n)}, 3000*(n%3)), Format: "f", Challenge: []byte{1}, Vector: []byte("[]"),
+				}))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	history(2, 9)
+	before := storetest.Dump(t, s)
+	withWriter(t, s, func(c *conn) {
+		m, _, err := newMigration(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := appraisalRows(t, c)
+		if err := m.Migrate(7); err != nil {
+			t.Fatal(err)
+		}
+		if old := appraisalRows(t, c); len(rows) != 9 || !slices.Equal(old, rows) {
+			t.Errorf("after the way back:\n%s\nbefore:\n%s", old, rows)
+		}
+		// As the former program writes it: evidence, or none.
+		if err := errors.Join(c.script(`INSERT INTO appraisals (device, agent, at, accepted, reason, status, vector, verifier, evidence, format, challenge)
+			SELECT device, agent, at, accepted, reason, status, vector, verifier, evidence, format, challenge FROM appraisals WHERE id = 1`),
+			c.script(`UPDATE appraisals SET evidence = NULL WHERE id = 10`)); err != nil {
+			t.Fatal(err)
+		}
+		rows = appraisalRows(t, c)
+		if err := m.Up(); err != nil {
+			t.Fatal(err)
+		}
+		if now := appraisalRows(t, c); len(rows) != 10 || !slices.Equal(now, rows) {
+			t.Errorf("after the migration:\n%s\nbefore:\n%s", now, rows)
+		}
+		if err := c.script(`DELETE FROM appraisals WHERE id = 10`); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if after, want := storetest.Dump(t, s), withoutAttestation(before); after != want {
+		t.Errorf("after the migration:\n%s\nwant:\n%s", after, want)
+	}
+	history(11, 11)
+	err := s.View(t.Context(), func(r tam.Reader) error {
+		last, err := r.Appraisal(11)
+		if last.Reason != "number 11" {
+			t.Errorf("the id behind the last is of %q", last.Reason)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

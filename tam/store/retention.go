@@ -48,6 +48,18 @@ func (u update) deleteAppraisals(after cosekit.Thumbprint, before time.Time, kee
 	return after, nil
 }
 
+// dropEvidence goes by the index of those that have raw bytes: what is done is not looked at again.
+var dropEvidence = prepare(`UPDATE appraisals SET evidence = NULL, result = NULL WHERE id IN
+	(SELECT id FROM appraisals WHERE at < ? AND (evidence IS NOT NULL OR result IS NOT NULL) ORDER BY at LIMIT ?)`)
+
+func (u update) DropEvidence(before time.Time, limit int) (int, error) {
+	if limit < 1 {
+		return 0, fmt.Errorf("drop the evidence of %d appraisals, want 1 at least", limit)
+	}
+	dropped, err := u.exec(dropEvidence, micros(before), limit)
+	return int(dropped), about(err, "drop old evidence")
+}
+
 var (
 	selectOldestEvents = prepare(`SELECT seq, at FROM audit_events WHERE seq > 0 ORDER BY seq LIMIT ?`)
 	raiseFloor         = prepare(`UPDATE audit_floor SET seq = ? WHERE id = 1`)

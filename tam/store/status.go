@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/devices"
-	"github.com/tamarack-tam/tamarack/tam"
 )
 
 var (
@@ -143,34 +142,4 @@ func (u update) PutRequirement(r devices.Requirement) error {
 		_, err = u.exec(upsertRequirement, string(r.Device), component, micros(r.CreatedAt))
 	}
 	return about(err, "requirement of component %s on device %s", r.Component, r.Device)
-}
-
-const appraisalColumns = `device, agent, at, accepted, reason, status, vector, verifier, evidence, format, challenge`
-
-var (
-	selectAppraisals = prepare(`SELECT ` + appraisalColumns + ` FROM appraisals WHERE device = ? ORDER BY at DESC, id DESC LIMIT ?`)
-	insertAppraisal  = prepare(`INSERT INTO appraisals (` + appraisalColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-)
-
-func scanAppraisal(r *row) (devices.Appraisal, error) {
-	a := devices.Appraisal{Device: devices.ID(r.text())}
-	var err error
-	a.Agent, err = thumbprintOf("agent", r.bytes())
-	a.At, a.Accepted, a.Reason, a.Status = timeOf(r.int()), r.int() != 0, r.text(), int8(r.int())
-	a.Vector, a.Verifier, a.Evidence, a.Format, a.Challenge = r.bytes(), r.text(), r.bytes(), r.text(), r.bytes()
-	return a, err
-}
-
-func (s snapshot) Appraisals(q tam.AppraisalQuery) ([]devices.Appraisal, error) {
-	if err := checkLimit(q.Limit); err != nil {
-		return nil, about(err, "appraisals")
-	}
-	appraisals, err := list(s.transaction, selectAppraisals, scanAppraisal, string(q.Device), q.Limit)
-	return appraisals, about(err, "appraisals of device %s", q.Device)
-}
-
-func (u update) AddAppraisal(a devices.Appraisal) error {
-	_, err := u.exec(insertAppraisal, string(a.Device), a.Agent[:], micros(a.At), a.Accepted, a.Reason, int64(a.Status),
-		a.Vector, a.Verifier, a.Evidence, a.Format, a.Challenge)
-	return about(err, "appraisal of device %s", a.Device)
 }

@@ -78,6 +78,23 @@ func digestOrNull(d suit.Digest) []byte {
 	return digestValue(d)
 }
 
+// orNull keeps an empty byte string as NULL, for columns that are asked whether there is
+// anything in them.
+func orNull(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// mapOrNull keeps an empty map as NULL.
+func mapOrNull[V any](m map[string]V) ([]byte, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return encode(m)
+}
+
 // keyOrNull keeps a missing key as NULL.
 func keyOrNull(k *cosekit.PublicKey) []byte {
 	if k == nil {

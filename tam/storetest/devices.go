@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
@@ -55,6 +56,58 @@ func (s suite) devices() {
 	})
 	s.refused("no ueid", nil, func(tx tam.Tx) error { return tx.PutDevice(devices.Device{ID: "x"}) })
 	s.refused("no id", nil, func(tx tam.Tx) error { return tx.PutDevice(devices.Device{UEID: []byte{8}}) })
+}
+
+// A device that is written back is the new one in every way to find it, whatever has changed.
+func (s suite) deviceChanges() {
+	was := device(1)
+	s.update(func(tx tam.Tx) error { return tx.PutDevice(was) })
+	for _, change := range []func(d *devices.Device){
+		func(d *devices.Device) {},
+		func(d *devices.Device) { d.State = devices.Accepted },
+		func(d *devices.Device) { d.UEID = []byte{9, 9} },
+		func(d *devices.Device) { d.AttestationKey = publicKey(5).Thumbprint() },
+		func(d *devices.Device) { d.AttestationKey = cosekit.Thumbprint{} },
+		func(d *devices.Device) { d.AttestationKey = publicKey(6).Thumbprint() },
+		func(d *devices.Device) { d.Name, d.StateReason, d.HWVersion = "another", "", "2" },
+		func(d *devices.Device) { d.OEMID, d.HWModel = nil, []byte{0x41, 1} },
+		func(d *devices.Device) { d.EvidenceAt, d.CreatedAt, d.UpdatedAt = at(7), at(8), at(9) },
+		func(d *devices.Device) { d.Labels = map[string]string{"a": "b"} },
+		func(d *devices.Device) { d.Labels = nil },
+		func(d *devices.Device) { d.QuarantinedBy = "" },
+		func(d *devices.Device) { d.Exception = &devices.Exception{Until: at(3)} },
+		func(d *devices.Device) { d.Exception = nil },
+		func(d *devices.Device) { d.Attestations.Accepted = 7 },
+		func(d *devices.Device) { d.Attestations.Failed = nil },
+	} {
+		want := was
+		change(&want)
+		s.update(func(tx tam.Tx) error { return tx.PutDevice(want) })
+		s.view(func(r tam.Reader) error {
+			byID, err := r.Device(want.ID)
+			s.same("Device", deviceText(byID), deviceText(want))
+			byUEID, err2 := r.DeviceByUEID(want.UEID)
+			s.same("DeviceByUEID", deviceText(byUEID), deviceText(want))
+			byState, err3 := r.Devices(want.State, tam.Page{Limit: 2})
+			s.same("Devices", textOf(deviceText, byState), deviceText(want))
+			_, err4 := r.DeviceAttestedBy(want.AttestationKey)
+			if named := want.AttestationKey != (cosekit.Thumbprint{}); named == errors.Is(err4, tam.ErrNotFound) {
+				s.Errorf("DeviceAttestedBy %s: %v", want.AttestationKey, err4)
+			}
+			return errors.Join(err, err2, err3)
+		})
+		was = want
+	}
+	s.refused("a label that cannot be read back", nil, func(tx tam.Tx) error {
+		d := device(1)
+		d.Labels = map[string]string{"site": "\xff"}
+		return tx.PutDevice(d)
+	})
+	s.refused("an exception that cannot be read back", nil, func(tx tam.Tx) error {
+		d := device(1)
+		d.Exception = &devices.Exception{Comparisons: []attest.Comparison{{Measured: "\xff"}}}
+		return tx.PutDevice(d)
+	})
 }
 
 func (s suite) devicePages() {

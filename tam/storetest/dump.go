@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,8 +16,9 @@ const pageSize = 1000
 
 // Dump returns everything that the ports can list, in a stable order: devices
 // with their agents, inventory, statuses, requirements, removals, reports and appraisals, manifests,
-// anchors, token keys (by their hash) and audit events. Spent tokens and
-// outstanding Updates can be looked up only; ask for those by their token.
+// anchors, policies in force with their versions, groups, what evidence is appraised against,
+// token keys (by their hash) and audit events. Spent tokens and outstanding Updates can be
+// looked up only; ask for those by their token. So can the versions of a retired policy.
 func Dump(t testing.TB, store tam.Store) string {
 	t.Helper()
 	var d dumper
@@ -29,7 +31,7 @@ func Dump(t testing.TB, store tam.Store) string {
 type dumper struct{ out strings.Builder }
 
 func (d *dumper) dump(r tam.Reader) error {
-	for _, part := range []func(tam.Reader) error{d.devices, d.manifests, d.anchors, d.tokenKeys, d.events} {
+	for _, part := range []func(tam.Reader) error{d.devices, d.manifests, d.anchors, d.policies, d.references, d.tokenKeys, d.events} {
 		if err := part(r); err != nil {
 			return err
 		}
@@ -99,8 +101,56 @@ func (d *dumper) device(r tam.Reader, v devices.Device) error {
 	if err := write(d, reportText, reports, err); err != nil {
 		return err
 	}
-	appraisals, err := r.Appraisals(tam.AppraisalQuery{Device: v.ID, Limit: pageSize})
-	return write(d, appraisalText, appraisals, err)
+	return d.appraisals(r, v.ID)
+}
+
+// appraisals writes them with their raw bytes, which lists leave out.
+func (d *dumper) appraisals(r tam.Reader, id devices.ID) error {
+	for q := (tam.AppraisalQuery{Device: id, Limit: pageSize}); ; {
+		page, err := r.Appraisals(q)
+		if err != nil {
+			return err
+		}
+		for _, listed := range page {
+			whole, err := r.Appraisal(listed.ID)
+			if err := write(d, appraisalText, []devices.Appraisal{whole}, err); err != nil {
+				return err
+			}
+			q.Before = listed.ID
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+func (d *dumper) policies(r tam.Reader) error {
+	inForce, err := r.Policies()
+	if err != nil {
+		return err
+	}
+	for _, p := range inForce {
+		versions, err := r.PolicyVersions(p.Name)
+		if err := write(d, policyText, versions, err); err != nil {
+			return err
+		}
+	}
+	groups, err := r.Groups()
+	return write(d, groupText, groups, err)
+}
+
+func (d *dumper) references(r tam.Reader) error {
+	changes, err := r.ReferenceState()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&d.out, "references changed %d times\n", changes)
+	files, err := r.ReferenceFiles()
+	if err := write(d, referenceFileText, files, err); err != nil {
+		return err
+	}
+	cas, err := r.DeviceCAs()
+	return write(d, deviceCAText, cas, err)
 }
 
 func (d *dumper) manifests(r tam.Reader) error {
@@ -115,7 +165,7 @@ func (d *dumper) manifests(r tam.Reader) error {
 }
 
 func (d *dumper) anchors(r tam.Reader) error {
-	for _, purpose := range []anchor.Purpose{anchor.TCSigner, anchor.TAM, anchor.Verifier, anchor.Manager, anchor.Attester} {
+	for _, purpose := range []anchor.Purpose{anchor.TCSigner, anchor.TAM, anchor.Verifier, anchor.Manager, anchor.Attester, anchor.ReferenceValues} {
 		anchors, err := r.Anchors(purpose)
 		if err := write(d, anchorText, anchors, err); err != nil {
 			return err

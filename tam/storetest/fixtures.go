@@ -3,11 +3,14 @@ package storetest
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -51,6 +54,18 @@ func device(n int) devices.Device {
 	return devices.Device{
 		ID: deviceID(n), UEID: []byte{1, byte(n >> 8), byte(n), 0, 7}, Name: "sensor ☃ 'one'; --", State: devices.Pending, StateReason: "new",
 		OEMID: []byte{0x19, 1, 2}, HWModel: []byte{0x41, 0}, HWVersion: "1.0\x00\n", AttestationKey: publicKey(n + 2000).Thumbprint(), EvidenceAt: at(n + 2), CreatedAt: at(n), UpdatedAt: at(n + 1),
+		Labels: map[string]string{"site": "hall ☃", "": ""}, QuarantinedBy: "strict@3", Exception: exception(),
+		Attestations: devices.AttestationCount{Accepted: 1<<64 - 1, Failed: map[string]uint64{"wrong-nonce": 1, "not-affirming": 1<<64 - 1}},
+	}
+}
+
+func exception() *devices.Exception {
+	return &devices.Exception{
+		Until: at(100), Reason: "a board that was repaired", By: "ann", At: at(50), Appraisal: 1<<63 - 1,
+		Elements: []attest.Element{{Submod: "realm", Name: "executables", Value: -128, Reason: "unrecognized"}, {Name: "hardware"}},
+		Comparisons: []attest.Comparison{
+			{Element: "executables", Submod: "realm", Name: "PCR 7", Measured: "00ff", Expected: []string{"", "ff"}, Source: "corim ☃", Match: true}, {},
+		},
 	}
 }
 
@@ -93,9 +108,27 @@ func report(device int, c suit.ComponentID, n int) tam.Report {
 
 func appraisal(device int, when time.Time, reason string) devices.Appraisal {
 	return devices.Appraisal{
-		Device: deviceID(device), Agent: publicKey(1).Thumbprint(), At: when, Accepted: true, Reason: reason, Status: -1,
-		Vector: []byte(`[{"name":"executables"}]`), Verifier: "local", Evidence: bytes.Repeat([]byte{0}, 100), Format: "application/eat+cwt", Challenge: []byte{0, 1},
+		Device: deviceID(device), Agent: publicKey(1).Thumbprint(), At: when, Accepted: true, Reason: reason, Code: "stale", Status: -1,
+		Vector: []byte(`[{"name":"executables"}]`), Verifier: "local", Claims: []byte(`{"ueid":"01"}`), Comparisons: []byte(`[]`),
+		Outcome: "accept", Policy: "strict@3", Evidence: bytes.Repeat([]byte{0}, 100), Format: "application/eat+cwt", Challenge: []byte{0, 1},
+		Result: bytes.Repeat([]byte{1}, 9000), ResultFormat: "application/eat+jwt",
 	}
+}
+
+func policyVersion(name string, version int) policy.Policy {
+	return policy.Policy{
+		Name: name, Version: version, Kind: policy.Appraisal, Position: -7, Selector: `device.labels.site == "hall ☃"`, Expression: "true",
+		Remediation: "app/fix", Comment: "'; --", CreatedAt: at(version), CreatedBy: "ann",
+	}
+}
+
+func referenceFile(id string, version uint64) tam.ReferenceFile {
+	return tam.ReferenceFile{ID: id, Version: version, Signer: "Acme ☃", Raw: []byte{0, byte(version)}, ImportedAt: at(1), ImportedBy: "ann"}
+}
+
+func deviceCA(n int) tam.DeviceCA {
+	certificate := binary.BigEndian.AppendUint64(nil, uint64(n))
+	return tam.DeviceCA{Fingerprint: sha256.Sum256(certificate), Title: "Acme ☃", Certificate: certificate, AddedAt: at(n), AddedBy: "ann"}
 }
 
 func event(subject string) audit.Event {
@@ -131,6 +164,12 @@ func Fill(t testing.TB, store tam.Store) {
 			func() error { return tx.AddAppraisal(appraisal(1, at(1), "good")) },
 			func() error { return tx.AddManifest(manifest(1, component("a"), 1), []byte("env")) },
 			func() error { return tx.AddAnchor(trusted(1, anchor.TCSigner)) },
+			func() error { return tx.AddAnchor(trusted(2, anchor.ReferenceValues)) },
+			func() error { return tx.AddPolicy(policyVersion("strict", 1)) },
+			func() error { return tx.AddPolicy(policyVersion("strict", 2)) },
+			func() error { return tx.PutGroup(devices.Group{Name: "kiosks", Selector: "true"}) },
+			func() error { return tx.AddReferenceFile(referenceFile("acme", 1)) },
+			func() error { return tx.AddDeviceCA(deviceCA(1)) },
 			func() error { return tx.Spend([]byte("token"), at(1)) },
 			func() error { return tx.PutOutstanding(update(1, 1, 1), 1) },
 			func() error { return tx.AddTokenKey(tam.TokenKey{ID: 1, Secret: []byte("secret"), CreatedAt: at(1)}) },

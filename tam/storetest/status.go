@@ -122,37 +122,3 @@ func (s suite) requirements() {
 		return tx.PutRequirement(devices.Requirement{Device: "nobody", Component: component("a")})
 	})
 }
-
-func (s suite) appraisals() {
-	added := []devices.Appraisal{
-		appraisal(1, at(1), "old"), appraisal(1, at(3), "newest"), appraisal(1, at(2), "same time, first"), appraisal(1, at(2), "same time, last"),
-		{Device: deviceID(1), At: at(0), Status: 96}, appraisal(2, at(9), "of another"),
-	}
-	s.update(func(tx tam.Tx) error {
-		if err := errors.Join(tx.PutDevice(device(1)), tx.PutDevice(device(2))); err != nil {
-			return err
-		}
-		for _, a := range added {
-			if err := tx.AddAppraisal(a); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	want := []devices.Appraisal{added[1], added[3], added[2], added[0], added[4]}
-	s.view(func(r tam.Reader) error {
-		for _, limit := range []int{1, 3, 5, 6} {
-			got, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(1), Limit: limit})
-			if err != nil {
-				return err
-			}
-			s.same("Appraisals", textOf(appraisalText, got), textOf(appraisalText, want[:min(limit, len(want))]))
-		}
-		return nil
-	})
-	s.badLimits("Appraisals", func(r tam.Reader, limit int) error {
-		_, err := r.Appraisals(tam.AppraisalQuery{Device: deviceID(1), Limit: limit})
-		return err
-	})
-	s.refused("an appraisal of an unknown device", tam.ErrNotFound, func(tx tam.Tx) error { return tx.AddAppraisal(appraisal(9, at(1), "")) })
-}

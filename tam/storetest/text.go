@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -43,8 +44,22 @@ func digestText(d suit.Digest) string {
 func hashText(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
 
 func deviceText(d devices.Device) string {
-	return fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s evidence %s created %s updated %s",
-		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.EvidenceAt), timeText(d.CreatedAt), timeText(d.UpdatedAt))
+	lines := []string{fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s evidence %s created %s updated %s",
+		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.EvidenceAt), timeText(d.CreatedAt), timeText(d.UpdatedAt))}
+	for _, k := range slices.Sorted(maps.Keys(d.Labels)) {
+		lines = append(lines, fmt.Sprintf("  label %q=%q", k, d.Labels[k]))
+	}
+	if d.QuarantinedBy != "" {
+		lines = append(lines, fmt.Sprintf("  quarantined by %q", d.QuarantinedBy))
+	}
+	if e := d.Exception; e != nil {
+		lines = append(lines, fmt.Sprintf("  exception until %s %q by %q at %s for %d %+v %+v",
+			timeText(e.Until), e.Reason, e.By, timeText(e.At), e.Appraisal, e.Elements, e.Comparisons))
+	}
+	if n := d.Attestations; n.Accepted > 0 || len(n.Failed) > 0 {
+		lines = append(lines, fmt.Sprintf("  attestations %d failed %v", n.Accepted, n.Failed))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func agentText(a devices.Agent) string {
@@ -76,8 +91,29 @@ func requirementText(r devices.Requirement) string {
 }
 
 func appraisalText(a devices.Appraisal) string {
-	return fmt.Sprintf("appraisal of %s %s at %s accepted %t %q status %d vector %s by %q evidence %s %q challenge %x",
-		a.Device, a.Agent, timeText(a.At), a.Accepted, a.Reason, a.Status, a.Vector, a.Verifier, hashText(a.Evidence), a.Format, a.Challenge)
+	text := fmt.Sprintf("appraisal %d of %s %s at %s accepted %t %q status %d vector %s by %q evidence %s %q challenge %x",
+		a.ID, a.Device, a.Agent, timeText(a.At), a.Accepted, a.Reason, a.Status, a.Vector, a.Verifier, hashText(a.Evidence), a.Format, a.Challenge)
+	if a.Code+a.Outcome+a.Policy+a.ResultFormat != "" || len(a.Claims)+len(a.Comparisons)+len(a.Result) > 0 {
+		text += fmt.Sprintf("\n  judged %q outcome %q by %q claims %q comparisons %q result %s %q",
+			a.Code, a.Outcome, a.Policy, a.Claims, a.Comparisons, hashText(a.Result), a.ResultFormat)
+	}
+	return text
+}
+
+func policyText(p policy.Policy) string {
+	return fmt.Sprintf("policy %q version %d kind %s position %d selector %q expression %q remediation %q comment %q created %s by %q retired %t",
+		p.Name, p.Version, p.Kind, p.Position, p.Selector, p.Expression, p.Remediation, p.Comment, timeText(p.CreatedAt), p.CreatedBy, p.Retired)
+}
+
+func groupText(g devices.Group) string { return fmt.Sprintf("group %q of %q", g.Name, g.Selector) }
+
+func referenceFileText(f tam.ReferenceFile) string {
+	return fmt.Sprintf("reference file %q version %d signer %q %s imported %s by %q",
+		f.ID, f.Version, f.Signer, hashText(f.Raw), timeText(f.ImportedAt), f.ImportedBy)
+}
+
+func deviceCAText(ca tam.DeviceCA) string {
+	return fmt.Sprintf("device CA %x %q %s added %s by %q", ca.Fingerprint, ca.Title, hashText(ca.Certificate), timeText(ca.AddedAt), ca.AddedBy)
 }
 
 func manifestText(m tam.Manifest) string {
