@@ -1,11 +1,15 @@
 package evidence
 
 import (
-	"context"
+	"fmt"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
+
+// MaxSize caps evidence of any format, in bytes. Formats have smaller caps of their own;
+// the event log of a TPM takes the most.
+const MaxSize = 256 << 10
 
 // Reading is what evidence says, before or after anybody has verified it.
 type Reading struct {
@@ -32,29 +36,28 @@ type Inner struct {
 
 // Read decodes evidence of any format that Tamarack knows, strictly, without verifying
 // a signature. Test the error with errors.Is for attest.ErrFormat, attest.ErrMediaType,
-// attest.ErrToken, attest.ErrClaims and attest.ErrTooLarge.
-func Read(format string, payload []byte) (*Reading, error) {
-	return nil, attest.ErrFormat
+// attest.ErrToken, attest.ErrClaims, attest.ErrTooLarge, and of a bound bundle also for
+// attest.ErrNonce and attest.ErrProfile.
+func Read(mediaType string, payload []byte) (*Reading, error) {
+	if len(payload) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", attest.ErrTooLarge, len(payload), MaxSize)
+	}
+	media, err := attest.ParseMediaType(mediaType)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := formatOf(media)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", attest.ErrFormat, media)
+	}
+	return f.reading(media, payload)
 }
 
-// Route is one Verifier and the media types that it appraises.
-type Route struct {
-	Name     string
-	Accepts  func(attest.MediaType) bool
-	Verifier attest.Verifier
-}
-
-// Router gives evidence to the first Route that accepts its media type. It opens bound
-// bundles: the Verifier gets the inner evidence, and the result speaks with the claims
-// of the bundle.
-type Router struct {
-	routes []Route
-}
-
-// NewRouter makes a Router of routes in their order.
-func NewRouter(routes ...Route) *Router { return &Router{routes} }
-
-// Appraise implements attest.Verifier.
-func (r *Router) Appraise(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
-	return nil, attest.ErrFormat
+func (f format) reading(media attest.MediaType, payload []byte) (*Reading, error) {
+	r, err := guarded(func() (*Reading, error) { return f.read(media, payload) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	r.Media = media
+	return r, nil
 }

@@ -2,60 +2,116 @@ package local
 
 import (
 	"context"
-	"errors"
+	"crypto"
 	"fmt"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
-	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/attest/corim"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
-// appraiseEAT appraises an EAT as CWT: who signed it, and whether it says what the
-// EAT profile of TEEP requires, in answer to our challenge and in its time.
+// appraiseEAT appraises an EAT as CWT, by itself or in a detached bundle: who signed it,
+// whether it says what the EAT profile of TEEP requires, in answer to our challenge and
+// in its time, and whether the components that it has measured are as their maker says.
 func (v *Verifier) appraiseEAT(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
-	token, err := attest.ParseEAT(e.Payload)
+	reading, err := evidence.Read(e.Format, e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	token, err := mainToken(reading.Media, e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	base, err := v.references(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := v.options.Clock()
-	claims, f, err := v.authenticate(ctx, token, now)
+	claims := token.UnverifiedClaims()
+	a := newAppraisal("")
+	s, err := v.authenticateEAT(ctx, base, token, now)
 	if err != nil {
 		return nil, err
 	}
-	if claims != nil {
-		if err := v.check(claims, e.Challenge, now); err != nil {
-			f = finding{notAcceptable, err.Error()}
-		}
+	a.find(attest.InstanceIdentity, s.value, "%s", s.reason)
+	if s.candidate == nil {
+		return conclude(e, now, nil, a), nil
 	}
-	result := v.result(e, now, claims, f)
-	if claims != nil {
-		result.AttestationKey, _ = token.KeyID()
+	if err := v.check(claims, e.Challenge, now); err != nil {
+		a.find(attest.InstanceIdentity, notAcceptable, "%s", err)
 	}
-	return result, nil
+	if s.ueid != nil && !equal(s.ueid, claims.UEID) {
+		a.find(attest.InstanceIdentity, notAcceptable, "the certificate is of device %x, the claims are of %x", s.ueid, claims.UEID)
+	}
+	v.measureEAT(a, base, claims)
+	key, err := thumbprint(s.key)
+	if err != nil {
+		return nil, err
+	}
+	return conclude(e, now, &genuineEvidence{claims, reading.Document, key}, a), nil
 }
 
-// authenticate returns the claims if a registered key has signed them, and what that
-// says about the Attester. It fails only where that cannot be found out.
-func (v *Verifier) authenticate(ctx context.Context, token *attest.SignedEAT, now time.Time) (*attest.Claims, finding, error) {
-	kid, ok := token.KeyID()
-	if !ok {
-		return nil, finding{notRecognized, "the evidence names no key: kid must be the thumbprint of a registered attestation key"}, nil
+// mainToken returns the part of the evidence that is signed.
+func mainToken(media attest.MediaType, payload []byte) (*signedEAT, error) {
+	if kind, _ := evidence.KindOf(media); kind == evidence.DetachedEAT {
+		bundle, err := evidence.ParseDetached(payload)
+		if err != nil {
+			return nil, err
+		}
+		payload = bundle.Token
 	}
-	key, err := v.keys.AttestationKey(ctx, kid)
-	switch {
-	case errors.Is(err, anchor.ErrUnknown):
-		return nil, finding{notRecognized, fmt.Sprintf("attestation key %s is not registered", kid)}, nil
-	case err != nil:
-		return nil, finding{}, fmt.Errorf("look up attestation key %s: %w", kid, err)
-	}
-	if err := key.Allows(anchor.Attester, now); err != nil {
-		return nil, finding{notTrustworthy, err.Error()}, nil
-	}
-	claims, err := token.Verify(key.Key, v.options.Legacy)
+	token, err := attest.ParseEAT(payload)
 	if err != nil {
-		return nil, finding{notGenuine, err.Error()}, nil
+		return nil, err
 	}
-	return claims, finding{recognized, fmt.Sprintf("signed by registered attestation key %s", kid)}, nil
+	frame, err := evidence.ParseToken(payload)
+	if err != nil {
+		return nil, err
+	}
+	return &signedEAT{token, frame.Chain}, nil
+}
+
+// signedEAT is an EAT with the certificates that it brings.
+type signedEAT struct {
+	*attest.SignedEAT
+	chain [][]byte
+}
+
+// authenticated is who signed evidence. The candidate is nil where nobody trusted did.
+type authenticated struct {
+	*candidate
+	finding
+}
+
+// authenticateEAT finds the key that signed the token. It fails only where that cannot be
+// found out.
+func (v *Verifier) authenticateEAT(ctx context.Context, base *corim.Base, token *signedEAT, now time.Time) (authenticated, error) {
+	s := signer{chain: token.chain, environment: corim.Environment{Instance: ueidOf(token.UnverifiedClaims().UEID)}}
+	if kid, ok := token.KeyID(); ok {
+		s.thumbprints = []cosekit.Thumbprint{kid}
+	}
+	candidates, refused, err := v.candidates(ctx, base, s, now)
+	if err != nil {
+		return authenticated{}, err
+	}
+	c, f := signedBy(candidates, refused, func(key crypto.PublicKey) error {
+		public, err := cosekit.NewPublicKey(key)
+		if err != nil {
+			return err
+		}
+		_, err = token.Verify(public, v.options.Legacy)
+		return err
+	})
+	return authenticated{c, f}, nil
+}
+
+func ueidOf(ueid []byte) corim.ID {
+	if ueid == nil {
+		return corim.ID{}
+	}
+	return corim.ID{Kind: corim.KindUEID, Value: ueid}
 }
 
 func (v *Verifier) check(claims *attest.Claims, challenge []byte, now time.Time) error {

@@ -2,10 +2,13 @@ package local
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/corim"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -20,26 +23,51 @@ type Keys interface {
 	AttestationKey(ctx context.Context, key cosekit.Thumbprint) (anchor.Anchor, error)
 }
 
+// Trust is all that evidence is held against. An error of its methods says that nobody
+// knows, and ends the appraisal without a result.
+type Trust interface {
+	Keys
+	// DeviceCAs returns the certificates of the authorities that makers let certify
+	// device attestation keys.
+	DeviceCAs(ctx context.Context) ([]*x509.Certificate, error)
+	// References returns the reference values and endorsed keys in force; nil for none.
+	References(ctx context.Context) (*corim.Base, error)
+}
+
+// keysOnly is the Trust in registered keys and nothing else.
+type keysOnly struct{ Keys }
+
+func (keysOnly) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return nil, nil }
+func (keysOnly) References(context.Context) (*corim.Base, error)        { return nil, nil }
+
 // Options tell a Verifier its time and its tolerance.
 type Options struct {
 	Clock  func() time.Time     // nil for time.Now
 	Skew   time.Duration        // what clocks may differ by
-	Legacy cosekit.LegacyPolicy // whether ES256 and EdDSA are accepted in evidence
+	Legacy cosekit.LegacyPolicy // whether ES256 and EdDSA are accepted in EATs; hardware has no others
+	// Strict wants a reference value for every component that an EAT measures, where
+	// the base has one for any.
+	Strict bool
 }
 
-// Verifier appraises evidence with registered keys. It implements attest.Verifier
-// and may be used by many goroutines.
+// Verifier appraises evidence with the keys, certificates and reference values of its
+// Trust. It implements attest.Verifier and may be used by many goroutines.
 type Verifier struct {
-	keys    Keys
+	trust   Trust
 	options Options
 }
 
-// New makes a Verifier that trusts keys.
+// New makes a Verifier that trusts keys; all that they know where they are a Trust, else
+// registered keys only.
 func New(keys Keys, options Options) *Verifier {
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	return &Verifier{keys, options}
+	trust, ok := keys.(Trust)
+	if !ok {
+		trust = keysOnly{keys}
+	}
+	return &Verifier{trust, options}
 }
 
 // Appraise implements attest.Verifier. See the package comment for what is an error
@@ -49,53 +77,26 @@ func (v *Verifier) Appraise(ctx context.Context, e attest.Evidence) (*attest.Res
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", attest.ErrFormat, err)
 	}
+	if len(e.Payload) > evidence.MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", attest.ErrTooLarge, len(e.Payload), evidence.MaxSize)
+	}
+	kind, known := evidence.KindOf(media)
 	for _, f := range formats {
-		if f.reads(media) {
+		if known && f.kind == kind {
 			return f.appraise(v, ctx, e)
 		}
 	}
-	return nil, fmt.Errorf("%w: %s; the built-in verifier reads %s", attest.ErrFormat, media, attest.EvidenceMediaType)
+	return nil, fmt.Errorf("%w: %s; the built-in verifier reads %s", attest.ErrFormat, media, names())
 }
 
-// Values of instance-identity (draft-ietf-rats-ar4si section 2.3.4).
-const (
-	recognized     int8 = 2
-	notTrustworthy int8 = 96
-	notRecognized  int8 = 97
-	notGenuine     int8 = 99
-	// notAcceptable is one that the draft leaves to verifiers: signed by a
-	// recognized key, and still not what was asked for.
-	notAcceptable int8 = -97
-)
-
-// finding is what was found out about the Attester, and why.
-type finding struct {
-	value  int8
-	reason string
-}
-
-// result makes a Result of a finding. Claims are nil where their signature is not good.
-func (v *Verifier) result(e attest.Evidence, at time.Time, claims *attest.Claims, f finding) *attest.Result {
-	vector := make([]attest.Element, len(attest.ElementNames))
-	for i, name := range attest.ElementNames {
-		vector[i] = attest.Element{Name: name, Reason: notAppraised[name]}
-		if name == attest.InstanceIdentity {
-			vector[i] = attest.Element{Name: name, Value: f.value, Reason: f.reason}
-		}
+// references returns the reference values in force, never nil.
+func (v *Verifier) references(ctx context.Context) (*corim.Base, error) {
+	base, err := v.trust.References(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up reference values: %w", err)
 	}
-	return &attest.Result{
-		Status: attest.StatusOf(vector), Vector: vector, Verifier: Name,
-		Claims: claims, Evidence: e, AppraisedAt: at,
+	if base == nil {
+		base = &corim.Base{}
 	}
-}
-
-// notAppraised says why the other elements have the value 0.
-var notAppraised = map[string]string{
-	attest.Configuration: "not appraised: no reference values for configurations",
-	attest.Executables:   "not appraised: no reference values for executables",
-	attest.FileSystem:    "not appraised: no reference values for files",
-	attest.Hardware:      "not appraised: no reference values for hardware",
-	attest.RuntimeOpaque: "not appraised: the evidence does not speak of it",
-	attest.StorageOpaque: "not appraised: the evidence does not speak of it",
-	attest.SourcedData:   "not appraised: the evidence does not speak of it",
+	return base, nil
 }

@@ -1,0 +1,159 @@
+package local
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/corim"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+func equal(a, b []byte) bool { return bytes.Equal(a, b) }
+
+// isReference takes what is to be compared; an endorsed value is to be added.
+func isReference(r corim.Reference) bool { return !r.Endorsed }
+
+// measureComponents holds the software components of a platform against the reference
+// values of its implementation. Each has to be one of those: a component that has values
+// and is none of them is contraindicated, one that nobody has values for unrecognized.
+func measureComponents(a *appraisal, references []corim.Reference, components []evidence.SoftwareComponent) {
+	references = slices.DeleteFunc(slices.Clone(references), func(r corim.Reference) bool {
+		return !isReference(r) || r.Digests == nil
+	})
+	if len(components) == 0 {
+		a.find(attest.Executables, unrecognized, "the token has no measurement of software")
+	}
+	for _, c := range components {
+		measureComponent(a, references, c)
+	}
+	a.find(attest.Executables, approved, "all %d software components are as reference values say", len(components))
+}
+
+func measureComponent(a *appraisal, references []corim.Reference, c evidence.SoftwareComponent) {
+	comparison := attest.Comparison{
+		Element: attest.Executables, Name: c.Name(), Measured: componentText(c.Value, c.Version, c.Signer),
+	}
+	for _, r := range references {
+		if r.Key != "" && r.Key != c.Type {
+			continue
+		}
+		matches := hasDigest(r, c.Value) && (r.Version == "" || r.Version == c.Version) && (r.Signer == nil || equal(r.Signer, c.Signer))
+		switch {
+		case matches:
+			comparison.Match, comparison.Source = true, r.Source
+			comparison.Expected = []string{comparison.Measured}
+		case r.Key == "": // of whatever component, so not what this one should have been
+			continue
+		case !comparison.Match:
+			comparison.Expected = append(comparison.Expected, expectedText(r)...)
+			comparison.Source = r.Source
+		}
+		if matches {
+			break
+		}
+	}
+	a.compare(comparison)
+	switch {
+	case comparison.Match:
+	case comparison.Expected != nil:
+		a.find(attest.Executables, contraindicated, "%s is %s, which is no reference value of it", comparison.Name, comparison.Measured)
+	default:
+		a.find(attest.Executables, unrecognized, "%s is %s, and there is no reference value of it", comparison.Name, comparison.Measured)
+	}
+}
+
+func hasDigest(r corim.Reference, value []byte) bool {
+	return slices.ContainsFunc(r.Digests, func(d corim.Digest) bool { return equal(d.Value, value) })
+}
+
+func expectedText(r corim.Reference) []string {
+	var list []string
+	for _, d := range r.Digests {
+		list = append(list, componentText(d.Value, r.Version, r.Signer))
+	}
+	return list
+}
+
+// componentText is a measured or expected component in the form that people compare.
+func componentText(value []byte, version string, signer []byte) string {
+	parts := []string{hex.EncodeToString(value)}
+	if version != "" {
+		parts = append(parts, "version "+version)
+	}
+	if signer != nil {
+		parts = append(parts, "signer "+hex.EncodeToString(signer))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// measureEAT holds the measurements of an EAT against the reference values of releases,
+// which go by component. A component that no release has is of no consequence, unless
+// the verifier is strict and there are values for another one.
+func (v *Verifier) measureEAT(a *appraisal, base *corim.Base, claims *attest.Claims) {
+	var matched, unknown []string
+	for _, measured := range claims.Measured() {
+		if measured.ImageDigest == nil {
+			continue
+		}
+		comparison := v.measureImage(base, claims, measured)
+		a.compare(comparison)
+		switch {
+		case comparison.Match:
+			matched = append(matched, comparison.Name)
+		case comparison.Expected == nil:
+			unknown = append(unknown, comparison.Name)
+		default:
+			a.find(attest.Executables, contraindicated, "%s is %s, which is no reference value of it", comparison.Name, comparison.Measured)
+		}
+	}
+	_, failed := a.findings[attest.Executables]
+	switch {
+	case v.options.Strict && len(unknown) > 0 && (matched != nil || failed):
+		a.find(attest.Executables, unrecognized, "there is no reference value of %s", strings.Join(unknown, ", "))
+	case matched != nil:
+		a.find(attest.Executables, approved, "%d of %d measured components have reference values, and are as they say", len(matched), len(matched)+len(unknown))
+	case unknown != nil && !failed:
+		a.find(attest.Executables, 0, "not appraised: no reference values of the components that were measured")
+	}
+}
+
+func (v *Verifier) measureImage(base *corim.Base, claims *attest.Claims, measured suit.PropertyClaims) attest.Comparison {
+	name := measured.Component.String()
+	c := attest.Comparison{
+		Element: attest.Executables, Name: fmt.Sprintf("image-digest of %s", name), Measured: measured.ImageDigest.String(),
+	}
+	for _, r := range base.References(environmentOf(claims, measured)) {
+		if !isReference(r) || r.Key != name || r.Digests == nil {
+			continue
+		}
+		c.Source = r.Source
+		for _, d := range r.Digests {
+			text := d.Algorithm + ":" + hex.EncodeToString(d.Value)
+			if !slices.Contains(c.Expected, text) {
+				c.Expected = append(c.Expected, text)
+			}
+			if text == c.Measured {
+				c.Match = true
+				return c
+			}
+		}
+	}
+	return c
+}
+
+// environmentOf is where reference values of a component of a release are looked for.
+func environmentOf(claims *attest.Claims, measured suit.PropertyClaims) corim.Environment {
+	e := corim.Environment{Instance: ueidOf(claims.UEID)}
+	if class := measured.Other.ClassID; class != nil {
+		e.ClassID = corim.ID{Kind: corim.KindUUID, Value: class[:]}
+	}
+	if vendor := measured.Other.VendorID; vendor != nil {
+		e.Vendor = vendor.String()
+	}
+	return e
+}
