@@ -14,9 +14,9 @@ import (
 // pageSize is the most that a Page may ask for.
 const pageSize = 1000
 
-// Dump returns everything that the ports can list, in a stable order: devices
-// with their agents, inventory, statuses, requirements, removals, reports and appraisals, manifests,
-// anchors, policies in force with their versions, groups, what evidence is appraised against,
+// Dump returns everything that the ports can list, in a stable order: policies in force with
+// their versions, groups, what evidence is appraised against, devices with their agents,
+// inventory, statuses, requirements, removals, reports and appraisals, manifests, anchors,
 // token keys (by their hash) and audit events. Spent tokens and outstanding Updates can be
 // looked up only; ask for those by their token. So can the versions of a retired policy.
 func Dump(t testing.TB, store tam.Store) string {
@@ -31,7 +31,7 @@ func Dump(t testing.TB, store tam.Store) string {
 type dumper struct{ out strings.Builder }
 
 func (d *dumper) dump(r tam.Reader) error {
-	for _, part := range []func(tam.Reader) error{d.devices, d.manifests, d.anchors, d.policies, d.references, d.tokenKeys, d.events} {
+	for _, part := range []func(tam.Reader) error{d.policies, d.references, d.devices, d.manifests, d.anchors, d.tokenKeys, d.events} {
 		if err := part(r); err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func hashText(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha25
 func deviceText(d devices.Device) string {
 	lines := []string{fmt.Sprintf("device %s ueid %x name %q state %s %q oemid %x hwmodel %x hwversion %q attestation key %s evidence %s created %s updated %s",
 		d.ID, d.UEID, d.Name, d.State, d.StateReason, d.OEMID, d.HWModel, d.HWVersion, d.AttestationKey, timeText(d.EvidenceAt), timeText(d.CreatedAt), timeText(d.UpdatedAt))}
-	for _, k := range slices.Sorted(maps.Keys(d.Labels)) {
+	for _, k := range slices.Sorted(maps.Keys(d.Labels)) { // each part by itself, for tests that tell what has changed
 		lines = append(lines, fmt.Sprintf("  label %q=%q", k, d.Labels[k]))
 	}
 	if d.QuarantinedBy != "" {
@@ -94,7 +94,7 @@ func appraisalText(a devices.Appraisal) string {
 	text := fmt.Sprintf("appraisal %d of %s %s at %s accepted %t %q status %d vector %s by %q evidence %s %q challenge %x",
 		a.ID, a.Device, a.Agent, timeText(a.At), a.Accepted, a.Reason, a.Status, a.Vector, a.Verifier, hashText(a.Evidence), a.Format, a.Challenge)
 	if a.Code+a.Outcome+a.Policy+a.ResultFormat != "" || len(a.Claims)+len(a.Comparisons)+len(a.Result) > 0 {
-		text += fmt.Sprintf("\n  judged %q outcome %q by %q claims %q comparisons %q result %s %q",
+		text += fmt.Sprintf(" judged %q outcome %q by %q claims %q comparisons %q result %s %q",
 			a.Code, a.Outcome, a.Policy, a.Claims, a.Comparisons, hashText(a.Result), a.ResultFormat)
 	}
 	return text
@@ -113,7 +113,7 @@ func referenceFileText(f tam.ReferenceFile) string {
 }
 
 func deviceCAText(ca tam.DeviceCA) string {
-	return fmt.Sprintf("device CA %x %q %s added %s by %q", ca.Fingerprint, ca.Title, hashText(ca.Certificate), timeText(ca.AddedAt), ca.AddedBy)
+	return fmt.Sprintf("CA %x %q %s added %s by %q", ca.Fingerprint, ca.Title, hashText(ca.Certificate), timeText(ca.AddedAt), ca.AddedBy)
 }
 
 func manifestText(m tam.Manifest) string {
