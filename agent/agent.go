@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
-// Config is what an Agent is made of. Processing, Reports and Observe may be left out, all
-// else is needed.
+// Config is what an Agent is made of. What follows Clock may be left out, all else is
+// needed.
 type Config struct {
 	TAM       string // the URI of the TAM that this agent belongs to
 	Numbering teep.Numbering
@@ -30,6 +31,18 @@ type Config struct {
 	Processing Processing
 	// Reports is whom SUIT_Reports are encrypted to; nil: they are signed only.
 	Reports *cosekit.AgreementPublicKey
+
+	// EvidenceTo is whom Evidence and passports are encrypted to; nil: whoever carries
+	// messages reads them.
+	EvidenceTo *cosekit.AgreementPublicKey
+	// TAMAttestation makes the TAM attest itself first; nil: it need not.
+	TAMAttestation *TAMAttestation
+	// Passports keeps an Attestation Result that the TAM passes back, to present it where
+	// a TAM sends no challenge.
+	Passports bool
+	// Results verifies what the TAM presents as a result about itself, and passports. Where
+	// it is nil, the first is refused, and the second kept unread.
+	Results ResultVerifier
 
 	// Legacy lets TAMs and publishers sign with ES256 and EdDSA.
 	Legacy cosekit.LegacyPolicy
@@ -60,6 +73,10 @@ type Agent struct {
 	suite     teep.CipherSuite
 	processor *processor.Processor
 	mu        sync.Mutex
+	papers    Papers // as Memory has them, and what it could not keep
+	demand    demand
+	// presented: the TAM was shown a passport in its last question for attestation.
+	presented bool
 }
 
 // New checks that the configuration is whole.
@@ -76,6 +93,8 @@ func New(c Config) (*Agent, error) {
 		return nil, errors.New("agent: the report key must not be the message key (draft-ietf-teep-protocol-26 section 4.5)")
 	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Clock == nil:
 		return nil, errors.New("agent: incomplete configuration")
+	case c.TAMAttestation != nil && c.TAMAttestation.Verifier == nil && c.Results == nil:
+		return nil, errors.New("agent: nothing to verify the attestation of the TAM with")
 	}
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
@@ -84,6 +103,7 @@ func New(c Config) (*Agent, error) {
 	if c.Key.Algorithm() == cosekit.Ed25519 {
 		a.suite = teep.SuiteEd25519
 	}
+	a.readPapers()
 	p := c.Processing
 	limits := processor.DefaultLimits()
 	if p.Limits != nil {
@@ -151,24 +171,25 @@ func (a *Agent) ProcessTeepMessage(ctx context.Context, wire []byte) (answer []b
 	}
 	switch m := message.(type) {
 	case *teep.QueryRequest:
-		return a.answerQuery(ctx, m)
+		return a.answerQuery(ctx, m, key)
 	case *teep.Update:
 		if key.Algorithm() != a.config.Key.Algorithm() {
 			return a.refuse(m.Token, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf(
 				"Update signed with %s, the selected cipher suite is %s",
 				cosekit.AlgorithmName(key.Algorithm()), cosekit.AlgorithmName(a.config.Key.Algorithm()))})
 		}
-		return a.applyUpdate(ctx, m)
+		return a.applyUpdate(ctx, m, key)
 	default:
 		return a.refuse(nil, &teep.ProtocolError{Code: teep.PermanentError, Msg: fmt.Sprintf("a TAM does not send %s", message.Kind())})
 	}
 }
 
 // authenticate finds the TAM key that signed the message. A COSE_Sign may carry
-// several signatures; one by a trusted key is enough.
+// several signatures; one by a trusted key is enough. A key of the agent's own algorithm
+// comes first: it signs what follows, and so it is the one that has attested itself.
 func (a *Agent) authenticate(envelope *teep.Envelope) (teep.Message, *cosekit.PublicKey, error) {
 	fault := errors.New("the anchor store holds no TAM key that is valid now")
-	for _, trusted := range a.config.Anchors.For(anchor.TAM, a.config.Clock()) {
+	for _, trusted := range a.tams() {
 		message, err := envelope.Verify(trusted.Key, a.config.Legacy)
 		if err == nil {
 			return message, trusted.Key, nil
@@ -176,6 +197,18 @@ func (a *Agent) authenticate(envelope *teep.Envelope) (teep.Message, *cosekit.Pu
 		fault = err
 	}
 	return nil, nil, fmt.Errorf("%w: %w", ErrUntrustedTAM, fault)
+}
+
+func (a *Agent) tams() []anchor.Anchor {
+	list := a.config.Anchors.For(anchor.TAM, a.config.Clock())
+	other := func(t anchor.Anchor) int {
+		if t.Key.Algorithm() == a.config.Key.Algorithm() {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(list, func(x, y anchor.Anchor) int { return other(x) - other(y) })
+	return list
 }
 
 // refuseUnread answers bytes that are no TEEP message. Those that would be one in the
@@ -207,7 +240,7 @@ func (a *Agent) errorFor(token []byte, reason *teep.ProtocolError) *teep.Error {
 	switch reason.Code {
 	case teep.UnsupportedCipherSuites:
 		e.CipherSuites = []teep.CipherSuite{a.suite}
-	case teep.UnsupportedFreshnessMechanisms:
+	case teep.UnsupportedFreshnessMechanisms, teep.AttestationRequired:
 		e.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessNonce}
 	case teep.UnsupportedMsgVersion:
 		e.Versions = []uint32{version}

@@ -11,6 +11,9 @@
 // answered at all. Only bytes that are no TEEP message get an Error, as the draft
 // demands; it tells nothing of the device but the key that signs it.
 //
-// Out of scope, each with a place to go: attestation of the TAM, passports, trust
-// anchor messages.
+// With Config.TAMAttestation a TAM has to attest itself first; with Config.Passports the
+// agent keeps an attestation result that a TAM passes back.
+//
+// Out of scope: trust anchor messages; appraising, which is the work of an
+// attest.Verifier.
 package agent

@@ -13,6 +13,9 @@ import (
 var (
 	// ErrUntrustedTAM: no signature by a TAM key in the anchor store. Nothing is sent.
 	ErrUntrustedTAM = errors.New("message is not signed by a TAM that this device trusts")
+	// ErrTAMAttestation: the TAM is trusted, and has not shown what the device demands of
+	// it. It is not told anything.
+	ErrTAMAttestation = errors.New("the TAM has not attested itself")
 	// ErrReplayed: an Update that was accepted before. Nothing is sent: its token
 	// may still wait for the real answer.
 	ErrReplayed = errors.New("update was accepted before")

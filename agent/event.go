@@ -13,9 +13,12 @@ type Step string
 const (
 	StepConnect   Step = "connect"   // the broker asks the TAM for a message
 	StepQuery     Step = "query"     // a QueryRequest by a trusted TAM
-	StepEvidence  Step = "evidence"  // evidence was made for it
+	StepDemand    Step = "demand"    // the TAM has to attest itself first
+	StepAttested  Step = "attested"  // it has
+	StepEvidence  Step = "evidence"  // evidence was made for it, or a passport presented
 	StepAnswer    Step = "answer"    // the QueryResponse
 	StepUpdate    Step = "update"    // an Update by a trusted TAM
+	StepPassport  Step = "passport"  // an attestation result about the device was kept, or why not
 	StepSelfTest  Step = "self-test" // a line that a candidate printed in its self-test
 	StepBent      Step = "bent"      // a rule that was bent to install a manifest
 	StepInstalled Step = "installed" // one manifest, in full

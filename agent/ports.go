@@ -39,6 +39,16 @@ type Memory interface {
 	Withdraw(component suit.ComponentID) (changed bool, err error)
 	// AcceptUpdate remembers the digest of an Update; false where it was known.
 	AcceptUpdate(digest [sha256.Size]byte) (fresh bool, err error)
+	// Papers returns what KeepPapers was last given; the zero value where it never was.
+	Papers() (Papers, error)
+	KeepPapers(Papers) error
+}
+
+// Papers is what the agent keeps about attestation.
+type Papers struct {
+	Passport *Passport // nil for none
+	// TAMs are those that have attested themselves to this device not long ago.
+	TAMs []AttestedTAM
 }
 
 // Attester makes Evidence about the device (RFC 9334 section 4.1). It holds the

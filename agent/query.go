@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -16,14 +15,20 @@ import (
 const version = 0
 
 // answerQuery handles a QueryRequest (draft-ietf-teep-protocol-26 section 7.2.1).
-// SUIT_Reports and the attestation payload of the TAM are not looked at: this agent
-// does not require attestation of the TAM, and its check would come first here.
-func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest) ([]byte, error) {
+// SUIT_Reports of the TAM are not looked at.
+func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest, key *cosekit.PublicKey) ([]byte, error) {
 	if reason := a.understand(q); reason != nil {
 		return a.refuse(q.Token, reason)
 	}
+	if ok, answer, err := a.admit(ctx, q, key); !ok {
+		return answer, err
+	}
+	prove, reason := a.proof(q)
+	if reason != nil {
+		return a.refuse(q.Token, reason)
+	}
 	a.observe(StepQuery, "the TAM asks for %s", q.DataItems)
-	response, err := a.response(ctx, q)
+	response, err := a.response(ctx, q, prove)
 	if err != nil {
 		answer, refusal := a.refuse(q.Token, &teep.ProtocolError{Code: teep.TemporaryError, Msg: "the device cannot measure itself now"})
 		return answer, fmt.Errorf("%w: %w", refusal, err)
@@ -36,50 +41,42 @@ func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest) ([]byte, 
 	return answer, err
 }
 
-// understand negotiates: it returns why the request cannot be answered, or nil.
+// understand negotiates what every request needs: it returns why this one cannot be
+// answered, or nil.
 func (a *Agent) understand(q *teep.QueryRequest) *teep.ProtocolError {
-	refuse := func(code teep.ErrorCode, format string, args ...any) *teep.ProtocolError {
-		return &teep.ProtocolError{Code: code, Msg: fmt.Sprintf(format, args...)}
-	}
 	if len(q.Versions) > 0 && !slices.Contains(q.Versions, version) {
-		return refuse(teep.UnsupportedMsgVersion, "this agent speaks TEEP version %d", version)
+		return refusal(teep.UnsupportedMsgVersion, "this agent speaks TEEP version %d", version)
 	}
 	if !slices.ContainsFunc(q.CipherSuites, a.suite.Equal) {
-		return refuse(teep.UnsupportedCipherSuites, "this agent signs with %s", cosekit.AlgorithmName(a.config.Key.Algorithm()))
+		return refusal(teep.UnsupportedCipherSuites, "this agent signs with %s", cosekit.AlgorithmName(a.config.Key.Algorithm()))
 	}
-	if err := q.Check(); err != nil {
-		var reason *teep.ProtocolError
-		if !errors.As(err, &reason) {
-			reason = refuse(teep.PermanentError, "%v", err)
-		}
-		return reason
-	}
-	if !q.DataItems.Has(teep.ItemAttestation) {
+	err := q.Check()
+	if err == nil {
 		return nil
 	}
-	if len(q.FreshnessMechanisms) > 0 && !slices.Contains(q.FreshnessMechanisms, teep.FreshnessNonce) {
-		return refuse(teep.UnsupportedFreshnessMechanisms, "this agent makes evidence fresh with a nonce")
+	var reason *teep.ProtocolError
+	if !errors.As(err, &reason) {
+		reason = refusal(teep.PermanentError, "%v", err)
 	}
-	if q.Challenge == nil {
-		return refuse(teep.UnsupportedFreshnessMechanisms, "evidence needs a challenge, and this agent holds no passport")
-	}
-	return nil
+	return reason
+}
+
+func refusal(code teep.ErrorCode, format string, args ...any) *teep.ProtocolError {
+	return &teep.ProtocolError{Code: code, Msg: fmt.Sprintf(format, args...)}
 }
 
 // response answers each data item that was asked for. The token is an echo; a
 // challenge goes into the evidence and nowhere else. A list that would be empty is
 // left out, as its CDDL has no empty form.
-func (a *Agent) response(ctx context.Context, q *teep.QueryRequest) (*teep.QueryResponse, error) {
+func (a *Agent) response(ctx context.Context, q *teep.QueryRequest, prove prove) (*teep.QueryResponse, error) {
 	r := &teep.QueryResponse{
 		Token: q.Token, RequestedTCs: a.config.Memory.Requests(), UnneededManifests: a.config.Memory.Unneeded(),
 	}
 	var err error
-	if q.DataItems.Has(teep.ItemAttestation) {
-		if r.Attestation, err = a.config.Attester.Evidence(ctx, q.Challenge, a.config.Key.PublicKey()); err != nil {
+	if prove != nil {
+		if r.Attestation, err = prove(ctx); err != nil {
 			return nil, fmt.Errorf("make evidence: %w", err)
 		}
-		format, _, _ := strings.Cut(r.Attestation.Format, ";")
-		a.observe(StepEvidence, "%s, bound to key %s", format, brief(a.config.Key.PublicKey().Thumbprint().String()))
 	}
 	if q.DataItems.Has(teep.ItemTrustedComponents) {
 		if r.TCList, err = a.config.Components.Measure(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -19,18 +20,27 @@ import (
 // that would stop a second time. Trust anchor messages will come first, then what is
 // to be unlinked, and only if all of it is gone, the manifests. It is answered once:
 // with Success if everything was done, with an Error if not.
-func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error) {
+func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update, key *cosekit.PublicKey) ([]byte, error) {
 	a.observe(StepUpdate, "%s", summary(u))
 	var told error
 	if u.ErrCode != 0 {
 		told = &TAMError{u.ErrCode, u.ErrMsg}
 		a.observe(StepRefused, "%v", told)
+		a.passportRefused(u.ErrCode)
 	}
-	if len(u.Manifests) == 0 && len(u.UnneededManifests) == 0 {
+	passport := u.Attestation
+	if !a.config.Passports || told != nil {
+		passport = nil
+	}
+	if len(u.Manifests) == 0 && len(u.UnneededManifests) == 0 && passport == nil {
 		if told != nil {
 			return nil, told // the TAM has refused and waits for nothing
 		}
 		return a.succeed(&teep.Success{Token: u.Token})
+	}
+	if a.config.TAMAttestation != nil && !a.tamAttested(key) {
+		answer, refusal := a.refuse(u.Token, &teep.ProtocolError{Code: teep.TemporaryError, Msg: "the TAM has to attest itself to this device first"})
+		return answer, errors.Join(refusal, ErrTAMAttestation, told)
 	}
 	fresh, err := a.accept(u)
 	if err != nil {
@@ -41,7 +51,14 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update) ([]byte, error)
 		a.observe(StepRefused, "%v", ErrReplayed)
 		return nil, ErrReplayed
 	}
+	var notes []string
+	if passport != nil {
+		if note := a.takePassport(ctx, passport); note != "" {
+			notes = append(notes, note)
+		}
+	}
 	done := a.unlink(ctx, u.UnneededManifests)
+	done.notes = append(notes, done.notes...)
 	if done.faults == nil {
 		var more []*suit.Report
 		more, done.faults = a.install(ctx, u.Manifests)
@@ -176,5 +193,9 @@ func summary(u *teep.Update) string {
 	for _, m := range u.Manifests {
 		size += len(m)
 	}
-	return fmt.Sprintf("manifests: %d to install (%d bytes), %d to unlink", len(u.Manifests), size, len(u.UnneededManifests))
+	text := fmt.Sprintf("manifests: %d to install (%d bytes), %d to unlink", len(u.Manifests), size, len(u.UnneededManifests))
+	if u.Attestation != nil {
+		text += "; an attestation result"
+	}
+	return text
 }

@@ -17,6 +17,9 @@ import (
 
 // Agent answers TEEP messages. *agent.Agent is one.
 type Agent interface {
+	// Begin says that a session begins; what was asked in the last one waits for no
+	// answer any more.
+	Begin()
 	ProcessTeepMessage(ctx context.Context, wire []byte) (answer []byte, err error)
 }
 
@@ -86,6 +89,7 @@ type Result struct {
 // latter apart.
 func (b *Broker) Poll(ctx context.Context) (Result, error) {
 	b.observe(agent.StepConnect, "%s", b.config.TAM)
+	b.config.Agent.Begin()
 	var result Result
 	var faults []error
 	var message []byte // empty to connect

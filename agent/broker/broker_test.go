@@ -28,7 +28,10 @@ type scripted struct {
 	answers  []string
 	faults   []error
 	received []string
+	begun    int
 }
+
+func (s *scripted) Begin() { s.begun++ }
 
 func (s *scripted) ProcessTeepMessage(_ context.Context, wire []byte) ([]byte, error) {
 	i := len(s.received)
@@ -338,6 +341,8 @@ func TestInterruptedSession(t *testing.T) {
 
 // interrupted is an agent that is told to stop while it processes a message.
 type interrupted struct{ interrupt context.CancelFunc }
+
+func (interrupted) Begin() {}
 
 func (i interrupted) ProcessTeepMessage(ctx context.Context, _ []byte) ([]byte, error) {
 	i.interrupt()

@@ -31,7 +31,7 @@ func hashed(s string) string {
 
 // ownFile reports whether the store may remove a file of this name. Others that
 // somebody put into the directory are left alone.
-func ownFile(name string) bool { return name == indexTemp || validFile(name) }
+func ownFile(name string) bool { return name == indexTemp || name == papersTemp || validFile(name) }
 
 // validFile reports whether the index may name the file.
 func validFile(name string) bool {
