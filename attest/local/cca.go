@@ -80,34 +80,20 @@ func withKey(references []corim.Reference, key string) []corim.Reference {
 	return list
 }
 
-// compareRaw holds a value against raw reference values, and reports whether there are
-// any and it is one of them.
+// compareRaw holds a value against raw reference values, where there are any.
 func compareRaw(a *appraisal, element, name string, references []corim.Reference, value []byte) {
 	c := attest.Comparison{Element: element, Name: name, Measured: hex.EncodeToString(value)}
 	for _, r := range references {
 		if r.Raw == nil || c.Match {
 			continue
 		}
-		c.Expected, c.Source = append(c.Expected, hex.EncodeToString(r.Raw)), r.Source
-		c.Match = equal(masked(r.Raw, r.Mask), masked(value, r.Mask))
+		c.Expected, c.Source = expect(c.Expected, hex.EncodeToString(r.Raw)), r.Source
+		c.Match = equalUnder(r.Mask, value, r.Raw)
 	}
 	a.compare(c)
 	if c.Expected != nil && !c.Match {
 		a.find(element, contraindicated, "%s is %s, which is no reference value of it", name, c.Measured)
 	}
-}
-
-// masked returns the bits of value that count. A value of another length than the mask is
-// returned whole, so that it equals nothing that is masked.
-func masked(value, mask []byte) []byte {
-	if mask == nil || len(mask) != len(value) {
-		return value
-	}
-	bits := make([]byte, len(value))
-	for i := range bits {
-		bits[i] = value[i] & mask[i]
-	}
-	return bits
 }
 
 // measureRealm holds a realm against the reference values of its initial measurement,
@@ -149,7 +135,7 @@ func compareDigest(a *appraisal, name string, references []corim.Reference, valu
 			if c.Match {
 				break
 			}
-			c.Expected, c.Source = append(c.Expected, hex.EncodeToString(d.Value)), r.Source
+			c.Expected, c.Source = expect(c.Expected, hex.EncodeToString(d.Value)), r.Source
 			c.Match = equal(d.Value, value)
 		}
 	}

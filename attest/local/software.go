@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -50,7 +53,9 @@ func measureComponent(a *appraisal, references []corim.Reference, c evidence.Sof
 		case r.Key == "": // of whatever component, so not what this one should have been
 			continue
 		case !comparison.Match:
-			comparison.Expected = append(comparison.Expected, expectedText(r)...)
+			for _, d := range r.Digests {
+				comparison.Expected = expect(comparison.Expected, componentText(d.Value, r.Version, r.Signer))
+			}
 			comparison.Source = r.Source
 		}
 		if matches {
@@ -71,12 +76,12 @@ func hasDigest(r corim.Reference, value []byte) bool {
 	return slices.ContainsFunc(r.Digests, func(d corim.Digest) bool { return equal(d.Value, value) })
 }
 
-func expectedText(r corim.Reference) []string {
-	var list []string
-	for _, d := range r.Digests {
-		list = append(list, componentText(d.Value, r.Version, r.Signer))
+// expect adds a reference value to those that are told beside a measured one.
+func expect(list []string, value string) []string {
+	if len(list) == maxExpected || slices.Contains(list, value) {
+		return list
 	}
-	return list
+	return append(list, value)
 }
 
 // componentText is a measured or expected component in the form that people compare.
@@ -134,9 +139,7 @@ func (v *Verifier) measureImage(base *corim.Base, claims *attest.Claims, measure
 		c.Source = r.Source
 		for _, d := range r.Digests {
 			text := d.Algorithm + ":" + hex.EncodeToString(d.Value)
-			if !slices.Contains(c.Expected, text) {
-				c.Expected = append(c.Expected, text)
-			}
+			c.Expected = expect(c.Expected, text)
 			if text == c.Measured {
 				c.Match = true
 				return c
@@ -146,14 +149,25 @@ func (v *Verifier) measureImage(base *corim.Base, claims *attest.Claims, measure
 	return c
 }
 
-// environmentOf is where reference values of a component of a release are looked for.
+// environmentOf says on which devices a component was measured, in the ids that a SUIT
+// manifest has for them: those that the measurement itself has, else those that follow
+// from oemid, where that is a vendor id, and hwmodel, where that is the name of a class
+// (draft-ietf-suit-manifest section 8.4.8).
 func environmentOf(claims *attest.Claims, measured suit.PropertyClaims) corim.Environment {
 	e := corim.Environment{Instance: ueidOf(claims.UEID)}
-	if class := measured.Other.ClassID; class != nil {
-		e.ClassID = corim.ID{Kind: corim.KindUUID, Value: class[:]}
+	vendor, class := measured.Other.VendorID, measured.Other.ClassID
+	if id, err := cosekit.Bytes(claims.OEMID); err == nil && vendor == nil && len(id) == len(uuid.UUID{}) {
+		vendor = (*uuid.UUID)(id)
 	}
-	if vendor := measured.Other.VendorID; vendor != nil {
+	if vendor != nil {
 		e.Vendor = vendor.String()
+		if class == nil {
+			made := uuid.NewSHA1(*vendor, claims.HWModel)
+			class = &made
+		}
+	}
+	if class != nil {
+		e.ClassID = corim.ID{Kind: corim.KindUUID, Value: class[:]}
 	}
 	return e
 }
