@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,8 +36,8 @@ const killedWriters = 8
 
 func countToken(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-// writeForEver spends a token and logs an event in each transaction, which must
-// therefore come and go together.
+// writeForEver spends a token, logs an event and adds a device CA, which changes the state of
+// the references, in each transaction: they must therefore come and go together.
 func writeForEver(path string) error {
 	s, err := OpenSQLite(unhurried, path, Options{})
 	if err != nil {
@@ -67,6 +68,10 @@ func writeForEver(path string) error {
 func writeOne(s *SQLite, n int) error {
 	return s.Update(unhurried, func(tx tam.Tx) error {
 		if err := tx.Spend(countToken(n), timeOf(0)); err != nil {
+			return err
+		}
+		ca := tam.DeviceCA{Certificate: countToken(n), Fingerprint: sha256.Sum256(countToken(n))}
+		if err := tx.AddDeviceCA(ca); err != nil {
 			return err
 		}
 		return tx.AppendEvent(audit.Event{Subject: strconv.Itoa(n)})
@@ -125,7 +130,12 @@ func TestKilledWriter(t *testing.T) {
 					t.Errorf("write %d: token spent %t (%v), event kept %t: half of a transaction", n, spent, err, kept[n])
 				}
 			}
-			return nil
+			cas, err := r.DeviceCAs()
+			state, err2 := r.ReferenceState()
+			if len(cas) != len(kept) || state != int64(len(kept)) {
+				t.Errorf("%d device CAs in state %d, after %d transactions", len(cas), state, len(kept))
+			}
+			return errors.Join(err, err2)
 		})
 		if err := errors.Join(err, s.Close()); err != nil {
 			t.Fatal(err)
