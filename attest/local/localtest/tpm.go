@@ -39,7 +39,7 @@ var RestrictedSigning = tpm2.TPMAObject{
 func NewTPM(key crypto.Signer) *TPM {
 	t := &TPM{Key: key, Attributes: RestrictedSigning, Bank: crypto.SHA256, PCRs: map[int][]byte{}}
 	for _, pcr := range []int{0, 4, 7} {
-		t.PCRs[pcr] = digest(t.Bank, []byte(fmt.Sprintf("PCR %d", pcr)))
+		t.PCRs[pcr] = sumOf(t.Bank, []byte(fmt.Sprintf("PCR %d", pcr)))
 	}
 	return t
 }
@@ -58,7 +58,7 @@ func (t *TPM) Quote(nonce []byte) (evidence.TPMEvidence, error) {
 	}
 	quoted := tpm2.TPMSAttest{
 		Magic: tpm2.TPMGeneratedValue, Type: tpm2.TPMSTAttestQuote,
-		QualifiedSigner: tpm2.TPM2BName{Buffer: append([]byte{0, 0x0b}, digest(crypto.SHA256, []byte("AK"))...)},
+		QualifiedSigner: tpm2.TPM2BName{Buffer: append([]byte{0, 0x0b}, sumOf(crypto.SHA256, []byte("AK"))...)},
 		ExtraData:       tpm2.TPM2BData{Buffer: nonce},
 		ClockInfo:       tpm2.TPMSClockInfo{Clock: 1000, ResetCount: 3, Safe: true},
 		FirmwareVersion: 0x20240101,
@@ -66,7 +66,7 @@ func (t *TPM) Quote(nonce []byte) (evidence.TPMEvidence, error) {
 			PCRSelect: tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{
 				{Hash: algorithms[t.Bank], PCRSelect: selected},
 			}},
-			PCRDigest: tpm2.TPM2BDigest{Buffer: digest(t.hash(), values)},
+			PCRDigest: tpm2.TPM2BDigest{Buffer: sumOf(t.hash(), values)},
 		}),
 	}
 	if t.Spoil != nil {
@@ -97,7 +97,7 @@ func (t *TPM) hash() crypto.Hash {
 
 func (t *TPM) sign(message []byte) (*tpm2.TPMTSignature, error) {
 	h := t.hash()
-	sum := digest(h, message)
+	sum := sumOf(h, message)
 	if _, ok := t.Key.Public().(*rsa.PublicKey); ok {
 		alg, options := tpm2.TPMAlgRSASSA, crypto.SignerOpts(h)
 		if t.PSS {
@@ -164,7 +164,7 @@ func (t *TPM) public() (*tpm2.TPMTPublic, error) {
 	return public, nil
 }
 
-func digest(h crypto.Hash, data []byte) []byte {
+func sumOf(h crypto.Hash, data []byte) []byte {
 	sum := h.New()
 	sum.Write(data)
 	return sum.Sum(nil)
