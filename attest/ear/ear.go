@@ -1,8 +1,9 @@
 package ear
 
 import (
-	"crypto"
+	"bytes"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
@@ -16,25 +17,112 @@ var (
 	ErrSignature = errors.New("attestation result not signed by a trusted verifier")
 )
 
-// Key is the public key of a trusted Verifier.
-type Key struct {
-	Name   string           // for people
-	ID     string           // kid of a JWT; empty where it is not known
-	Public crypto.PublicKey // *ecdsa.PublicKey on P-256, P-384 or P-521, or ed25519.PublicKey
-}
+// MaxSize caps a result in bytes: evidence of attest.MaxTokenSize in base64, and as much
+// said about it.
+const MaxSize = 256 << 10
 
 // Options bound what Verify accepts.
 type Options struct {
 	Keys []Key
 	Now  time.Time
 	Skew time.Duration
+	// Nonce, where it is not nil, is what the result itself must echo: the nonce of the
+	// session with its Verifier. The nonce of the evidence is for attest.Bind.
+	Nonce []byte
 }
 
 // Verify reads a result of a media type (empty: the EAT profile of TEEP in CBOR) and
 // returns it after the signature of a trusted key, the profile and the times have been
 // checked. The result is affirming only if each submodule says so and its vector bears it
-// out. Nonces are for attest.Bind to check: Claims.Nonce is that of the appraised
-// evidence where the result tells it, else that of the result.
+// out.
+//
+// Claims are there if the identity of each submodule was affirmed. Claims.Nonce is the
+// nonce of the appraised evidence where the result tells it, else that of the result.
+// Document holds the claims that the result has about the device by name, and under
+// "ear" all of the result.
+//
+// Besides the errors of this package test for attest.ErrFormat, attest.ErrTooLarge,
+// attest.ErrExpired, attest.ErrNotYetValid and attest.ErrNonce.
 func Verify(format string, data []byte, o Options) (*attest.Result, error) {
-	return nil, ErrResult
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: result of %d bytes, at most %d", attest.ErrTooLarge, len(data), MaxSize)
+	}
+	media, err := parseFormat(format)
+	if err != nil {
+		return nil, err
+	}
+	read, ok := readers[media.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s is no media type of a result", attest.ErrFormat, media)
+	}
+	r, err := read(data, media.Parameters["eat_profile"], o)
+	if err != nil {
+		return nil, err
+	}
+	r.Raw, r.Format = bytes.Clone(data), media.String()
+	return r, nil
+}
+
+// readers are by the media types of RFC 9782. draft-ietf-rats-ear-03 and older drafts of EAT
+// write a hyphen in place of the plus.
+var readers = map[string]func(data []byte, profile string, o Options) (*attest.Result, error){
+	"application/eat+jwt":      readJWT,
+	"application/eat-jwt":      readJWT,
+	"application/eat+cwt":      readCWT,
+	"application/eat-cwt":      readCWT,
+	"application/eat-bun+cbor": readBundle,
+}
+
+func parseFormat(format string) (attest.MediaType, error) {
+	if format == "" {
+		format = MediaTypeTEEP
+	}
+	media, err := attest.ParseMediaType(format)
+	if err != nil {
+		return attest.MediaType{}, fmt.Errorf("%w: %w", attest.ErrFormat, err)
+	}
+	return media, nil
+}
+
+// The media types of the results that [Issuer] makes.
+const (
+	MediaTypeTEEP = `application/eat+cwt; eat_profile="` + attest.ProfileTEEP + `"`
+	MediaTypeCWT  = `application/eat+cwt; eat_profile="` + attest.ProfileEAR03 + `"`
+	MediaTypeJWT  = `application/eat+jwt; eat_profile="` + attest.ProfileEAR03 + `"`
+)
+
+func readJWT(data []byte, profile string, o Options) (*attest.Result, error) {
+	payload, key, err := openJWT(data, o.Keys)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := readJSON(payload)
+	if err != nil {
+		return nil, err
+	}
+	set := claimsSet{tree: tree, json: true}
+	d, err := set.dialect(profile, attest.ProfileEARVeraison, attest.ProfileEAR03)
+	if err != nil {
+		return nil, err
+	}
+	return d.result(set, key, o)
+}
+
+func readCWT(data []byte, profile string, o Options) (*attest.Result, error) {
+	payload, key, err := openCWT(data, o.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if profile == attest.ProfileTEEP {
+		return readTEEP(payload, key, o)
+	}
+	set, err := readSet(payload)
+	if err != nil {
+		return nil, err
+	}
+	d, err := set.dialect(profile, attest.ProfileEAR03)
+	if err != nil {
+		return nil, err
+	}
+	return d.result(set, key, o)
 }
