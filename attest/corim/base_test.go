@@ -1,0 +1,153 @@
+package corim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// valued is a file whose one value has the digest.
+func valued(t testing.TB, id string, version uint64, digest byte, change ...func(*Unsigned)) *File {
+	t.Helper()
+	u := &Unsigned{ID: id, Version: version, References: []Reference{{
+		Environment: Environment{ClassID: implID(1)}, Key: "BL", Digests: sha256Of(digest),
+	}}}
+	for _, c := range change {
+		c(u)
+	}
+	return readFile(t, encoded(t, u))
+}
+
+// found tells the values in force by tag and first byte of the digest.
+func found(b *Base) string {
+	var all []string
+	for _, r := range b.References(Environment{ClassID: implID(1)}) {
+		all = append(all, fmt.Sprintf("%s=%d", r.Source, r.Digests[0].Value[0]))
+	}
+	return strings.Join(all, " ")
+}
+
+func TestWhichTagsCount(t *testing.T) {
+	replacing := func(ids ...string) func(*Unsigned) { return func(u *Unsigned) { u.Replaces = ids } }
+	valid := func(from, to time.Duration) func(*Unsigned) {
+		return func(u *Unsigned) { u.NotBefore, u.NotAfter = now.Add(from), now.Add(to) }
+	}
+	for _, c := range []struct {
+		name  string
+		files []*File
+		want  string
+	}{
+		{"nothing", nil, ""},
+		{"alternatives of two tags are both good", []*File{valued(t, "a", 1, 1), valued(t, "b", 1, 2)}, "a@1=1 b@1=2"},
+		{"the highest version", []*File{valued(t, "a", 2, 2), valued(t, "a", 10, 3), valued(t, "a", 1, 1)}, "a@10=3"},
+		{"the same file twice", []*File{valued(t, "a", 1, 1), valued(t, "a", 1, 1)}, "a@1=1"},
+		{"a tag that another replaces", []*File{valued(t, "a", 9, 1), valued(t, "b", 1, 2, replacing("a"))}, "b@1=2"},
+		{"in a chain", []*File{valued(t, "a", 1, 1), valued(t, "b", 1, 2, replacing("a")), valued(t, "c", 1, 3, replacing("b"))}, "c@1=3"},
+		{"a tag that replaces itself", []*File{valued(t, "a", 2, 2, replacing("a")), valued(t, "a", 1, 1)}, "a@2=2"},
+		{"an older version no longer replaces", []*File{valued(t, "a", 1, 1), valued(t, "b", 1, 2, replacing("a")), valued(t, "b", 2, 3)}, "a@1=1 b@2=3"},
+		{"not yet valid", []*File{valued(t, "a", 1, 1), valued(t, "a", 2, 2, valid(time.Hour, 2*time.Hour))}, "a@1=1"},
+		{"not yet valid does not replace", []*File{valued(t, "a", 1, 1), valued(t, "b", 1, 2, replacing("a"), valid(time.Hour, 2*time.Hour))}, "a@1=1"},
+		{"expired", []*File{valued(t, "a", 1, 1, valid(-2*time.Hour, -time.Hour)), valued(t, "b", 1, 2)}, "b@1=2"},
+		{"expired keeps the older from coming back", []*File{valued(t, "a", 1, 1), valued(t, "a", 2, 2, valid(-2*time.Hour, -time.Hour))}, ""},
+		{"expired and prolonged", []*File{valued(t, "a", 1, 1, valid(-2*time.Hour, -time.Hour)), valued(t, "a", 1, 1)}, "a@1=1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, err := NewBase(c.files, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := found(b); got != c.want {
+				t.Errorf("in force: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestConflictOfTags(t *testing.T) {
+	_, err := NewBase([]*File{valued(t, "a", 1, 1), valued(t, "a", 1, 2)}, now)
+	if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), `"a" of version 1`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestLookup asks a base about environments that know more and less than its statements.
+func TestLookup(t *testing.T) {
+	ueid := ID{KindUEID, []byte("\x01instance")}
+	group := ID{KindBytes, []byte("group")}
+	one := ptr(uint64(1))
+	statements := []struct {
+		name string
+		e    Environment
+	}{
+		{"class", Environment{ClassID: implID(1)}},
+		{"class with vendor", Environment{ClassID: implID(1), Vendor: "Acme"}},
+		{"class of a layer", Environment{ClassID: implID(1), Layer: one}},
+		{"instance", Environment{Instance: ueid}},
+		{"class and instance", Environment{ClassID: implID(1), Instance: ueid}},
+		{"group", Environment{Group: group}},
+		{"vendor", Environment{Vendor: "Acme"}},
+		{"model", Environment{Vendor: "Acme", Model: "RoadRunner"}},
+		{"layer", Environment{Layer: one}},
+	}
+	u := &Unsigned{ID: "all"}
+	for _, s := range statements {
+		u.References = append(u.References, Reference{Environment: s.e, Key: s.name, SVN: one})
+	}
+	b, err := NewBase([]*File{readFile(t, encoded(t, u))}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		about Environment
+		want  string
+	}{
+		{Environment{}, ""},
+		{Environment{ClassID: implID(1)}, "class, class with vendor"},
+		{Environment{ClassID: ID{KindImplID, implID(1).Value}}, "class, class with vendor"},
+		{Environment{ClassID: ID{KindUUID, implID(1).Value}}, ""},
+		{Environment{ClassID: implID(2)}, ""},
+		{Environment{ClassID: implID(1), Vendor: "Other"}, "class"},
+		{Environment{ClassID: implID(1), Vendor: "Acme"}, "class, class with vendor, vendor"},
+		{Environment{ClassID: implID(1), Layer: one}, "class, class with vendor, class of a layer, layer"},
+		{Environment{ClassID: implID(1), Layer: ptr(uint64(2))}, "class, class with vendor"},
+		{Environment{Instance: ueid}, "instance"},
+		{Environment{ClassID: implID(1), Instance: ueid}, "class, class with vendor, instance, class and instance"},
+		{Environment{ClassID: implID(2), Instance: ueid}, "instance"},
+		{Environment{Group: group}, "group"},
+		{Environment{Vendor: "Acme"}, "vendor"},
+		{Environment{Vendor: "Acme", Model: "RoadRunner"}, "vendor, model"},
+		{Environment{Vendor: "Other", Model: "RoadRunner"}, ""},
+	} {
+		var got []string
+		for _, r := range b.References(c.about) {
+			got = append(got, r.Key)
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("about %+v: %q, want %q", c.about, got, c.want)
+		}
+	}
+}
+
+// TestLookupPassesByOthers holds the index to its purpose: the statements that a look-up
+// passes by do not grow with what others are told about.
+func TestLookupPassesByOthers(t *testing.T) {
+	u := &Unsigned{ID: "all"}
+	for i := range 200 {
+		e := Environment{ClassID: implID(byte(i)), Vendor: "Acme"}
+		u.References = append(u.References, Reference{Environment: e, Key: "BL", Digests: sha256Of(1)})
+	}
+	b, err := NewBase([]*File{readFile(t, encoded(t, u))}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := 0
+	about := Environment{ClassID: implID(7), Vendor: "Acme"}
+	for _, slot := range about.slots() {
+		passed += len(b.references.by[slot])
+	}
+	if passed != 1 || len(b.References(about)) != 1 {
+		t.Errorf("passes by %d statements, want 1", passed)
+	}
+}

@@ -1,0 +1,422 @@
+package corim
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/veraison/go-cose"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+var now = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+func implID(b byte) ID { return ID{KindBytes, bytes.Repeat([]byte{b}, 32)} }
+
+func sha256Of(b byte) []Digest { return []Digest{{"sha-256", bytes.Repeat([]byte{b}, 32)}} }
+
+func ptr[T any](v T) *T { return &v }
+
+// every is a tag with each kind of statement.
+func every(t testing.TB) *Unsigned {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	psa := Environment{ClassID: implID(1), Vendor: "Acme", Model: "RoadRunner"}
+	device := Environment{ClassID: implID(1), Instance: ID{KindUEID, append([]byte{1}, bytes.Repeat([]byte{7}, 32)...)}}
+	tpm := Environment{ClassID: ID{KindUUID, bytes.Repeat([]byte{3}, 16)}, Layer: ptr(uint64(1)), Index: ptr(uint64(0))}
+	return &Unsigned{
+		ID: "acme/everything", Version: 3, Replaces: []string{"acme/older"}, Profile: "https://acme.example/profile",
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		References: []Reference{
+			{Environment: psa, Key: "BL", Signer: bytes.Repeat([]byte{9}, 32), Version: "2.1.0", Digests: sha256Of(1)},
+			{Environment: psa, Key: "PRoT", Signer: bytes.Repeat([]byte{9}, 32), Digests: sha256Of(2)},
+			{Environment: psa, Key: KeyPlatformConfig, Raw: []byte{1, 2, 3}},
+			{Environment: tpm, Key: "7", Digests: append(sha256Of(3), Digest{"sha-1", bytes.Repeat([]byte{4}, 20)})},
+			{Environment: tpm, Key: "policy", Raw: []byte{0, 0}, Mask: []byte{0, 8}},
+			{Environment: tpm, Key: "microcode", MinSVN: ptr(uint64(72))},
+			{Environment: tpm, SVN: ptr(uint64(0))},
+			{Environment: tpm, Key: "certified", Version: "FIPS", Endorsed: true},
+		},
+		Keys: []AttestKey{{Environment: device, Public: public}},
+	}
+}
+
+func encoded(t testing.TB, u *Unsigned) []byte {
+	t.Helper()
+	raw, err := u.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func readFile(t testing.TB, raw []byte) *File {
+	t.Helper()
+	f, err := Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func newSigner(t testing.TB, alg cosekit.Algorithm) cosekit.Signer {
+	t.Helper()
+	s, err := cosekit.GenerateSigner(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// publicKey is the key of a signer as the standard library has it.
+func publicKey(t testing.TB, s cosekit.Signer) crypto.PublicKey {
+	t.Helper()
+	block := s.PublicKey().PEM()
+	der, err := pkixText(cosekit.MustMarshal(string(block)), "PUBLIC KEY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// TestRoundTrip writes each kind of statement and reads it again.
+func TestRoundTrip(t *testing.T) {
+	u := every(t)
+	raw := encoded(t, u)
+	if again := encoded(t, u); !bytes.Equal(raw, again) {
+		t.Error("the encoding differs from one time to the next")
+	}
+	f := readFile(t, raw)
+	if f.ID != u.ID || f.Version != u.Version || f.Profile != u.Profile || !f.NotBefore.Equal(u.NotBefore) || !f.NotAfter.Equal(u.NotAfter) {
+		t.Errorf("read %+v", f)
+	}
+	if !reflect.DeepEqual(f.Replaces(), u.Replaces) || f.Signed() || len(f.Unread) != 0 {
+		t.Errorf("replaces %q, signed %v, unread %q", f.Replaces(), f.Signed(), f.Unread)
+	}
+	want := u.References
+	for i := range want {
+		want[i].Source = "acme/everything@3"
+	}
+	if got := f.References(); !reflect.DeepEqual(got, want) {
+		t.Errorf("values:\n got %+v\nwant %+v", got, want)
+	}
+	keys := f.Keys()
+	if len(keys) != 1 || !reflect.DeepEqual(keys[0].Public, u.Keys[0].Public) || !reflect.DeepEqual(keys[0].Environment, u.Keys[0].Environment) {
+		t.Errorf("keys %+v", keys)
+	}
+}
+
+func TestSignAndVerify(t *testing.T) {
+	stranger := newSigner(t, cosekit.ESP256)
+	for _, alg := range []cosekit.Algorithm{cosekit.ESP256, cosekit.Ed25519} {
+		for name, s := range map[string]cosekit.Signer{"new name": newSigner(t, alg), "old name": cosekit.UnderLegacyName(newSigner(t, alg))} {
+			raw, err := every(t).Sign(s, "Acme")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := readFile(t, raw)
+			if f.Signer != "" {
+				t.Errorf("%s: a signer before anything was verified: %q", name, f.Signer)
+			}
+			if err := f.Verify(now, publicKey(t, stranger), publicKey(t, s)); err != nil {
+				t.Errorf("%s %s: %v", cosekit.AlgorithmName(alg), name, err)
+			}
+			if f.SignerName != "Acme" || f.Signer != s.PublicKey().Thumbprint().String() {
+				t.Errorf("signed by %q, %q", f.SignerName, f.Signer)
+			}
+		}
+	}
+}
+
+// TestVerifyP384 signs as veraison's tools do with the key of the draft's examples.
+func TestVerifyP384(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := cose.NewSigner(cose.AlgorithmES384, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := cose.NewSign1Message()
+	m.Payload = encoded(t, every(t))
+	m.Headers.Protected = cose.ProtectedHeader{
+		cose.HeaderLabelAlgorithm: cose.AlgorithmES384, cose.HeaderLabelContentType: ContentType,
+		int64(headerCWTClaims): map[any]any{int64(1): "Acme", int64(4): now.Add(time.Minute).Unix()},
+	}
+	if err := m.Sign(rand.Reader, nil, signer); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := m.MarshalCBOR()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := readFile(t, raw)
+	if err := f.Verify(now, &key.PublicKey); err != nil {
+		t.Fatal(err)
+	}
+	if f.SignerName != "Acme" || len(f.Signer) != 64 || !f.NotAfter.Equal(now.Add(time.Minute)) {
+		t.Errorf("signed by %q, %q, until %v", f.SignerName, f.Signer, f.NotAfter)
+	}
+	raw[len(raw)-1] ^= 1
+	if err := readFile(t, raw).Verify(now, &key.PublicKey); !errors.Is(err, ErrSigner) {
+		t.Errorf("a changed signature: %v", err)
+	}
+	off := &ecdsa.PublicKey{Curve: elliptic.P384(), X: big.NewInt(1), Y: big.NewInt(1)}
+	if err := f.Verify(now, off); !errors.Is(err, ErrSigner) {
+		t.Errorf("a key that is no point of the curve: %v", err)
+	}
+}
+
+// TestThumbprintP384 holds the thumbprint against the COSE_Key written by hand.
+func TestThumbprintP384(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := crypto.SHA256.New()
+	for _, part := range [][]byte{{0xa4, 0x01, 0x02, 0x20, 0x02, 0x21, 0x58, 48}, point[1:49], {0x22, 0x58, 48}, point[49:]} {
+		h.Write(part)
+	}
+	if got, err := Thumbprint(&key.PublicKey); err != nil || got != hex.EncodeToString(h.Sum(nil)) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	s, stranger := newSigner(t, cosekit.ESP256), newSigner(t, cosekit.ESP256)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := every(t)
+	raw, err := u.Sign(s, "Acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := []crypto.PublicKey{publicKey(t, s)}
+	for _, c := range []struct {
+		name string
+		raw  []byte
+		now  time.Time
+		keys []crypto.PublicKey
+		want error
+		says string
+	}{
+		{"unsigned", encoded(t, u), now, trusted, ErrUnsigned, "not signed"},
+		{"no keys", raw, now, nil, ErrSigner, "no key"},
+		{"wrong signer", raw, now, []crypto.PublicKey{publicKey(t, stranger)}, ErrSigner, "trusted reference-value provider"},
+		{"key of another curve", raw, now, []crypto.PublicKey{&p384.PublicKey}, ErrSigner, "P-384"},
+		{"key of no kind", raw, now, []crypto.PublicKey{"key"}, ErrSigner, "key"},
+		{"expired", raw, now.Add(2 * time.Hour), trusted, ErrValidity, "valid until 2026-11-22T01:00:00Z"},
+		{"not yet valid", raw, now.Add(-2 * time.Hour), trusted, ErrValidity, "valid from 2026-11-21T23:00:00Z"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := readFile(t, c.raw).Verify(c.now, c.keys...)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %v that says %q", err, c.want, c.says)
+			}
+		})
+	}
+}
+
+// TestEveryFlipIsRefused changes each bit of a signed file in turn.
+func TestEveryFlipIsRefused(t *testing.T) {
+	s := newSigner(t, cosekit.Ed25519)
+	raw, err := every(t).Sign(s, "Acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := publicKey(t, s)
+	same := readFile(t, raw)
+	for i := range raw {
+		for bit := range 8 {
+			changed := bytes.Clone(raw)
+			changed[i] ^= 1 << bit
+			f, err := Read(changed)
+			if err != nil || f.Verify(now, key) != nil {
+				continue
+			}
+			if unsignedPart(t, changed) && reflect.DeepEqual(f.References(), same.References()) {
+				continue // a label in the unprotected header, which says nothing to anybody
+			}
+			t.Fatalf("byte %d bit %d: accepted", i, bit)
+		}
+	}
+}
+
+// unsignedPart reports whether the protected header, the payload and the signature are
+// exactly those of some file that was signed: only the unprotected header differs.
+func unsignedPart(t *testing.T, raw []byte) bool {
+	t.Helper()
+	_, content, _ := tagged(raw)
+	parts, err := cosekit.Elements(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := readFields(parts[1])
+	return err == nil && fields[4] == nil
+}
+
+func TestReadRefuses(t *testing.T) {
+	good := encoded(t, every(t))
+	comid := func(triples any, more ...any) any {
+		m := map[int]any{1: map[int]any{0: "t"}, 4: triples}
+		for i := 0; i < len(more); i += 2 {
+			m[more[i].(int)] = more[i+1]
+		}
+		return taggedItem(tagCoMID, cosekit.MustMarshal(m))
+	}
+	file := func(tags ...any) []byte {
+		return cosekit.MustMarshal(taggedItem(tagUnsigned, map[int]any{0: "f", 1: tags}))
+	}
+	environment := map[int]any{0: map[int]any{1: "Acme"}}
+	value := func(m map[int]any) []byte {
+		return file(comid(map[int]any{0: []any{[]any{environment, []any{map[int]any{1: m}}}}}))
+	}
+	about := func(environment any) []byte {
+		return file(comid(map[int]any{0: []any{[]any{environment, []any{map[int]any{1: map[int]any{1: 1}}}}}}))
+	}
+	keyOf := func(item any) []byte { return file(comid(map[int]any{3: []any{[]any{environment, []any{item}}}})) }
+	for _, c := range []struct {
+		name string
+		raw  []byte
+		want error
+		says string
+	}{
+		{"nothing", nil, ErrMalformed, ""},
+		{"truncated", good[:len(good)-1], ErrMalformed, ""},
+		{"something behind it", append(bytes.Clone(good), 0), ErrMalformed, "behind"},
+		{"oversize", make([]byte, MaxFile+1), ErrTooLarge, "at most"},
+		{"text", []byte("tag-identity: yes"), ErrMalformed, ""},
+		{"another tag", cosekit.MustMarshal(taggedItem(505, map[int]any{0: "f"})), ErrMalformed, "not a map"},
+		{"duplicate keys", []byte{0xd9, 0x01, 0xf5, 0xa2, 0, 0x61, 'f', 0, 0x61, 'g'}, ErrMalformed, ""},
+		{"indefinite length", []byte{0xd9, 0x01, 0xf5, 0xbf, 0, 0x61, 'f', 0xff}, ErrMalformed, "indefinite"},
+		{"no tags", cosekit.MustMarshal(map[int]any{0: "f"}), ErrMalformed, "no tags"},
+		{"empty tags", file(), ErrMalformed, "no tag"},
+		{"a tag that is none", file(1), ErrMalformed, "concise tag"},
+		{"no identity", file(taggedItem(tagCoMID, cosekit.MustMarshal(map[int]any{4: 1}))), ErrMalformed, "identity"},
+		{"empty id", cosekit.MustMarshal(map[int]any{0: "", 1: []any{comid(1)}}), ErrMalformed, "empty"},
+		{"long id", cosekit.MustMarshal(map[int]any{0: strings.Repeat("x", MaxName+1), 1: []any{comid(1)}}), ErrTooLarge, "at most"},
+		{"no triples", file(comid(map[int]any{})), ErrMalformed, "no triples"},
+		{"the same tag twice", file(comid(map[int]any{9: 1}), comid(map[int]any{9: 2})), ErrMalformed, "two tags"},
+		{"triple of one", file(comid(map[int]any{0: []any{[]any{environment}}})), ErrMalformed, "want an environment and"},
+		{"empty environment", about(map[int]any{}), ErrMalformed, "empty environment"},
+		{"empty class", about(map[int]any{0: map[int]any{}}), ErrMalformed, "class: malformed: empty"},
+		{"class id without a tag", about(map[int]any{0: map[int]any{0: []byte("x")}}), ErrMalformed, "without a tag"},
+		{"short UUID", about(map[int]any{1: taggedItem(tagUUID, []byte{1})}), ErrMalformed, "uuid of 1 bytes"},
+		{"long UEID", about(map[int]any{1: taggedItem(tagUEID, make([]byte, 34))}), ErrMalformed, "ueid of 34 bytes"},
+		{"negative layer", about(map[int]any{0: map[int]any{3: -1}}), ErrMalformed, "layer"},
+		{"no value", value(map[int]any{}), ErrMalformed, "without a value"},
+		{"negative svn", value(map[int]any{1: -1}), ErrMalformed, "svn"},
+		{"negative tagged svn", value(map[int]any{1: taggedItem(tagMinSVN, -1)}), ErrMalformed, "svn"},
+		{"no digests", value(map[int]any{2: []any{}}), ErrMalformed, "no digest"},
+		{"digest of wrong length", value(map[int]any{2: []any{[]any{1, make([]byte, 31)}}}), ErrMalformed, "sha-256 of 31 bytes"},
+		{"named digest of wrong length", value(map[int]any{2: []any{[]any{"SHA-384", make([]byte, 32)}}}), ErrMalformed, "sha-384 of 32 bytes"},
+		{"empty digest", value(map[int]any{2: []any{[]any{99, []byte{}}}}), ErrMalformed, "0 bytes"},
+		{"mask of another length", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{1, 2}, []byte{1}})}), ErrMalformed, "mask of 1 bytes"},
+		{"old mask of another length", value(map[int]any{4: taggedItem(tagBytes, []byte{1}), 5: []byte{1, 2}}), ErrMalformed, "mask of 2 bytes"},
+		{"two masks", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{1}, []byte{1}}), 5: []byte{1}}), ErrMalformed, "one mask"},
+		{"a mask alone", value(map[int]any{5: []byte{1}}), ErrMalformed, "without a value"},
+		{"no registers", value(map[int]any{14: map[int]any{}}), ErrMalformed, "none"},
+		{"negative register", value(map[int]any{14: map[int]any{-1: []any{[]any{1, make([]byte, 32)}}}}), ErrMalformed, "integer"},
+		{"key without a tag", keyOf("x"), ErrMalformed, "without a tag"},
+		{"key that is no PEM", keyOf(taggedItem(tagPKIXKey, "not a key")), ErrKey, ""},
+		{"certificate for a key", keyOf(taggedItem(tagPKIXKey, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")), ErrKey, "CERTIFICATE"},
+		{"short COSE_Key", keyOf(taggedItem(tagCOSEKey, map[int]any{})), ErrKey, ""},
+		{"private COSE_Key", keyOf(taggedItem(tagCOSEKey, map[int]any{1: 1, -1: 6, -2: make([]byte, 32), -4: make([]byte, 32)})), ErrKey, "private"},
+		{"COSE_Key off its curve", keyOf(taggedItem(tagCOSEKey, map[int]any{1: 2, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)})), ErrKey, ""},
+		{"ends before it begins", cosekit.MustMarshal(map[int]any{0: "f", 1: []any{comid(1)}, 4: map[int]any{0: 2, 1: 1}}), ErrMalformed, "ends before"},
+		{"time out of bounds", cosekit.MustMarshal(map[int]any{0: "f", 1: []any{comid(1)}, 4: map[int]any{1: 1 << 50}}), ErrMalformed, "9999"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := Read(c.raw)
+			if f != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %v that says %q", err, c.want, c.says)
+			}
+		})
+	}
+}
+
+// TestReadSignedRefuses is about the headers of a signature.
+func TestReadSignedRefuses(t *testing.T) {
+	meta := cosekit.MustMarshal(map[int]any{0: map[int]any{0: "Acme"}})
+	payload := encoded(t, every(t))
+	sign1 := func(protected map[int]any, payload any) []byte {
+		return cosekit.MustMarshal(taggedItem(18, []any{cosekit.MustMarshal(protected), map[int]any{}, payload, []byte{1}}))
+	}
+	for _, c := range []struct {
+		name string
+		raw  []byte
+		says string
+	}{
+		{"no content type", sign1(map[int]any{1: -7, 8: meta}, payload), "content type"},
+		{"another content type", sign1(map[int]any{1: -7, 3: "text/plain", 8: meta}, payload), "content type"},
+		{"nobody signs", sign1(map[int]any{1: -7, 3: ContentType}, payload), "who signs"},
+		{"no name", sign1(map[int]any{1: -7, 3: ContentType, 8: cosekit.MustMarshal(map[int]any{0: map[int]any{}})}, payload), "without a name"},
+		{"meta that is none", sign1(map[int]any{1: -7, 3: ContentType, 8: []byte{0xff}}, payload), "corim-meta"},
+		{"hash envelope", sign1(map[int]any{1: -7, 3: ContentType, 258: -16, 8: meta}, make([]byte, 32)), "hash envelope"},
+		{"detached", sign1(map[int]any{1: -7, 3: ContentType, 8: meta}, nil), "detached"},
+		{"payload that is none", sign1(map[int]any{1: -7, 3: ContentType, 8: meta}, []byte{0xff}), "payload"},
+		{"no alg", sign1(map[int]any{3: ContentType, 8: meta}, payload), "alg"},
+		{"critical header", sign1(map[int]any{1: -7, 2: []int{99}, 3: ContentType, 8: meta, 99: 1}, payload), "99"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if f, err := Read(c.raw); f != nil || err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want what says %q", err, c.says)
+			}
+		})
+	}
+}
+
+// TestUnread leaves out, as a whole, what has a part that nothing compares.
+func TestUnread(t *testing.T) {
+	environment := map[int]any{0: map[int]any{1: "Acme"}}
+	plain := map[int]any{1: map[int]any{1: 1}}
+	flagged := map[int]any{1: map[int]any{1: 1, 3: map[int]any{3: false}}}
+	authorized := map[int]any{1: map[int]any{1: 1}, 2: []any{1}}
+	triples := map[int]any{
+		0: []any{
+			[]any{environment, []any{plain, flagged, authorized}},
+			[]any{map[int]any{0: map[int]any{1: "Acme", 9: 1}}, []any{plain}},
+		},
+		3: []any{[]any{environment, []any{taggedItem(557, []any{1, make([]byte, 32)})}}, []any{environment, []any{1}, map[int]any{0: 1}}},
+		8: 1,
+	}
+	comid := cosekit.MustMarshal(map[int]any{1: map[int]any{0: "t"}, 4: triples})
+	f := readFile(t, cosekit.MustMarshal(taggedItem(tagUnsigned, map[int]any{
+		0: "f", 1: []any{taggedItem(tagCoMID, comid), taggedItem(tagCoSWID, []byte{0xa0})},
+	})))
+	if got := f.References(); len(got) != 1 || *got[0].SVN != 1 || len(f.Keys()) != 0 {
+		t.Errorf("read %+v and %+v", got, f.Keys())
+	}
+	told := strings.Join(f.Unread, "\n")
+	for _, want := range []string{"measurement value with a member 3", "measurement with a member 2", "class with a member 9", "key under tag 557", "keys under conditions", "triples with a member 8", "CoSWID"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("nothing tells of %q in:\n%s", want, told)
+		}
+	}
+}
