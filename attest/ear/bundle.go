@@ -20,8 +20,8 @@ var tagBundle = []byte{0xd9, 602 >> 8, 602 & 0xff}
 const maxDetached = maxSubmods
 
 // readBundle reads a detached EAT bundle (RFC 9711 section 5), tagged or not:
-// [main token, {submodule => claims set in a byte string}]. The main token is an EAR as
-// CWT, in which a submodule stands as Detached-Submodule-Digest = [algorithm, digest];
+// [main token, {submodule => claims set}], each in a byte string. The main token is an EAR
+// as CWT, in which a submodule stands as Detached-Submodule-Digest = [algorithm, digest];
 // each claims set of the bundle must be one of those.
 func readBundle(data []byte, profile string, o Options) (*attest.Result, error) {
 	token, detached, err := cutBundle(data)
@@ -57,6 +57,9 @@ func cutBundle(data []byte) (token []byte, detached map[string][]byte, err error
 	if len(parts) != 2 {
 		return nil, nil, fmt.Errorf("%d elements, want a token and claims sets", len(parts))
 	}
+	if token, err = cosekit.Bytes(parts[0]); err != nil {
+		return nil, nil, err
+	}
 	pairs, err := cosekit.Pairs(parts[1])
 	if err != nil {
 		return nil, nil, err
@@ -74,7 +77,7 @@ func cutBundle(data []byte) (token []byte, detached map[string][]byte, err error
 			return nil, nil, err
 		}
 	}
-	return parts[0], detached, nil
+	return token, detached, nil
 }
 
 // attach puts the detached claims sets in place of their digests.
