@@ -47,14 +47,14 @@ func attested(c AttestationCount) expr.Attested {
 // count is n as CEL counts; policies never see a huge counter as a negative one.
 func count(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-// oemText writes the encoded oemid claim (RFC 9711 section 4.2.3): an enterprise number
-// in decimal digits, an identifier in hexadecimal ones.
+// oemText writes the encoded oemid claim (RFC 9711 section 4.2.3): an identifier in
+// hexadecimal digits, an enterprise number in decimal ones, which a prefix tells apart.
 func oemText(encoded []byte) string {
 	if id, err := cosekit.Bytes(encoded); err == nil {
 		return hex.EncodeToString(id)
 	}
 	if number, err := cosekit.Int(encoded); err == nil {
-		return strconv.FormatInt(number, 10)
+		return "pen:" + strconv.FormatInt(number, 10)
 	}
 	return ""
 }

@@ -13,7 +13,7 @@ type Device struct {
 	State         string            `json:"state"`
 	StateReason   string            `json:"state_reason"`
 	QuarantinedBy string            `json:"quarantined_by"`
-	// OEMID is the identifier in hexadecimal, or an enterprise number in decimal digits.
+	// OEMID is the identifier in hexadecimal, or an enterprise number as "pen:4711".
 	OEMID string `json:"oem_id"`
 	// HWModel is in hexadecimal, HWModelText the same bytes where they are printable.
 	HWModel     string    `json:"hw_model"`
@@ -51,7 +51,7 @@ type Result struct {
 	Vector      map[string]int64  `json:"vector"`
 	Tiers       map[string]string `json:"tiers"`
 	Verifier    string            `json:"verifier"`
-	Format      string            `json:"format"` // media type of the evidence, without parameters
+	Format      string            `json:"format"` // media type of the evidence, as it was sent
 	Differences []Difference      `json:"differences"`
 }
 
