@@ -53,7 +53,7 @@
 // no field in Reference (flags, addresses, serial number, ranges, authorized-by) is left
 // out as a whole: without that part it would accept more than its author wrote.
 //
-// The library veraison/corim v1.1.2 serves as the other side in tests only. It drops
+// Of the library veraison/corim v1.1.2, tests read the files; its code is not used. It drops
 // members that it does not know, conditions among them; it accepts neither text as a
 // measurement key nor masked values and bare SVNs of the present draft; it shows integrity
 // registers through JSON only; it has identity and attestation keys in each other's place,
