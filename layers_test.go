@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"suit"},
 	{"teep", "attest", "devices/anchor", "suit/processor", "suit/author"},
 	{"attest/evidence", "attest/ear", "attest/corim", "attest/policy", "internal/inspect"},
-	{"attest/local", "attest/veraison", "attest/veraison/veraisontest"},
+	{"attest/local", "attest/local/localtest", "attest/veraison", "attest/veraison/veraisontest"},
 	{"devices"},
 	{"tam/audit"},
 	{"tam", "agent"},
