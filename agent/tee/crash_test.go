@@ -162,7 +162,7 @@ func (sc *scenario) run(t *testing.T, s *Store) (acknowledged int, err error) {
 }
 
 func TestScenarios(t *testing.T) {
-	for name, make := range map[string]func(*testing.T) *scenario{"one manifest": oneManifest, "a tree": wholeTree} {
+	for name, make := range map[string]func(*testing.T) *scenario{"one manifest": oneManifest, "a tree": wholeTree, "papers": papersOfOne} {
 		t.Run(name, func(t *testing.T) {
 			sc := make(t)
 			t.Run("killed", sc.killedBetweenAnyTwoWrites)
@@ -278,7 +278,7 @@ func checkTidy(t *testing.T, d *disk, s *Store) {
 		named[p.name()] = p.size > 0 && p.by == nil
 	}
 	for name := range d.names {
-		if name != indexName && name != reserveName && !named[name] {
+		if name != indexName && name != reserveName && name != papersName && !named[name] {
 			t.Errorf("left over: %s", name)
 		}
 	}

@@ -65,6 +65,7 @@ func (s *Store) KeepPapers(p agent.Papers) error {
 		err = s.files.SyncDir()
 	}
 	if err != nil {
+		_ = s.removeIfThere(papersTemp) // else the next attempt does, or the next Open
 		return fmt.Errorf("keep papers: %w", err)
 	}
 	return nil

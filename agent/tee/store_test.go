@@ -308,7 +308,15 @@ func fingerprint(t testing.TB, s *Store) string {
 	for i := range x.Manifests {
 		x.Manifests[i].File = ""
 	}
-	return string(cosekit.MustMarshal([]any{claims, x}))
+	p, err := s.Papers()
+	if err != nil {
+		t.Fatalf("papers: %v", err)
+	}
+	kept, err := encodePapers(p)
+	if err != nil {
+		t.Fatalf("papers: %v", err)
+	}
+	return string(cosekit.MustMarshal([]any{claims, x, kept}))
 }
 
 // tree is every file of a directory with its content.
