@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"fmt"
@@ -52,7 +53,8 @@ func (r *Router) route(ctx context.Context, media attest.MediaType, e attest.Evi
 // appraiseBundle has the inner evidence appraised as the answer to the digest of the
 // claims set, and lets the result say what the claims set says. The claims that the
 // hardware itself made stay apart from those that software on it chose, under the name
-// evidence in the document.
+// evidence in the document; where the hardware itself names a device, it is to be the
+// same.
 func (r *Router) appraiseBundle(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
 	reading, err := Read(e.Format, e.Payload)
 	if err != nil {
@@ -72,6 +74,9 @@ func (r *Router) appraiseBundle(ctx context.Context, e attest.Evidence) (*attest
 	// appraised something else.
 	if nonce := result.Claims.Nonce; nonce != nil && subtle.ConstantTimeCompare(nonce, inner.Evidence.Challenge) != 1 {
 		return nil, fmt.Errorf("%w: the verifier speaks of evidence that is not bound to the claims of the bundle", attest.ErrNonce)
+	}
+	if ueid := result.Claims.UEID; ueid != nil && !bytes.Equal(ueid, reading.Claims.UEID) {
+		return nil, fmt.Errorf("%w: the hardware is certified as device %x, the claims of the bundle are of %x", attest.ErrDevice, ueid, reading.Claims.UEID)
 	}
 	bundled.Claims = reading.Claims
 	bundled.Document = reading.Document
