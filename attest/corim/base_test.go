@@ -66,9 +66,16 @@ func TestWhichTagsCount(t *testing.T) {
 }
 
 func TestConflictOfTags(t *testing.T) {
-	_, err := NewBase([]*File{valued(t, "a", 1, 1), valued(t, "a", 1, 2)}, now)
-	if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), `"a" of version 1`) {
-		t.Errorf("got %v", err)
+	later := func(u *Unsigned) { u.NotBefore, u.NotAfter = now.Add(time.Hour), now.Add(2*time.Hour) }
+	for name, files := range map[string][]*File{
+		"now":           {valued(t, "a", 1, 1), valued(t, "a", 1, 2)},
+		"later":         {valued(t, "a", 1, 1), valued(t, "a", 1, 2, later)},
+		"below a third": {valued(t, "a", 1, 1), valued(t, "a", 2, 1), valued(t, "a", 1, 2)},
+	} {
+		_, err := NewBase(files, now)
+		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), `"a" of version 1`) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // Two different tags with one id and version are ErrConflict: try a new file together
 // with all others before it is imported.
 func NewBase(files []*File, now time.Time) (*Base, error) {
+	if err := noConflict(files); err != nil {
+		return nil, err
+	}
 	newest := map[string]*tag{}
 	var order []*tag
 	for _, f := range files {
@@ -24,9 +27,6 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 		for i := range f.tags {
 			t := &f.tags[i]
 			other, taken := newest[t.id]
-			if taken && other.version == t.version && !bytes.Equal(other.raw, t.raw) {
-				return nil, fmt.Errorf("%w: two files have a tag %q of version %d, with different content", ErrConflict, t.id, t.version)
-			}
 			if !taken || t.version > other.version || t.version == other.version && other.expired(now) {
 				newest[t.id] = t
 				order = append(order, t)
@@ -51,6 +51,22 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 		newIndex(references, func(r *Reference) *Environment { return &r.Environment }),
 		newIndex(keys, func(k *AttestKey) *Environment { return &k.Environment }),
 	}, nil
+}
+
+// noConflict looks at all files, also at those that are not valid now: a set of files that
+// is good today is good on every other day.
+func noConflict(files []*File) error {
+	seen := map[string]*tag{}
+	for _, f := range files {
+		for i := range f.tags {
+			t := &f.tags[i]
+			if other, taken := seen[t.source()]; taken && !bytes.Equal(other.raw, t.raw) {
+				return fmt.Errorf("%w: two files have a tag %q of version %d, with different content", ErrConflict, t.id, t.version)
+			}
+			seen[t.source()] = t
+		}
+	}
+	return nil
 }
 
 // take returns the statements at these positions, in their order.

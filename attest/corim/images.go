@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -32,9 +34,41 @@ func (w way) clone() way {
 	return way{slices.Clone(w.parameters), slices.Clone(w.selected)}
 }
 
+// devices says on which devices something is installed.
+type devices struct{ class, vendor *uuid.UUID }
+
+// orElse fills in what is not said.
+func (d devices) orElse(other devices) devices {
+	if d.class == nil && d.vendor == nil {
+		return other
+	}
+	return d
+}
+
+// String tells devices apart.
+func (d devices) String() string {
+	text := ""
+	for _, id := range []*uuid.UUID{d.class, d.vendor} {
+		if id != nil {
+			text += id.String()
+		}
+		text += "/"
+	}
+	return text
+}
+
+// image is what a component holds where all commands of a manifest went well.
+type image struct {
+	component  suit.ComponentID
+	dependency bool
+	on         devices
+	digest     suit.Digest
+}
+
 // findImages follows the commands that set parameters along every way through the
 // alternatives. Conditions are taken as met: which of them hold depends on the device,
-// and class and vendor ids go with the image that they select.
+// and class and vendor ids go with the images on their way. Manifests check these ids on
+// one of their components, for all.
 func findImages(m *suit.Manifest) ([]image, error) {
 	table, err := m.Common.Table()
 	if err != nil {
@@ -70,11 +104,21 @@ func findImages(m *suit.Manifest) ([]image, error) {
 	for i, entry := range table {
 		for _, w := range ends {
 			if p := &w.parameters[i]; p.ImageDigest != nil {
-				images = append(images, image{entry.ID, entry.Dependency, p.ClassID, p.VendorID, *p.ImageDigest})
+				images = append(images, image{entry.ID, entry.Dependency, w.devices(i), *p.ImageDigest})
 			}
 		}
 	}
 	return images, nil
+}
+
+// devices are those that the way selects for a component, or else for the first that has
+// any.
+func (w way) devices(i int) devices {
+	own := devices{w.parameters[i].ClassID, w.parameters[i].VendorID}
+	for _, p := range w.parameters {
+		own = own.orElse(devices{p.ClassID, p.VendorID})
+	}
+	return own
 }
 
 func cloneAll(ways []way) []way {

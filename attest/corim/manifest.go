@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
@@ -54,7 +52,7 @@ func FromManifest(envelope []byte, o ManifestOptions) (*Unsigned, error) {
 		}
 		r.envelopes = append(r.envelopes, dependency)
 	}
-	m, err := r.add(root)
+	m, err := r.add(root, devices{})
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +94,9 @@ func (r *release) dependency(digest suit.Digest) (*suit.Envelope, bool) {
 	return nil, false
 }
 
-// add collects one manifest, whose digest its caller has checked.
-func (r *release) add(e *suit.Envelope) (*suit.Manifest, error) {
+// add collects one manifest, whose digest its caller has checked, for the devices that it
+// names itself or else for those of the manifest that needs it.
+func (r *release) add(e *suit.Envelope, on devices) (*suit.Manifest, error) {
 	if r.manifests++; r.manifests > maxManifests {
 		return nil, fmt.Errorf("%w: more than %d manifests", ErrTooLarge, maxManifests)
 	}
@@ -127,12 +126,13 @@ func (r *release) add(e *suit.Envelope) (*suit.Manifest, error) {
 		version = suit.FormatVersion(m.SetVersion)
 	}
 	for _, i := range images {
+		i.on = i.on.orElse(on)
 		if err := r.addImage(i, version); err != nil {
 			return nil, within(i.component.String(), err)
 		}
-		if m.ComponentID != nil && (i.class != nil || i.vendor != nil) {
+		if m.ComponentID != nil && i.on != (devices{}) {
 			// The manifest itself is measured on the same devices.
-			if err := r.put(image{component: m.ComponentID, class: i.class, vendor: i.vendor, digest: digest}, version); err != nil {
+			if err := r.put(image{component: m.ComponentID, on: i.on, digest: digest}, version); err != nil {
 				return nil, err
 			}
 		}
@@ -148,9 +148,9 @@ func (r *release) addImage(i image, version string) error {
 	if !ok {
 		return fmt.Errorf("%w: it is a dependency whose envelope, with the digest %s, is not at hand", ErrManifest, i.digest)
 	}
-	if key := "manifest " + i.digest.String(); !r.seen[key] {
+	if key := fmt.Sprintf("manifest %s on %s", i.digest, i.on); !r.seen[key] {
 		r.seen[key] = true
-		_, err := r.add(inner)
+		_, err := r.add(inner, i.on)
 		return err
 	}
 	return nil
@@ -162,7 +162,7 @@ func (r *release) put(i image, version string) error {
 	if err != nil {
 		return err
 	}
-	key := fmt.Sprintf("value %v %s %s %s %s", reference.Environment.ClassID, reference.Environment.Vendor, reference.Key, i.digest, version)
+	key := fmt.Sprintf("value %s %s %s %q", i.on, reference.Key, i.digest, version)
 	if !r.seen[key] {
 		r.seen[key] = true
 		r.references = append(r.references, reference)
@@ -175,10 +175,10 @@ func (r *release) put(i image, version string) error {
 func (i image) reference(version string) (Reference, error) {
 	r := Reference{Key: i.component.String(), Version: version}
 	switch {
-	case i.class != nil:
-		r.Environment.ClassID = ID{KindUUID, i.class[:]}
-	case i.vendor != nil:
-		r.Environment.Vendor = i.vendor.String()
+	case i.on.class != nil:
+		r.Environment.ClassID = ID{KindUUID, i.on.class[:]}
+	case i.on.vendor != nil:
+		r.Environment.Vendor = i.on.vendor.String()
 	default:
 		return r, fmt.Errorf("%w: neither class id nor vendor id say on which devices it is measured", ErrManifest)
 	}
@@ -192,12 +192,4 @@ func (i image) reference(version string) (Reference, error) {
 
 var suitAlgorithms = map[suit.DigestAlgorithm]string{
 	suit.SHA256: "sha-256", suit.SHA384: "sha-384", suit.SHA512: "sha-512",
-}
-
-// image is what a component holds where all commands of a manifest went well.
-type image struct {
-	component     suit.ComponentID
-	dependency    bool
-	class, vendor *uuid.UUID
-	digest        suit.Digest
 }
