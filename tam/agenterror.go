@@ -61,8 +61,9 @@ func (t *TAM) agentError(ctx context.Context, x *exchange, m *teep.Error) (outco
 	switch {
 	case m.Token != nil:
 	case m.Code == teep.AttestationRequired:
-		// The answer will be a QueryRequest with the TAM's own attestation-payload.
-		return outcome{}, refuse(ReasonTAMAttestation, errorWords(m))
+		// It answers a request without a token, which is one for evidence.
+		key := x.thumbprint()
+		return t.attestSelf(ctx, x, m, purpose(challengeItems), &key, string(key[:]), selfAttestations)
 	case reactionTo(m.Code).retry:
 		key := x.thumbprint()
 		return t.retry(x, purpose(tokenItems), &key, m)
@@ -112,16 +113,18 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 	}
 	r := reactionTo(m.Code)
 	var out outcome
+	held := false
 	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
 		s, err := t.spend(tx, x, tok)
 		if err != nil {
 			return err
 		}
-		held := s.agent.HoldActive(s.now)
+		held = s.agent.HoldActive(s.now)
 		out = outcome{reason: ReasonAgentError, detail: errorWords(m).Error()}
 		switch {
 		case m.Code == teep.AttestationRequired:
 			out.reason = ReasonTAMAttestation
+			s.ledNowhere()
 		case r.retry && tok.purpose.retried():
 			out.reason = ReasonAlreadyRetried
 			s.hold(r, m)
@@ -149,6 +152,9 @@ func (t *TAM) requestRefused(ctx context.Context, x *exchange, m *teep.Error) (o
 		}
 		return s.finish()
 	})
+	if err == nil && m.Code == teep.AttestationRequired && !held {
+		return t.attestSelf(ctx, x, m, tok.purpose, &key, string(key[:]), selfAttestations)
+	}
 	return out, err
 }
 
@@ -171,21 +177,24 @@ func (s *session) hold(r reaction, m *teep.Error) {
 // errorOfStranger handles the Error of a key that is not registered. Its signature
 // cannot be verified, so all that it may do is what everybody may who connects: ask
 // for a QueryRequest, here one that the agent understands. A retry is not retried.
-func (t *TAM) errorOfStranger(x *exchange) (outcome, error) {
+func (t *TAM) errorOfStranger(ctx context.Context, x *exchange) (outcome, error) {
 	var from *cosekit.Thumbprint
 	reason := ReasonKeyMissing
 	if kid, named := x.env.KeyID(); named {
 		from, reason = &kid, ReasonUnknownKey
 	}
 	m, ok := x.env.UnverifiedError()
-	if !ok || m.Token == nil || !reactionTo(m.Code).retry {
+	if !ok || m.Token == nil || !reactionTo(m.Code).retry && m.Code != teep.AttestationRequired {
 		return outcome{}, refuse(reason, nil)
 	}
 	tok, err := t.tokens.open(m.Token, x.ep, from, false)
 	if err != nil {
 		return outcome{}, err
 	}
-	if tok.purpose.retried() {
+	switch {
+	case m.Code == teep.AttestationRequired:
+		return t.attestToStranger(ctx, x, m, tok, from)
+	case tok.purpose.retried():
 		return outcome{}, refuse(ReasonAlreadyRetried, errorWords(m))
 	}
 	return t.retry(x, tok.purpose, from, m)

@@ -81,6 +81,9 @@ func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *
 				out = outcome{reason: ReasonUpdateFailed, detail: failed}
 			}
 		}
+		if out.reason == "" {
+			s.settled()
+		}
 		return s.finish()
 	})
 	return out, err

@@ -273,7 +273,7 @@ func TestEvidenceInAnotherFormat(t *testing.T) {
 	w := newWorld(t)
 	d := w.device(cosekit.ESP256).enrol()
 	evidence := d.evidence(w.challengeFor(d))
-	evidence.Format = "application/psa-attestation-token"
+	evidence.Format = "application/vnd.example.evidence"
 	answer := w.process(d.seal(&teep.QueryResponse{Attestation: evidence}))
 	expect(t, "reason", answer.Reason, tam.ReasonEvidenceFormat)
 	expect(t, "code", d.open(answer.Body).(*teep.Update).ErrCode, teep.PermanentError)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
@@ -18,13 +19,14 @@ import (
 // introduced. Anybody can make a key and sign with it, so nothing is spent and
 // nothing written unless the evidence is affirmed and bound.
 func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryResponse) (outcome, error) {
-	challenge, leave, err := t.admitEvidence(ctx, x)
+	in, err := t.admit(ctx, x)
 	if err != nil {
 		return outcome{}, err
 	}
-	defer leave()
-	a := t.appraise(ctx, x, m.Attestation, challenge, attest.Binding{})
+	defer in.leave()
+	a := t.appraise(ctx, x, in, attest.Binding{})
 	if a.fault != nil {
+		x.appraised = a
 		return outcome{}, refuse(a.reason, a.fault)
 	}
 	id, err := uuid.NewRandomFromReader(t.tokens.rand)
@@ -36,10 +38,10 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 	err = t.cfg.Store.Update(ctx, func(tx Tx) error {
 		a := a // this may run again
 		s := &session{exchange: x, t: t, tx: tx}
-		if err := s.spend(challenge); err != nil {
+		if err := s.spend(in.challenge); err != nil {
 			return err
 		}
-		if refused, err = s.enrol(devices.ID(id.String()), &a, challenge); err != nil {
+		if refused, err = s.enrol(devices.ID(id.String()), &a, in.challenge); err != nil {
 			return err
 		}
 		if refused != nil {
@@ -47,11 +49,15 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 			return nil
 		}
 		x.device = s.device.ID
-		if out, err = t.served(s, m, a, challenge); err != nil {
+		if out, err = t.served(s, m, &a, in.challenge); err != nil {
 			return err
 		}
+		x.appraised = a
 		return s.finish()
 	})
+	if err == nil {
+		t.passBack(x, x.appraised, &out)
+	}
 	if err == nil && refused != nil {
 		t.strangers.note(refusedKey{x.thumbprint(), refused.reason}, x.now)
 	}
@@ -74,26 +80,35 @@ func (s *session) enrol(id devices.ID, a *appraisal, challenge token) (*refusal,
 	if !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
-	var noted map[string]time.Time
-	s.device, err = s.tx.DeviceByUEID(claims.UEID)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		if s.t.cfg.Policy.Admission == AdmitPreregistered {
-			return s.refuseEnrolment(ReasonNotRegistered, fmt.Sprintf("ueid:%x", claims.UEID), fmt.Errorf("no device with ueid %x", claims.UEID))
-		}
-		err = s.createDevice(id, a.result)
-		noted = map[string]time.Time{string(reasonOfState(s.device.State)): s.now} // with its creation
-	case err == nil:
-		var refused *refusal
-		if refused, err = s.secondKey(a.result, challenge); refused != nil || err != nil {
-			return refused, err
-		}
-		if err = s.checkAttestationKey(a); err == nil && a.fault != nil {
-			return s.refuseEnrolment(a.reason, deviceSubject(s.device.ID), a.fault)
-		}
-	}
+	rules, err := s.t.rules.read(s.tx)
 	if err != nil {
 		return nil, err
+	}
+	s.device, err = s.tx.DeviceByUEID(claims.UEID)
+	isNew := errors.Is(err, ErrNotFound)
+	switch {
+	case isNew:
+		s.device = newDevice(id, a.result, s.now)
+	case err != nil:
+		return nil, err
+	}
+	if s.askPolicy(a, rules); a.fault != nil { // as if it had not been affirmed: nothing is spent
+		s.appraised = *a
+		return nil, refuse(a.reason, a.fault)
+	}
+	var noted map[string]time.Time
+	if isNew {
+		if refused, err := s.createDevice(a.result, rules); refused != nil || err != nil {
+			return refused, err
+		}
+		noted = map[string]time.Time{string(reasonOfState(s.device.State)): s.now} // with its creation
+	} else {
+		if refused, err := s.secondKey(a.result, challenge); refused != nil || err != nil {
+			return refused, err
+		}
+		if s.checkAttestationKey(a); a.fault != nil {
+			return s.refuseEnrolment(a.reason, deviceSubject(s.device.ID), a.fault)
+		}
 	}
 	s.agent = devices.Agent{Key: s.key, Device: s.device.ID, Numbering: s.ep.Numbering, Algorithm: s.env.Algorithm(), CreatedAt: s.now, LastSeen: s.now, Noted: noted}
 	if err := s.tx.PutAgent(s.agent); err != nil {
@@ -102,34 +117,58 @@ func (s *session) enrol(id devices.ID, a *appraisal, challenge token) (*refusal,
 	return nil, s.tx.AppendEvent(s.event(audit.AgentAdded, s.device.ID))
 }
 
-func (s *session) createDevice(id devices.ID, r *attest.Result) error {
-	claims := r.Claims
-	s.device = devices.Device{
-		ID: id, UEID: claims.UEID, State: devices.Pending,
-		OEMID: claims.OEMID, HWModel: claims.HWModel, HWVersion: claims.HWVersion,
-		AttestationKey: r.AttestationKey, CreatedAt: s.now, UpdatedAt: s.now,
+// newDevice is a device as its first evidence shows it.
+func newDevice(id devices.ID, r *attest.Result, now time.Time) devices.Device {
+	return devices.Device{
+		ID: id, UEID: r.Claims.UEID, State: devices.Pending,
+		OEMID: r.Claims.OEMID, HWModel: r.Claims.HWModel, HWVersion: r.Claims.HWVersion,
+		AttestationKey: r.AttestationKey, CreatedAt: now, UpdatedAt: now,
 	}
-	if s.t.cfg.Policy.Admission == AdmitAffirming {
-		if err := s.admitAffirming(); err != nil {
-			return err
-		}
+}
+
+func (s *session) createDevice(r *attest.Result, rules rules) (*refusal, error) {
+	if refused, err := s.admission(r, rules); refused != nil || err != nil {
+		return refused, err
 	}
 	if err := s.tx.PutDevice(s.device); err != nil {
-		return err
+		return nil, err
 	}
 	event := s.event(audit.DeviceCreated, s.device.ID)
-	event.Details = map[string]string{"ueid": fmt.Sprintf("%x", claims.UEID), "state": string(s.device.State)}
+	event.Details = map[string]string{"ueid": fmt.Sprintf("%x", s.device.UEID), "state": string(s.device.State)}
 	event.Reason = s.device.StateReason
 	if r.AttestationKey != (cosekit.Thumbprint{}) {
 		event.Details["attestationKey"] = r.AttestationKey.String()
 	}
-	return s.tx.AppendEvent(event)
+	return nil, s.tx.AppendEvent(event)
 }
 
-// admitAffirming accepts a new device, unless the attestation key vouches for another
+// admission decides what becomes of a new device: a policy that speaks of it does, else
+// what is configured.
+func (s *session) admission(r *attest.Result, rules rules) (*refusal, error) {
+	subject := fmt.Sprintf("ueid:%x", s.device.UEID)
+	d, spoken := rules.admit(s.device, r, s.now)
+	switch {
+	case spoken && d.Outcome == policy.Accept:
+		return nil, s.admit("admitted by policy " + d.Policy)
+	case spoken && d.Outcome == policy.Reject:
+		return s.refuseEnrolment(ReasonPolicyRejected, subject, fmt.Errorf("policy %s: %s", d.Policy, d.Reason))
+	case spoken:
+		s.device.StateReason = fmt.Sprintf("policy %s: %s", d.Policy, d.Reason)
+		return nil, nil
+	}
+	switch s.t.cfg.Policy.Admission {
+	case AdmitPreregistered:
+		return s.refuseEnrolment(ReasonNotRegistered, subject, fmt.Errorf("no device with ueid %x", s.device.UEID))
+	case AdmitAffirming:
+		return nil, s.admit("policy: admitted when affirming")
+	}
+	return nil, nil
+}
+
+// admit accepts a new device, unless the attestation key vouches for another
 // already: with one that leaked, or is in many devices, there would be no end of them.
-func (s *session) admitAffirming() error {
-	s.device.State, s.device.StateReason = devices.Accepted, "policy: admitted when affirming"
+func (s *session) admit(why string) error {
+	s.device.State, s.device.StateReason = devices.Accepted, why
 	if s.device.AttestationKey == (cosekit.Thumbprint{}) {
 		return nil // the Verifier knows devices by other means
 	}

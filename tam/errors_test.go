@@ -40,9 +40,10 @@ func TestErrors(t *testing.T) {
 			none, stranger = want{tam.ReasonAgentError, true, false}, want{tam.ReasonAgentError, true, false}
 		case code == teep.AttestationRequired:
 			none, request = want{tam.ReasonTAMAttestation, false, false}, want{tam.ReasonTAMAttestation, false, true}
+			stranger = none
 		}
 		foreign := stranger
-		if retry {
+		if retry || code == teep.AttestationRequired {
 			foreign = want{tam.ReasonTokenForeign, false, false}
 		}
 		for _, c := range []struct {

@@ -24,9 +24,17 @@ type exchange struct {
 	// agent is the registered owner of key; nil for an unknown key.
 	agent  *devices.Agent
 	device devices.ID
-	// claims are those of the evidence, if there is any. They are not verified: good
-	// for finding the key and the challenge, nothing else.
+	// payload is the attestation payload of an answer to a challenge, decrypted; nil for
+	// none. isResult says that it is an Attestation Result, not evidence.
+	payload  *teep.AttestationPayload
+	isResult bool
+	// claims are those of the payload, as far as it is one that tells them. They are not
+	// verified: good for finding the key and the challenge, nothing else.
 	claims *attest.Claims
+	// appraised and moved are what became of the payload and of the device, for those who
+	// observe.
+	appraised appraisal
+	moved     audit.Action
 	// unreadable is what is wrong with evidence that a registered agent sends.
 	unreadable *refusal
 }
@@ -51,7 +59,7 @@ func (t *TAM) process(ctx context.Context, x *exchange, wire []byte) (outcome, e
 		return outcome{}, err
 	}
 	if x.key == nil && x.env.Kind() == teep.KindError {
-		return t.errorOfStranger(x)
+		return t.errorOfStranger(ctx, x)
 	}
 	if x.key == nil {
 		return t.introduce(x)
@@ -119,7 +127,7 @@ func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 	if named {
 		if found, err := t.lookUp(ctx, x, kid); found || err != nil {
 			if err == nil {
-				err = x.readClaims()
+				err = t.readClaims(x)
 			}
 			if errors.As(err, &x.unreadable) {
 				err = nil // the agent is told once its signature is verified
@@ -136,11 +144,14 @@ func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 		}
 		return nil
 	}
-	if err := x.readClaims(); err != nil {
+	if err := t.readClaims(x); err != nil {
 		return err
 	}
-	if x.claims == nil {
+	switch {
+	case x.isResult && t.cfg.Results == nil:
 		return refuse(ReasonResultUnsupported, nil)
+	case x.claims == nil: // a result that tells its claims only to who verifies it
+		return refuse(ReasonCnfMissing, errors.New("the result vouches for no key"))
 	}
 	return t.keyFromClaims(ctx, x, kid, named)
 }
@@ -154,6 +165,8 @@ func (t *TAM) keyFromClaims(ctx context.Context, x *exchange, kid cosekit.Thumbp
 		want = candidate.Thumbprint()
 	case len(cnf.KeyID) == len(want):
 		want = cosekit.Thumbprint(cnf.KeyID)
+	case !named && len(x.ep.TryKeys) > 0:
+		return t.tryKeys(ctx, x)
 	default:
 		return refuse(ReasonCnfMissing, nil)
 	}
@@ -218,25 +231,6 @@ func (x *exchange) evidence() (*teep.AttestationPayload, bool) {
 		return nil, false
 	}
 	return x.env.UnverifiedEvidence()
-}
-
-// readClaims decodes the evidence as far as it takes to find key and challenge.
-// An Attestation Result is told apart by its format alone, and left alone: the
-// passport model has its place in queryResponse.
-func (x *exchange) readClaims() error {
-	evidence, ok := x.evidence()
-	if !ok || attest.IsResult(evidence.Format) {
-		return nil
-	}
-	eat, err := attest.ParseEAT(evidence.Payload)
-	switch {
-	case errors.Is(err, attest.ErrTooLarge):
-		return refuse(ReasonEvidenceTooLarge, err)
-	case err != nil:
-		return refuse(ReasonEvidenceUnreadable, err)
-	}
-	x.claims = eat.UnverifiedClaims()
-	return nil
 }
 
 // introduce answers an unknown key that brings no evidence: where it answers our

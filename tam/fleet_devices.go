@@ -217,7 +217,7 @@ func (f *Fleet) move(ctx context.Context, actor string, action audit.Action, id 
 			return fmt.Errorf("%w: device %s is %s and cannot become %s", ErrDeviceState, id, d.State, to)
 		}
 		event.Details["from"] = string(d.State)
-		d.State, d.StateReason, d.UpdatedAt = to, reason, f.config.Clock()
+		d.State, d.StateReason, d.QuarantinedBy, d.UpdatedAt = to, reason, "", f.config.Clock()
 		return tx.PutDevice(d)
 	})
 	return d, err

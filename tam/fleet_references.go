@@ -31,7 +31,7 @@ func (f *Fleet) ImportReferences(ctx context.Context, actor string, raw []byte) 
 	if len(raw) > maxReferenceFile {
 		return ReferenceFile{}, f.deny(ctx, event, fmt.Errorf("%w: %d bytes, at most %d", ErrBadReferences, len(raw), maxReferenceFile))
 	}
-	file, err := readFile(raw)
+	file, err := corim.Read(raw)
 	if err != nil {
 		return ReferenceFile{}, f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadReferences, err))
 	}
@@ -79,7 +79,7 @@ func verifyReferences(r AnchorReader, file *corim.File, now time.Time) (string, 
 		}
 		keys = append(keys, key)
 	}
-	if err := verifyFile(file, now, keys...); err != nil {
+	if err := file.Verify(now, keys...); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrBadReferences, err)
 	}
 	return file.Signer, nil
@@ -89,7 +89,7 @@ func verifyReferences(r AnchorReader, file *corim.File, now time.Time) (string, 
 func fitReferences(others []ReferenceFile, file *corim.File, now time.Time) error {
 	files := []*corim.File{file}
 	for _, o := range others {
-		known, err := readFile(o.Raw)
+		known, err := corim.Read(o.Raw)
 		if err != nil {
 			return fmt.Errorf("stored reference values %s: %w", referenceSubject(o.ID, o.Version), err)
 		}

@@ -17,13 +17,16 @@ const (
 	maxSweeps  = 50  // transactions of one kind in one call
 )
 
-// Maintain rotates the MAC keys, takes over those of other replicas, and drops
-// what has ended or is older than the policy keeps it: spent marks, outstanding
-// Updates, appraisals and audit events. Call it every minute; no request does any
+// Maintain rotates the MAC keys, takes over those of other replicas, looks for policies
+// that were changed, and drops what has ended or is older than the policy keeps it: spent
+// marks, outstanding Updates, appraisals, raw evidence and audit events. Call it every minute; no request does any
 // of this.
 func (t *TAM) Maintain(ctx context.Context) error {
 	if err := t.rotate(ctx); err != nil {
 		return fmt.Errorf("rotate token keys: %w", err)
+	}
+	if err := t.cfg.Store.View(ctx, func(r Reader) error { _, err := t.rules.read(r); return err }); err != nil {
+		return fmt.Errorf("look for policies: %w", err)
 	}
 	now := t.cfg.Clock()
 	err := sweep(ctx, t.cfg.Store, func(tx Tx) (int, error) { return tx.DeleteExpired(now, sweepLimit) })
@@ -32,6 +35,11 @@ func (t *TAM) Maintain(ctx context.Context) error {
 	}
 	if err := t.appraisals.sweep(ctx, t.cfg, now); err != nil {
 		return fmt.Errorf("drop old appraisals: %w", err)
+	}
+	evidenceBefore := now.Add(-t.cfg.Policy.EvidenceAge)
+	err = sweep(ctx, t.cfg.Store, func(tx Tx) (int, error) { return tx.DropEvidence(evidenceBefore, sweepLimit) })
+	if err != nil {
+		return fmt.Errorf("drop old evidence: %w", err)
 	}
 	if err := t.deleteEvents(ctx, now); err != nil {
 		return fmt.Errorf("drop old audit events: %w", err)

@@ -67,9 +67,11 @@ func Reasons() []Reason {
 		ReasonTokenForeign, ReasonTokenPurpose, ReasonTokenExpired, ReasonTokenSpent, ReasonTokenMissing,
 		ReasonNoUpdate, ReasonNumbering,
 
-		ReasonEvidenceMissing, ReasonEvidenceTooLarge, ReasonEvidenceFormat, ReasonEvidenceRepeated, ReasonEvidenceUnreadable, ReasonResultUnsupported,
+		ReasonEvidenceMissing, ReasonEvidenceTooLarge, ReasonEvidenceFormat, ReasonEvidenceRepeated, ReasonEvidenceUnreadable, ReasonEvidenceEncrypted,
+		ReasonResultUnsupported, ReasonResultUnreadable, ReasonResultSignature,
 		ReasonCnfMissing, ReasonCnfMismatch, ReasonAppraisalRunning, ReasonAppraisalsBusy, ReasonNotAppraised,
-		ReasonNotAffirmed, ReasonNonce, ReasonEvidenceTime, ReasonUEIDMismatch, ReasonAttestationKey, ReasonNotBound, ReasonSecondKey,
+		ReasonNotAffirmed, ReasonNonce, ReasonEvidenceTime, ReasonUEIDMismatch, ReasonAttestationKey, ReasonNotBound,
+		ReasonPolicyRejected, ReasonPolicyQuarantined, ReasonSecondKey,
 		ReasonNotRegistered,
 
 		ReasonTAMAttestation, ReasonNothingInCommon, ReasonAlreadyRetried, ReasonErrorUnmatched, ReasonAgentError,

@@ -23,6 +23,11 @@ func (t *TAM) offer(s *session, m *teep.QueryResponse) (outcome, error) {
 	if plan.empty() {
 		return outcome{reason: ReasonNothingToDo, detail: plan.words()}, nil
 	}
+	return t.send(s, plan)
+}
+
+// send makes the Update of a plan that has something in it.
+func (t *TAM) send(s *session, plan Plan) (outcome, error) {
 	if err := s.readStatuses(); err != nil {
 		return outcome{}, err
 	}

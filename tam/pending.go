@@ -1,23 +1,15 @@
 package tam
 
 import (
-	"crypto"
 	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
-	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/devices"
 )
 
 // What stands here fails closed until the packages that it belongs to have it.
-
-func readFile([]byte) (*corim.File, error) { return nil, errors.New("CoRIM is not read yet") }
-
-func verifyFile(*corim.File, time.Time, ...crypto.PublicKey) error {
-	return errors.New("CoRIM is not verified yet")
-}
 
 func covers(*devices.Exception, *attest.Result, time.Time) bool { return false }
 

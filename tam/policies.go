@@ -18,7 +18,7 @@ import (
 type rules struct {
 	set     *policy.Set
 	fault   error     // of a policy that does not compile any more; what it decides is unknown
-	changed time.Time // when the newest of the policies was added
+	changed time.Time // when the newest of the policies in force was added
 }
 
 // appraise decides about a bound result of a device. Policies of which one is not known
@@ -34,6 +34,14 @@ func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest
 		return policy.Decision{Outcome: policy.Reject, Reason: r.fault.Error(), Policy: policyUnknown}
 	}
 	return r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now})
+}
+
+// admit decides about a new device, if a policy speaks of it.
+func (r rules) admit(d devices.Device, result *attest.Result, now time.Time) (policy.Decision, bool) {
+	if r.fault != nil {
+		return policy.Decision{Outcome: policy.Reject, Reason: r.fault.Error(), Policy: policyUnknown}, true
+	}
+	return r.set.Admit(policy.Subject{Device: devices.Document(d), Result: result, Now: now})
 }
 
 // What stands for a policy in a Decision, beside names with versions.
@@ -74,6 +82,14 @@ type rulebook struct {
 	mu   sync.Mutex
 	key  [sha256.Size]byte
 	last rules
+}
+
+// changed returns when a policy that is in force was last added, as far as this replica
+// has seen.
+func (b *rulebook) changed() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last.changed
 }
 
 // read returns the rules that are in force in the transaction of the reader.

@@ -26,14 +26,11 @@ func (t *TAM) queryResponse(ctx context.Context, x *exchange, m *teep.QueryRespo
 		out := x.complain(teep.PermanentError, x.unreadable.reason, "the evidence cannot be read")
 		out.detail = x.unreadable.detail()
 		return out, nil
-	case m.Attestation == nil && x.ep.Freshness == teep.FreshnessTimestamp:
+	case m.Attestation == nil && x.ep.byTime():
 		return x.complain(teep.AttestationRequired, ReasonEvidenceMissing, "no evidence in the QueryResponse"), nil
 	case m.Attestation == nil:
 		return t.unsolicited(x)
-	case x.claims == nil:
-		return x.complain(teep.AttestationRequired, ReasonResultUnsupported, "attestation results are not accepted here, send evidence"), nil
-	}
-	if x.claims.Nonce == nil && x.ep.Freshness != teep.FreshnessTimestamp {
+	case !x.isResult && x.claims.Nonce == nil && x.ep.Freshness != teep.FreshnessTimestamp:
 		return t.unsolicited(x)
 	}
 	return t.attested(ctx, x, m)
@@ -91,6 +88,8 @@ type session struct {
 	tx     Tx
 	agent  devices.Agent
 	device devices.Device
+	// deviceChanged says that finish has to write the device.
+	deviceChanged bool
 	// inventory and statuses are of the device, as far as they were read.
 	inventory []devices.InventoryItem
 	// issued is the iat of evidence that came for its timestamp, zero for none.
@@ -135,8 +134,11 @@ func (s *session) spend(tok token) error {
 	if err := s.checkTimestamp(tok); err != nil {
 		return err
 	}
-	if tok.unasked {
+	if tok.unasked || tok.passport {
 		s.issued = tok.issued
+	}
+	if tok.passport {
+		return nil
 	}
 	err := s.tx.Spend(tok.raw, tok.spentUntil)
 	if errors.Is(err, ErrSpent) {
@@ -145,9 +147,10 @@ func (s *session) spend(tok token) error {
 	return err
 }
 
-// checkTimestamp wants the timestamps of an agent's evidence to rise.
+// checkTimestamp wants the timestamps of an agent's evidence to rise, and those of its
+// passports not to fall.
 func (s *session) checkTimestamp(tok token) error {
-	if tok.unasked && !tok.issued.After(s.agent.EvidenceAt) {
+	if tok.unasked && !tok.issued.After(s.agent.EvidenceAt) || tok.passport && tok.issued.Before(s.agent.EvidenceAt) {
 		return refuse(ReasonEvidenceRepeated, fmt.Errorf("made at %s, an earlier one at %s", tok.issued, s.agent.EvidenceAt))
 	}
 	return nil
@@ -159,6 +162,11 @@ func (s *session) finish() error {
 	if s.issued.After(s.agent.EvidenceAt) {
 		s.agent.EvidenceAt = s.issued
 	}
+	if s.deviceChanged {
+		if err := s.tx.PutDevice(s.device); err != nil {
+			return err
+		}
+	}
 	return s.tx.PutAgent(s.agent)
 }
 
@@ -168,6 +176,10 @@ func (t *TAM) serve(s *session, m *teep.QueryResponse, p purpose, due func() (st
 	s.agent.Numbering, s.agent.Algorithm = s.ep.Numbering, s.env.Algorithm()
 	if m.Extensions != nil {
 		s.agent.Extensions = m.Extensions
+	}
+	if s.device.State == devices.Quarantined && !s.agent.HoldActive(s.now) {
+		// Its evidence may release it, or show which remedy it needs.
+		return t.ask(s, p, "the device is in quarantine: "+s.device.StateReason)
 	}
 	if s.device.State != devices.Accepted {
 		return s.sendAway(reasonOfState(s.device.State), s.device.StateReason)
@@ -181,13 +193,18 @@ func (t *TAM) serve(s *session, m *teep.QueryResponse, p purpose, due func() (st
 		return outcome{}, err
 	}
 	if why != "" {
-		key := s.thumbprint()
-		s.ledNowhere() // until its evidence is accepted
-		request, err := t.queryRequest(s.ep, purpose(challengeItems)|p&purposeRetry, &key, s.env.Algorithm())
-		return outcome{reply: request, reason: ReasonAttestationWanted, detail: why}, err
+		return t.ask(s, p, why)
 	}
 	s.agent.Repeats = 0
 	return t.offer(s, m)
+}
+
+// ask asks a registered agent for evidence, which leads nowhere until it is accepted.
+func (t *TAM) ask(s *session, p purpose, why string) (outcome, error) {
+	key := s.thumbprint()
+	s.ledNowhere()
+	request, err := t.queryRequest(s.ep, purpose(challengeItems)|p&purposeRetry, &key, s.env.Algorithm())
+	return outcome{reply: request, reason: ReasonAttestationWanted, detail: why}, err
 }
 
 // ledNowhere counts answers in a row after which the agent is where it was. One that
@@ -228,6 +245,9 @@ func (s *session) attestationDue() (string, error) {
 	}
 	if age := s.now.Sub(s.agent.AttestedAt); age >= s.t.cfg.Policy.AttestationMaxAge {
 		return fmt.Sprintf("last attested %s ago", age.Round(time.Second)), nil
+	}
+	if changed := s.t.rules.changed(); s.agent.AttestedAt.Before(changed.Truncate(time.Second)) {
+		return fmt.Sprintf("a policy was changed at %s", changed.UTC().Format(time.RFC3339)), nil
 	}
 	if err := s.readStatuses(); err != nil {
 		return "", err

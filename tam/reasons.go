@@ -41,7 +41,10 @@ const (
 	ReasonEvidenceFormat     Reason = "evidence-format"     // the verifier does not read this format
 	ReasonEvidenceRepeated   Reason = "evidence-repeated"   // it is not later than the agent's last evidence, or its device's where it brings another key
 	ReasonEvidenceUnreadable Reason = "evidence-unreadable" // claims cannot be read, so no challenge is found
-	ReasonResultUnsupported  Reason = "result-unsupported"  // an Attestation Result (passport model): not accepted yet
+	ReasonEvidenceEncrypted  Reason = "evidence-encrypted"  // encrypted, and not to a key of this TAM, or nothing that is read comes out
+	ReasonResultUnsupported  Reason = "result-unsupported"  // an Attestation Result (passport model), and no verifier is trusted here
+	ReasonResultUnreadable   Reason = "result-unreadable"   // an Attestation Result that is none
+	ReasonResultSignature    Reason = "result-signature"    // an Attestation Result that no trusted verifier has signed
 	ReasonCnfMissing         Reason = "cnf-missing"         // an unknown key must come in cnf, whole
 	ReasonCnfMismatch        Reason = "cnf-mismatch"        // evidence vouches for another key than the one that signs
 	ReasonAppraisalRunning   Reason = "appraisal-running"   // evidence for this challenge is under appraisal
@@ -53,13 +56,15 @@ const (
 	ReasonUEIDMismatch       Reason = "ueid-mismatch"       // the evidence names no device, or another than the key's
 	ReasonAttestationKey     Reason = "attestation-key"     // another attestation key vouched for this device before
 	ReasonNotBound           Reason = "not-bound"           // another failure to bind evidence to the message
+	ReasonPolicyRejected     Reason = "policy-rejected"     // a policy of the operators does not accept the result
+	ReasonPolicyQuarantined  Reason = "policy-quarantined"  // a policy of the operators keeps the device apart
 	ReasonSecondKey          Reason = "second-key"          // the device has an agent with another key
 	ReasonNotRegistered      Reason = "device-unregistered" // policy admits only devices that operators registered
 )
 
 // Reasons of what registered agents say and get.
 const (
-	ReasonTAMAttestation    Reason = "tam-attestation"      // the agent wants the TAM attested: not offered yet
+	ReasonTAMAttestation    Reason = "tam-attestation"      // the agent wants the TAM attested, which cannot be done, or not so often
 	ReasonNothingInCommon   Reason = "nothing-in-common"    // the agent supports nothing of what the TAM does
 	ReasonAlreadyRetried    Reason = "already-retried"      // one retry is made, not more
 	ReasonErrorUnmatched    Reason = "error-unmatched"      // an Error without a token matches nothing

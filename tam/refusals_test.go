@@ -300,7 +300,7 @@ func TestBadEvidenceOfAnUnknownKeyChangesNothing(t *testing.T) {
 		}},
 		{"a format that the verifier does not read", tam.ReasonEvidenceFormat, func(_ *testing.T, d *device, q *teep.QueryRequest) *teep.AttestationPayload {
 			e := d.evidence(q.Challenge)
-			e.Format = "application/psa-attestation-token"
+			e.Format = "application/vnd.example.evidence"
 			return e
 		}},
 	})

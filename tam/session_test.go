@@ -125,7 +125,7 @@ func TestMeasurementConfirmsWithoutSuccess(t *testing.T) {
 }
 
 func TestDeviceStatesGetNothing(t *testing.T) {
-	for _, state := range []devices.State{devices.Pending, devices.Quarantined, devices.Rejected, devices.Retired} {
+	for _, state := range []devices.State{devices.Pending, devices.Rejected, devices.Retired} {
 		t.Run(string(state), func(t *testing.T) {
 			w := newWorld(t)
 			w.publish("app/hello", 1, "image")

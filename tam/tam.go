@@ -18,8 +18,10 @@ type TAM struct {
 	cfg    Config
 	tokens *mint
 	gate   *appraisalGate
+	rules  rulebook
 
-	strangers  strangers
+	strangers    strangers
+	selfAttested pace
 	appraisals appraisalSweeper
 }
 
@@ -175,8 +177,8 @@ const (
 
 // queryRequest makes a QueryRequest with a token, or a challenge where evidence is
 // asked for: a token stands in it if and only if the attestation bit is clear. Where
-// a timestamp shows that evidence is fresh there is no challenge either, but for an
-// agent that does not know how. suite is the agent's, where it is known.
+// a timestamp shows that evidence is fresh there is no challenge either, nor for
+// passports, but for an agent that does not know how. suite is the agent's, where it is known.
 func (t *TAM) queryRequest(ep *Endpoint, p purpose, to *cosekit.Thumbprint, suite cosekit.Algorithm) (*teep.QueryRequest, error) {
 	q := &teep.QueryRequest{
 		Versions:     []uint32{0},
@@ -187,7 +189,7 @@ func (t *TAM) queryRequest(ep *Endpoint, p purpose, to *cosekit.Thumbprint, suit
 	if isLegacy(suite) {
 		q.CipherSuites = append([]teep.CipherSuite{{{COSEType: cosekit.TagSign1, Algorithm: suite}}}, q.CipherSuites...)
 	}
-	if p.challenge() && ep.Freshness == teep.FreshnessTimestamp && !p.retried() {
+	if p.challenge() && ep.byTime() && !p.retried() {
 		q.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessTimestamp}
 		return q, nil
 	}

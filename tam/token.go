@@ -35,13 +35,15 @@ const updateTokenSize = 32
 
 // purpose is the second byte of a token: the data items that its QueryRequest
 // asked for in the low four bits, whether that was a retry after an Error, whether
-// a thumbprint is under the MAC. The other bits are zero.
+// a thumbprint is under the MAC, whether the TAM attested itself. The last bit is zero.
 type purpose byte
 
 const (
 	purposeItems     purpose = 0x0f
 	purposeRetry     purpose = 0x10
 	purposeAddressed purpose = 0x20
+	// purposeSelfAttested: the QueryRequest had evidence of the TAM.
+	purposeSelfAttested purpose = 0x40
 )
 
 func (p purpose) items() teep.DataItems { return teep.DataItems(p & purposeItems) }
@@ -61,11 +63,14 @@ type token struct {
 	// unasked says that this is no token of ours but stands for evidence that came
 	// for its timestamp: raw is its digest, issued its iat.
 	unasked bool
+	// passport says that this stands for an Attestation Result that was issued at the time
+	// and for no challenge of ours. There is nothing to spend: it may come again.
+	passport bool
 }
 
 // nonce is what evidence must have as its nonce; nil where it has a timestamp.
 func (t token) nonce() []byte {
-	if t.unasked {
+	if t.unasked || t.passport {
 		return nil
 	}
 	return t.raw

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest/policy"
+	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -25,6 +27,9 @@ func (s *keyStore) Update(_ context.Context, fn func(Tx) error) error   { return
 func (s *keyStore) TokenKeys() ([]TokenKey, error)                      { return s.keys, nil }
 func (s *keyStore) AppendEvent(audit.Event) error                       { return nil }
 func (s *keyStore) DeleteExpired(time.Time, int) (int, error)           { return 0, nil }
+func (s *keyStore) DropEvidence(time.Time, int) (int, error)            { return 0, nil }
+func (s *keyStore) Policies() ([]policy.Policy, error)                  { return nil, nil }
+func (s *keyStore) Groups() ([]devices.Group, error)                    { return nil, nil }
 func (s *keyStore) DeleteAppraisals(cosekit.Thumbprint, time.Time, int, int) (none cosekit.Thumbprint, _ error) {
 	return none, nil
 }

@@ -142,7 +142,7 @@ func compileTrust(r Reader, now time.Time) (*trusted, error) {
 	}
 	files := make([]*corim.File, len(stored))
 	for i, s := range stored {
-		if files[i], err = readFile(s.Raw); err != nil {
+		if files[i], err = corim.Read(s.Raw); err != nil {
 			return nil, fmt.Errorf("%s: %w", referenceSubject(s.ID, s.Version), err)
 		}
 	}
