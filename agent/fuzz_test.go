@@ -1,6 +1,8 @@
 package agent_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -52,6 +55,60 @@ func FuzzProcessTeepMessage(f *testing.F) {
 		}
 		if _, refused := answer.(*teep.Error); err != nil && answer != nil && !refused && !errors.As(err, new(*agent.TAMError)) {
 			t.Fatalf("%T beside %v", answer, err)
+		}
+	})
+}
+
+// FuzzTAMAttestation gives an agent that demands it arbitrary attestation of its TAM: it is
+// not believed, nothing is answered, and the next session is as good as new.
+func FuzzTAMAttestation(f *testing.F) {
+	w := newWary(f)
+	for _, p := range []*teep.AttestationPayload{evidence(f, w.claims(challenge), w.attester), w.result(w.claims(challenge), w.verifier)} {
+		f.Add(p.Format, p.Payload)
+	}
+	f.Add(`application/eat+jwt; eat_profile="`+attest.ProfileEAR03+`"`, []byte("eyJhbGciOiJub25lIn0.e30."))
+	f.Fuzz(func(t *testing.T, format string, payload []byte) {
+		w.t, w.events = t, nil
+		q := query(teep.ItemTrustedComponents)
+		w.agent.Begin()
+		w.demanded(q)
+		q.Attestation = &teep.AttestationPayload{Format: format, Payload: payload}
+		wire, err := teep.Seal(w.numbering, q, w.tam)
+		if err != nil {
+			t.Skip("no message")
+		}
+		if answer, err := w.deliver(wire); answer != nil || !errors.Is(err, agent.ErrTAMAttestation) {
+			t.Fatalf("answer %+v, %v", answer, err)
+		}
+	})
+}
+
+// FuzzPassport passes arbitrary results back: the Update succeeds, and what an agent that
+// trusts no verifier keeps is what came; one that trusts another keeps nothing.
+func FuzzPassport(f *testing.F) {
+	worlds := map[bool]*wary{true: newTraveller(f, true), false: newTraveller(f, false)}
+	stranger := newTraveller(f, false)
+	f.Add("", stranger.result(stranger.about(), stranger.verifier).Payload)
+	f.Add(`application/eat+jwt; eat_profile="`+attest.ProfileEAR03+`"`, []byte("eyJhbGciOiJub25lIn0.e30."))
+	var count uint64
+	f.Fuzz(func(t *testing.T, format string, payload []byte) {
+		for unread, w := range worlds {
+			w.t, w.events = t, nil
+			count++
+			u := &teep.Update{Token: binary.BigEndian.AppendUint64(nil, count), Attestation: &teep.AttestationPayload{Format: format, Payload: payload}}
+			wire, err := teep.Seal(w.numbering, u, w.tam)
+			if err != nil {
+				t.Skip("no message")
+			}
+			answer, err := w.deliver(wire)
+			s, ok := answer.(*teep.Success)
+			if !ok || err != nil {
+				t.Fatalf("answer %+v, %v", answer, err)
+			}
+			kept, err := w.store.Papers()
+			if err != nil || s.Msg == "" && (!unread || !bytes.Equal(kept.Passport.Payload, payload)) {
+				t.Fatalf("said %q, kept %+v, %v", s.Msg, kept.Passport, err)
+			}
 		}
 	})
 }
