@@ -143,7 +143,7 @@ func attestation(s *stage) []trial {
 	large := &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: make([]byte, attest.MaxTokenSize+1)}
 
 	// Rows of alice, who is registered.
-	const spent = "~agent alice, +appraisal alice, +event attestation.failed alice, +spent evidence"
+	const spent = "~agent alice, +appraisal alice, ~attestations alice, +event attestation.failed alice, +spent evidence"
 	failed := func(name, reason string, wire []byte) trial {
 		return trial{name: "evidence of an agent, " + name, send: to(atChallenge, wire), want: "200 Update ERR_ATTESTATION_REQUIRED " + reason, changes: spent}
 	}
@@ -179,7 +179,7 @@ func attestation(s *stage) []trial {
 		nothing("first contact for another key", "204 cnf-mismatch", atTAM, of(s.dora, hers, otherKey), s.contact),
 		nothing("first contact with a result", "204 result-unsupported", atTAM, response(s.dora, format(s.dora.evidence(hers), "")), s.contact),
 		nothing("first contact with what the verifier does not read", "204 evidence-format", atTAM,
-			response(s.dora, format(s.dora.evidence(hers), "application/psa-attestation-token")), s.contact),
+			response(s.dora, format(s.dora.evidence(hers), "application/vnd.example.evidence")), s.contact),
 		nothing("first contact over a token", "204 token-purpose", atTAM, of(s.dora, s.polled.Token), s.poll),
 		nothing("a stranger answers an observed challenge first", "204 token-foreign", atTAM, of(s.stranger, hers), s.contact),
 		nothing("a stranger answers an observed challenge of everybody first", "204 not-affirmed", atChallenge, of(s.stranger, mine), s.evidence),
@@ -196,7 +196,7 @@ func unasked(s *stage) []trial {
 	}
 	good := s.message("evidence unasked", atTimestamp, s.alice, &teep.QueryResponse{
 		Attestation: s.alice.evidence(nil, func(c *attest.Claims) { c.IssuedAt = s.at }), TCList: s.alice.properties(),
-	}, "204 nothing-to-do", "~agent alice, +appraisal alice, ~device alice, +event attestation.accepted alice")
+	}, "204 nothing-to-do", "~agent alice, +appraisal alice, ~attestations alice, ~device alice, +event attestation.accepted alice")
 	one := func(name, want, path string, wire []byte) trial {
 		return trial{name: "unasked, " + name, want: want, send: to(path, wire)}
 	}

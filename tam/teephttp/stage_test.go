@@ -162,9 +162,9 @@ func (s *stage) write(update []byte) {
 	s.poll = s.message("QueryResponse", atTAM, s.alice, s.alice.response(s.polled),
 		"204 nothing-to-do", "~agent alice, +spent poll")
 	s.evidence = s.message("evidence", atChallenge, s.alice, s.alice.response(s.challenged),
-		"204 nothing-to-do", "~agent alice, +appraisal alice, +event attestation.accepted alice, +spent evidence")
+		"204 nothing-to-do", "~agent alice, +appraisal alice, ~attestations alice, +event attestation.accepted alice, +spent evidence")
 	s.contact = s.message("first contact", atTAM, s.dora, s.dora.response(s.introduced),
-		"204 device-pending", "+agent dora, +appraisal dora, +device dora, +event agent.added dora, "+
+		"204 device-pending", "+agent dora, +appraisal dora, +attestations dora, +device dora, +event agent.added dora, "+
 			"+event attestation.accepted dora, +event device.created dora, +spent contact")
 	s.success = s.message("Success", atTAM, s.carol,
 		&teep.Success{Token: update, SUITReports: [][]byte{s.carol.report(s.manifest.Digest, update, nil)}},
