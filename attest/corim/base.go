@@ -1,6 +1,7 @@
 package corim
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 )
@@ -26,16 +27,19 @@ const (
 func (id ID) IsZero() bool { return id.Kind == "" }
 
 // Equal reports whether both name the same.
-func (id ID) Equal(other ID) bool { return id.key() == other.key() }
+func (id ID) Equal(other ID) bool {
+	return id.kind() == other.kind() && bytes.Equal(id.Value, other.Value)
+}
+
+func (id ID) kind() string {
+	if id.Kind == KindImplID {
+		return KindBytes
+	}
+	return id.Kind
+}
 
 // key is what the index of a Base has for the identifier.
-func (id ID) key() string {
-	kind := id.Kind
-	if kind == KindImplID {
-		kind = KindBytes
-	}
-	return kind + ":" + string(id.Value)
-}
+func (id ID) key() string { return id.kind() + ":" + string(id.Value) }
 
 // Environment says what a statement is about (draft-ietf-rats-corim section 5.1.4.1.1).
 // An empty field says nothing.

@@ -39,17 +39,20 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 			replaced[id] = replaced[id] || id != t.id
 		}
 	}
-	var references []Reference
-	var keys []AttestKey
-	for _, t := range order {
-		if newest[t.id] == t && !replaced[t.id] && !t.expired(now) {
-			references = append(references, t.references...)
-			keys = append(keys, t.keys...)
-		}
+	inForce := slices.DeleteFunc(order, func(t *tag) bool {
+		return newest[t.id] != t || replaced[t.id] || t.expired(now)
+	})
+	values, keys := 0, 0
+	for _, t := range inForce {
+		values, keys = values+len(t.references), keys+len(t.keys)
+	}
+	references, attestKeys := make([]Reference, 0, values), make([]AttestKey, 0, keys)
+	for _, t := range inForce {
+		references, attestKeys = append(references, t.references...), append(attestKeys, t.keys...)
 	}
 	return &Base{
 		newIndex(references, func(r *Reference) *Environment { return &r.Environment }),
-		newIndex(keys, func(k *AttestKey) *Environment { return &k.Environment }),
+		newIndex(attestKeys, func(k *AttestKey) *Environment { return &k.Environment }),
 	}, nil
 }
 

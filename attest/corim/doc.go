@@ -2,15 +2,16 @@
 // and device keys in CoRIM files (draft-ietf-rats-corim), signed and versioned.
 //
 // Call [Read] for a file and [File.Verify] before believing it; give all that are in force
-// to [NewBase], and ask the [Base] about an environment. FromManifest makes the
-// reference values of a release out of its SUIT manifest.
+// to [NewBase], and ask the [Base] about an environment. [FromManifest] makes the
+// reference values of a release out of its SUIT manifest, [ParseDescription] reads those of
+// anything else from YAML, and [Unsigned.Sign] puts either into a file.
 //
 // # How the values of each format are expressed
 //
 // A question names all that is known of the device: a statement matches where each field
 // that it gives is equal. Vendor and Model of a statement that has a class id or an instance
-// count only if the question has them too. To every list below, Digests, SVN, Version and Raw apply as a
-// file has them, and [Reference.Source] says which tag it was.
+// count only if the question has them too. Digests, SVN, Version and Raw are as the file
+// has them, and [Reference.Source] says which tag it was.
 //
 // PSA, and the platform of CCA. Environment.ClassID is the implementation id, 32 bytes,
 // as {"psa.impl-id", …} or {"bytes", …}, which are equal. One Reference for each software

@@ -29,11 +29,7 @@ func readKey(item []byte) (AttestKey, error) {
 		if err != nil {
 			return AttestKey{}, err
 		}
-		public, err := x509.ParsePKIXPublicKey(der)
-		if err != nil {
-			return AttestKey{}, fmt.Errorf("%w: %w", ErrKey, err)
-		}
-		return AttestKey{Public: public}, usable(public)
+		return pkixKey(der)
 	case tagPKIXCert, tagPKIXCertPath:
 		// The first of a path has the key; the signature of the file vouches for it.
 		der, err := pkixText(content, "CERTIFICATE")
@@ -48,13 +44,17 @@ func readKey(item []byte) (AttestKey, error) {
 		}
 		return certificateKey(der)
 	case tagCOSEKey:
-		public, err := coseKey(content)
-		if err != nil {
-			return AttestKey{}, err
-		}
-		return AttestKey{Public: public}, usable(public)
+		return coseKey(content)
 	}
 	return AttestKey{}, fmt.Errorf("%w: key under tag %d, which is none", errUnread, number)
+}
+
+func pkixKey(der []byte) (AttestKey, error) {
+	public, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return AttestKey{}, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return AttestKey{Public: public}, usable(public)
 }
 
 func certificateKey(der []byte) (AttestKey, error) {
@@ -63,6 +63,31 @@ func certificateKey(der []byte) (AttestKey, error) {
 		return AttestKey{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return AttestKey{Public: certificate.PublicKey, Certificate: certificate}, usable(certificate.PublicKey)
+}
+
+// parseKey reads a file with a key: PEM (PUBLIC KEY or CERTIFICATE, the first block) or a
+// COSE_Key.
+func parseKey(data []byte) (AttestKey, error) {
+	block, _ := pem.Decode(data)
+	switch {
+	case block == nil:
+		if err := cosekit.Validate(data); err != nil {
+			return AttestKey{}, fmt.Errorf("%w: neither PEM nor a COSE_Key", ErrKey)
+		}
+		return coseKey(data)
+	case block.Type == "CERTIFICATE":
+		return certificateKey(block.Bytes)
+	case block.Type == "PUBLIC KEY":
+		return pkixKey(block.Bytes)
+	}
+	return AttestKey{}, fmt.Errorf("%w: PEM block %q, want PUBLIC KEY or CERTIFICATE", ErrKey, block.Type)
+}
+
+// ReadPublicKey reads the key of a reference-value provider from a file: PEM (PUBLIC KEY
+// or CERTIFICATE) or a COSE_Key.
+func ReadPublicKey(data []byte) (crypto.PublicKey, error) {
+	key, err := parseKey(data)
+	return key.Public, err
 }
 
 // pkixText reads the DER in a text: base64 as it is, or with the lines of PEM around it.
@@ -86,34 +111,34 @@ func pkixText(item []byte, kind string) ([]byte, error) {
 
 // coseKey reads a COSE_Key of any curve that evidence is signed on; [cosekit.ParsePublicKey]
 // knows those of TEEP only. A private key has no place in a file that is handed around.
-func coseKey(item []byte) (crypto.PublicKey, error) {
+func coseKey(item []byte) (AttestKey, error) {
 	if cosekit.Major(item) == cosekit.MajorArray {
 		set, err := cosekit.Elements(item)
 		if err != nil {
-			return nil, err
+			return AttestKey{}, err
 		}
 		if len(set) != 1 {
-			return nil, fmt.Errorf("%w: COSE_KeySet of %d keys", errUnread, len(set))
+			return AttestKey{}, fmt.Errorf("%w: COSE_KeySet of %d keys", errUnread, len(set))
 		}
 		item = set[0]
 	}
 	f, err := readFields(item)
 	if err != nil {
-		return nil, err
+		return AttestKey{}, err
 	}
 	const private = -4
 	if f[private] != nil {
-		return nil, fmt.Errorf("%w: COSE_Key with its private member", ErrKey)
+		return AttestKey{}, fmt.Errorf("%w: COSE_Key with its private member", ErrKey)
 	}
 	var key cose.Key
 	if err := key.UnmarshalCBOR(item); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		return AttestKey{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	public, err := key.PublicKey()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		return AttestKey{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	return public, nil
+	return AttestKey{Public: public}, usable(public)
 }
 
 // usable refuses keys of a kind, or of a size, that nothing verifies with.
