@@ -2,7 +2,6 @@ package tam
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
@@ -185,21 +183,12 @@ func exceptionOf(a devices.Appraisal) (*devices.Exception, error) {
 	if a.Claims == nil {
 		return nil, fmt.Errorf("%w: appraisal %d found the evidence not genuine, which nobody can accept: %s", ErrBadException, a.ID, a.Reason)
 	}
-	x := &devices.Exception{Appraisal: a.ID}
-	vector, compared, err := findings(a)
+	result, err := devices.ResultOf(a)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range vector {
-		if tier := e.Tier(); tier > attest.Affirming || e.Failed() {
-			x.Elements = append(x.Elements, e)
-		}
-	}
-	for _, c := range compared {
-		if !c.Match && len(c.Expected) > 0 {
-			x.Comparisons = append(x.Comparisons, c)
-		}
-	}
+	x := &devices.Exception{Appraisal: a.ID}
+	x.Elements, x.Comparisons = devices.Faults(result)
 	if len(x.Elements)+len(x.Comparisons) == 0 {
 		return nil, fmt.Errorf("%w: appraisal %d found nothing wrong that could be accepted: %s", ErrBadException, a.ID, orWords(a.Reason, "it was affirming"))
 	}
@@ -211,18 +200,6 @@ func orWords(words, otherwise string) string {
 		return otherwise
 	}
 	return words
-}
-
-// findings reads what a stored appraisal found.
-func findings(a devices.Appraisal) (vector []attest.Element, compared []attest.Comparison, err error) {
-	err = json.Unmarshal(a.Vector, &vector)
-	if err == nil && a.Comparisons != nil {
-		err = json.Unmarshal(a.Comparisons, &compared)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("stored appraisal %d: %w", a.ID, err)
-	}
-	return vector, compared, nil
 }
 
 func faultText(x devices.Exception) string {

@@ -1,9 +1,7 @@
 package tam
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,30 +114,24 @@ type value struct {
 // values are what an appraisal found, by name: measured values, claims, vector. A claim
 // whose values were compared with references stands among the former only.
 func values(a devices.Appraisal) (out [3]map[string]value, err error) {
-	vector, compared, err := findings(a)
+	found, err := devices.ResultOf(a)
 	if err != nil {
 		return out, err
 	}
 	for i := range out {
 		out[i] = map[string]value{}
 	}
-	for _, c := range compared {
+	for _, c := range found.Comparisons {
 		name := c.Name
 		if c.Submod != "" {
 			name = c.Submod + ": " + name
 		}
 		out[0][name] = value{c.Measured, c.Expected, c.Source, !c.Match && len(c.Expected) > 0}
 	}
-	if a.Claims != nil {
-		var document any
-		d := json.NewDecoder(bytes.NewReader(a.Claims))
-		d.UseNumber()
-		if err := d.Decode(&document); err != nil {
-			return out, fmt.Errorf("stored appraisal %d: %w", a.ID, err)
-		}
-		flatten(out[1], "", document)
+	if found.Document != nil {
+		flatten(out[1], "", found.Document)
 	}
-	for _, e := range vector {
+	for _, e := range found.Vector {
 		name := e.Name
 		if e.Submod != "" {
 			name = e.Submod + ": " + name

@@ -2,6 +2,7 @@ package tam
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/attest/policy"
@@ -227,7 +228,7 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		if err != nil {
 			return trial, err
 		}
-		result, err := resultOf(a)
+		result, err := devices.ResultOf(a)
 		switch {
 		case err != nil:
 			return trial, err
@@ -235,8 +236,11 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 			trial.Skipped++
 			continue
 		}
-		agents, err := r.AgentsOf(a.Device)
-		if err != nil {
+		var agents []devices.Agent // the one that attested
+		switch agent, err := r.Agent(a.Agent); {
+		case err == nil:
+			agents = append(agents, agent)
+		case !errors.Is(err, ErrNotFound):
 			return trial, err
 		}
 		tried := TriedDevice{Device: d, Appraisal: a.ID, Now: now.appraise(d, agents, result, at), Then: then.appraise(d, agents, result, at)}

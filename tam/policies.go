@@ -24,7 +24,7 @@ type rules struct {
 // appraise decides about a bound result of a device. Policies of which one is not known
 // accept nothing.
 func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest.Result, now time.Time) policy.Decision {
-	if d.Exception != nil && covers(d.Exception, result, now) {
+	if d.Exception.Covers(result, now) {
 		return policy.Decision{
 			Outcome: policy.Accept, Until: d.Exception.Until, Policy: policyOfException,
 			Reason: "accepted by " + d.Exception.By + ": " + d.Exception.Reason,

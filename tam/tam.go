@@ -22,7 +22,7 @@ type TAM struct {
 
 	strangers    strangers
 	selfAttested pace
-	appraisals appraisalSweeper
+	appraisals   appraisalSweeper
 }
 
 // New makes a TAM, and its first MAC key where the store has none.
