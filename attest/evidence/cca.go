@@ -161,28 +161,32 @@ func readRealm(claims realm.IClaims) (r Realm, err error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return Realm{}, fmt.Errorf("%w: %w", attest.ErrClaims, err)
 	}
-	// A realm token names a profile since its key is a COSE_Key.
-	switch profile, err := claims.GetProfile(); {
-	case errors.Is(err, psatoken.ErrOptionalClaimMissing):
-		r.Key, err = realm.ECDSAPublicKeyFromRaw(r.key)
-		return r, asClaims(err)
-	case err != nil:
-		return Realm{}, asClaims(err)
-	case profile != realm.ProfileName:
-		return Realm{}, fmt.Errorf("%w: profile %q is none of a realm", attest.ErrClaims, profile)
+	_, err = claims.GetProfile()
+	raw := errors.Is(err, psatoken.ErrOptionalClaimMissing)
+	if err != nil && !raw {
+		return Realm{}, fmt.Errorf("%w: %w", attest.ErrClaims, err)
 	}
-	if err := cosekit.Validate(r.key); err != nil {
+	if r.Key, err = realmKey(r.key, raw); err != nil {
 		return Realm{}, fmt.Errorf("%w: key of the realm: %w", attest.ErrClaims, err)
 	}
-	r.Key, err = realm.ECDSAPublicKeyFromCOSEKey(r.key)
-	return r, asClaims(err)
+	return r, nil
 }
 
-func asClaims(err error) error {
-	if err == nil {
-		return nil
+// realmKey reads the key of a realm: a point on P-384 in tokens without a profile, else a
+// COSE_Key. The library does not look whether the point of that is on its curve.
+func realmKey(encoded []byte, raw bool) (*ecdsa.PublicKey, error) {
+	if raw {
+		return realm.ECDSAPublicKeyFromRaw(encoded)
 	}
-	return fmt.Errorf("%w: %w", attest.ErrClaims, err)
+	if err := cosekit.Validate(encoded); err != nil {
+		return nil, err
+	}
+	key, err := realm.ECDSAPublicKeyFromCOSEKey(encoded)
+	if err != nil {
+		return nil, err
+	}
+	_, err = key.ECDH()
+	return key, err
 }
 
 // hashes that a platform may commit to the realm's key with.
@@ -227,9 +231,10 @@ func (t *CCAToken) Claims() *attest.Claims {
 	return &attest.Claims{Profile: t.Platform.Profile, Nonce: nonce}
 }
 
-// Document writes the claims by their names in draft-ffm-rats-cca-token.
+// Document writes the claims by their names in draft-ffm-rats-cca-token, as Veraison has
+// them.
 func (t *CCAToken) Document() map[string]any {
-	d := t.Platform.document("cca-platform-")
+	d := t.Platform.document("cca-platform-", "sw-components", "service-indicator")
 	putBytes(d, "cca-platform-challenge", t.Platform.Nonce)
 	putBytes(d, "cca-platform-config", t.Config)
 	d["cca-platform-lifecycle"] = t.Platform.Lifecycle.State()

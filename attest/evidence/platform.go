@@ -93,13 +93,14 @@ func readComponent(c psatoken.ISwComponent) SoftwareComponent {
 	return s
 }
 
-// document writes the claims by their names, which begin with a prefix.
-func (p Platform) document(prefix string) map[string]any {
+// document writes the claims by their names, which begin with a prefix. The claim with the
+// software has another name in each format, and so has the indicator.
+func (p Platform) document(prefix, software, indicator string) map[string]any {
 	d := map[string]any{}
 	putText(d, prefix+"profile", p.Profile)
 	putBytes(d, prefix+"instance-id", p.InstanceID)
 	putBytes(d, prefix+"implementation-id", p.ImplementationID)
-	putText(d, prefix+"verification-service-indicator", p.ServiceIndicator)
+	putText(d, prefix+indicator, p.ServiceIndicator)
 	components := []any{}
 	for _, c := range p.Components {
 		one := map[string]any{}
@@ -110,7 +111,7 @@ func (p Platform) document(prefix string) map[string]any {
 		putBytes(one, "signer-id", c.Signer)
 		components = append(components, one)
 	}
-	d[prefix+"software-components"] = components
+	d[prefix+software] = components
 	return d
 }
 

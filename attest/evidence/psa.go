@@ -124,7 +124,7 @@ func (t *PSAToken) Claims() *attest.Claims {
 
 // Document writes the claims by their names in RFC 9783.
 func (t *PSAToken) Document() map[string]any {
-	d := t.document("psa-")
+	d := t.document("psa-", "software-components", "verification-service-indicator")
 	putBytes(d, "psa-nonce", t.Nonce)
 	putBytes(d, "psa-boot-seed", t.BootSeed)
 	putText(d, "psa-certification-reference", t.CertificationReference)

@@ -108,7 +108,9 @@ func measureRealm(a *appraisal, base *corim.Base, r evidence.Realm) {
 	} else if matched {
 		a.find(attest.Executables, approvedAtBoot, "initial measurement %x is a reference value", r.InitialMeasurement)
 	}
-	compareRaw(a, attest.Executables, "personalization value", withKey(references, corim.KeyRPV), r.Personalization)
+	// Older files have the personalization value without a key.
+	personal := append(withKey(references, corim.KeyRPV), withKey(references, "")...)
+	compareRaw(a, attest.Executables, "personalization value", personal, r.Personalization)
 	var open []string
 	for i, measured := range r.Extensible {
 		name := fmt.Sprintf("extensible measurement %d", i)
