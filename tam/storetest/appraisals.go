@@ -118,7 +118,7 @@ func (s suite) appraisalFilters() {
 				}
 				q := tam.AppraisalQuery{Device: device, Accepted: accepted, Genuine: genuine, Limit: 3}
 				s.view(func(r tam.Reader) error {
-					for {
+					for len(got) <= len(added) {
 						page, err := r.Appraisals(q)
 						if err != nil || len(page) == 0 {
 							return err
@@ -126,6 +126,7 @@ func (s suite) appraisalFilters() {
 						got = append(got, page...)
 						q.Before = page[len(page)-1].ID
 					}
+					return errors.New("the pages do not end")
 				})
 				s.same(fmt.Sprintf("appraisals of %q, narrowed to accepted %v, genuine %t", device, accepted, genuine), idsOf(got), idsOf(want))
 			}
@@ -143,7 +144,7 @@ func (s suite) latestAppraisals() {
 	for _, limit := range []int{1, 2, all, pageSize} {
 		var got []string
 		s.view(func(r tam.Reader) error {
-			for after := ""; ; {
+			for after := ""; len(got) <= all; {
 				page, err := r.LatestAppraisals(tam.Page{After: after, Limit: limit})
 				if err != nil || len(page) == 0 {
 					return err
@@ -154,6 +155,7 @@ func (s suite) latestAppraisals() {
 				got = append(got, textOf(appraisalText, page))
 				after = string(page[len(page)-1].Device)
 			}
+			return errors.New("the pages do not end")
 		})
 		var want []string
 		for n := 1; n <= all; n += 2 { // the others have none

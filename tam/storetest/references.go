@@ -114,8 +114,12 @@ func (s suite) referenceStates() {
 		{"delete a publisher", false, func(tx tam.Tx) error { return tx.DeleteAnchor(signer.Thumbprint()) }},
 		{"add a policy", false, func(tx tam.Tx) error { return tx.AddPolicy(policyVersion("a", 1)) }},
 		{"put a device", false, func(tx tam.Tx) error { return tx.PutDevice(device(1)) }},
-		{"add a known file", false, func(tx tam.Tx) error {
-			s.wantError("the second", errors.Join(tx.AddAnchor(signer), tx.AddAnchor(signer)), tam.ErrExists)
+		{"add a file for the next", true, func(tx tam.Tx) error { return tx.AddReferenceFile(referenceFile("a", 1)) }},
+		{"try what is refused", false, func(tx tam.Tx) error {
+			s.wantError("a known file", tx.AddReferenceFile(referenceFile("a", 1)), tam.ErrExists)
+			s.wantError("an unknown file", tx.DeleteReferenceFile("a", 2), tam.ErrNotFound)
+			s.wantError("an unknown CA", tx.DeleteDeviceCA(deviceCA(9).Fingerprint), tam.ErrNotFound)
+			s.wantError("an unknown anchor", tx.DeleteAnchor(publicKey(9).Thumbprint()), tam.ErrNotFound)
 			return nil
 		}},
 	} {
