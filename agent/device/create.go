@@ -42,7 +42,8 @@ var (
 // Setup is what a new device is made of.
 type Setup struct {
 	Settings Settings
-	// Anchors are the keys that it trusts: TAMs (anchor.TAM) and publishers (anchor.TCSigner).
+	// Anchors are the keys that it trusts: TAMs (anchor.TAM), publishers (anchor.TCSigner),
+	// attesters of TAMs (anchor.Attester) and verifiers (anchor.Verifier).
 	Anchors []anchor.Anchor
 	// Algorithm is that of all its keys, and so its cipher suite.
 	Algorithm cosekit.Algorithm
@@ -79,7 +80,11 @@ func Create(dir string, setup Setup) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	keys, err := makeKeys(dir, setup.Algorithm)
+	keys, err := makeKeys(dir, setup.Algorithm, setup.Settings.Attestation.Attester)
+	if err != nil {
+		return err
+	}
+	public, err := attestationKey(dir, setup.Settings.Attestation, keys)
 	if err != nil {
 		return err
 	}
@@ -90,20 +95,36 @@ func Create(dir string, setup Setup) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
+	type file struct {
 		name string
 		data []byte
-	}{
-		{anchorsFile, store.Encode()},
-		{publicKeyFile, keys.attestation.PublicKey().PEM()},
-		{decryptionFile, keys.decryption.PublicKey().PEM()},
-		{settingsFile, settings},
-	} {
+	}
+	files := []file{{anchorsFile, store.Encode()}, {decryptionFile, keys.decryption.PublicKey().PEM()}, {settingsFile, settings}}
+	if public != nil {
+		files = append([]file{{publicKeyFile, public.PEM()}}, files...)
+	}
+	for _, f := range files {
 		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// attestationKey returns the public half of what signs the evidence: of the device's own
+// key, or of one that the TPM makes now. Nil for hardware whose maker vouches for its key.
+func attestationKey(dir string, a Attestation, k keys) (*cosekit.PublicKey, error) {
+	switch a.Attester {
+	case AttesterTPM:
+		q, err := openTPM(dir, a, nil)
+		if err != nil {
+			return nil, err
+		}
+		return tpmKey(q)
+	case AttesterTSM:
+		return nil, nil
+	}
+	return k.attestation.PublicKey(), nil
 }
 
 // checkDir refuses a path that is there and no directory.
@@ -116,7 +137,9 @@ func checkDir(path string) error {
 
 // keys are the private keys of a device, each for one purpose.
 type keys struct {
-	message, report, attestation cosekit.Signer
+	message, report cosekit.Signer
+	// attestation is nil where hardware has the key.
+	attestation cosekit.Signer
 	// decryption is what publishers encrypt payloads to; nil on devices that were made
 	// before there was one.
 	decryption cosekit.AgreementKey
@@ -130,8 +153,14 @@ func (k keys) agreements() []cosekit.AgreementKey {
 	return []cosekit.AgreementKey{k.decryption}
 }
 
-func makeKeys(dir string, alg cosekit.Algorithm) (keys, error) {
-	k, err := eachKey(dir, func(path string) (cosekit.Signer, error) {
+// makeKeys makes those that are not there yet. PSA tokens are signed on P-256, whatever the
+// algorithm of the rest.
+func makeKeys(dir string, alg cosekit.Algorithm, attester AttesterKind) (keys, error) {
+	k, err := eachKey(dir, attester, func(path string) (cosekit.Signer, error) {
+		alg := alg
+		if attester == AttesterPSA && filepath.Base(path) == attestKeyFile {
+			alg = cosekit.ESP256
+		}
 		s, err := cosekit.LoadOrCreateSigner(path, alg)
 		if err == nil && s.Algorithm() != alg {
 			err = fmt.Errorf("%s is left from another attempt and is for %s: remove it", path, cosekit.AlgorithmName(s.Algorithm()))
@@ -148,8 +177,8 @@ func makeKeys(dir string, alg cosekit.Algorithm) (keys, error) {
 	return k, err
 }
 
-func loadKeys(dir string) (keys, error) {
-	k, err := eachKey(dir, cosekit.LoadSigner)
+func loadKeys(dir string, attester AttesterKind) (keys, error) {
+	k, err := eachKey(dir, attester, cosekit.LoadSigner)
 	if err != nil {
 		return keys{}, err
 	}
@@ -160,10 +189,12 @@ func loadKeys(dir string) (keys, error) {
 	return k, err
 }
 
-func eachKey(dir string, get func(path string) (cosekit.Signer, error)) (k keys, err error) {
-	for name, dst := range map[string]*cosekit.Signer{
-		messageKeyFile: &k.message, reportKeyFile: &k.report, attestKeyFile: &k.attestation,
-	} {
+func eachKey(dir string, attester AttesterKind, get func(path string) (cosekit.Signer, error)) (k keys, err error) {
+	files := map[string]*cosekit.Signer{messageKeyFile: &k.message, reportKeyFile: &k.report}
+	if attester.software() {
+		files[attestKeyFile] = &k.attestation
+	}
+	for name, dst := range files {
 		if *dst, err = get(filepath.Join(dir, keysDir, name)); err != nil {
 			return keys{}, err
 		}

@@ -36,6 +36,7 @@ type Device struct {
 	dir      string
 	settings Settings
 	keys     keys
+	public   *cosekit.PublicKey // of what signs the evidence; nil where its maker vouches for it
 	anchors  anchor.Store
 	store    *tee.Store
 	agent    *agent.Agent
@@ -100,7 +101,16 @@ func load(dir string) (*Device, error) {
 	if d.anchors, err = anchor.DecodeStore(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, anchorsFile), err)
 	}
-	d.keys, err = loadKeys(dir)
+	if d.keys, err = loadKeys(dir, settings.Attestation.Attester); err != nil {
+		return nil, err
+	}
+	switch settings.Attestation.Attester {
+	case AttesterTSM:
+	case AttesterTPM:
+		d.public, err = readPublicKey(dir)
+	default:
+		d.public = d.keys.attestation.PublicKey()
+	}
 	return d, err
 }
 
@@ -118,7 +128,19 @@ func (d *Device) assemble(o Options) error {
 	if err != nil {
 		return err
 	}
+	evidenceTo, err := s.TAM.evidenceKey()
+	if err != nil {
+		return err
+	}
+	demanded, err := d.tamAttestation(o.Clock)
+	if err != nil {
+		return err
+	}
 	secrets, err := s.Manifests.secretKeys()
+	if err != nil {
+		return err
+	}
+	attester, err := d.newAttester(o.Clock)
 	if err != nil {
 		return err
 	}
@@ -127,8 +149,8 @@ func (d *Device) assemble(o Options) error {
 		TAM: s.TAM.URL, Numbering: s.TAM.Numbering, Legacy: cosekit.LegacyPolicy(s.TAM.Legacy),
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
 		Components: d.store, Memory: d.store,
-		Attester: tee.NewAttester(d.store, d.keys.attestation, s.Identity.claims(), o.Clock),
-		Clock:    o.Clock, Observe: o.Observe, Reports: reports,
+		Attester: attester, Clock: o.Clock, Observe: o.Observe, Reports: reports, EvidenceTo: evidenceTo,
+		TAMAttestation: demanded, Results: d.results(o.Clock), Passports: s.Attestation.Passport,
 		Processing: agent.Processing{
 			Signatures: suit.SignatureRule(s.Manifests.Signatures), Mode: s.Manifests.mode(), Limits: &limits,
 			Fetcher: processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),
@@ -224,8 +246,9 @@ func (d *Device) Lacking() bool {
 	return len(d.store.Manifests()) == 0 || len(d.store.Requests()) > 0
 }
 
-// AttestationKey returns the public key that the TAM needs to know as an attester's.
-func (d *Device) AttestationKey() *cosekit.PublicKey { return d.keys.attestation.PublicKey() }
+// AttestationKey returns the public key that the TAM needs to know as an attester's, or
+// certificates of. Nil for hardware whose maker vouches for its key.
+func (d *Device) AttestationKey() *cosekit.PublicKey { return d.public }
 
 // Settings returns what config.yaml says.
 func (d *Device) Settings() Settings { return d.settings }

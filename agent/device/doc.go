@@ -9,7 +9,8 @@
 //	anchors.cbor         which keys the device trusts for what
 //	attestation.pub.pem  the public device attestation key, to register with the TAM
 //	decryption.pub.pem   the public key that publishers encrypt payloads to
-//	keys/                message, report, attestation and decryption key, PKCS#8, for the owner only
+//	keys/                message, report, attestation and decryption key, PKCS#8, for the owner only;
+//	                     tpm/ below it where a TPM has the attestation key
 //	runs.json            how applications ended when they were last invoked
 //	store/               components and state, see package agent/tee
 package device

@@ -27,6 +27,7 @@ type Settings struct {
 	Manifests    Manifests    `yaml:"manifests,omitempty"`
 	Conditions   Conditions   `yaml:"conditions,omitempty"`
 	Applications Applications `yaml:"applications,omitempty"`
+	Attestation  Attestation  `yaml:"attestation,omitempty"`
 }
 
 // TAM says where the TAM is and how it speaks.
@@ -39,20 +40,34 @@ type TAM struct {
 	// ReportKey is a file with the public agreement key of the TAM that SUIT_Reports are
 	// encrypted to; empty: they are signed only.
 	ReportKey string `yaml:"report-encryption-key,omitempty"`
+	// EvidenceKey is the same for evidence; with it none is sent that others can read.
+	EvidenceKey string `yaml:"evidence-encryption-key,omitempty"`
+	// Attest makes the TAM attest itself before it is told anything; AttestMaxAge is how
+	// long it is believed then, DefaultAttestMaxAge where 0.
+	Attest       bool          `yaml:"attest,omitempty"`
+	AttestMaxAge time.Duration `yaml:"attest-max-age,omitempty"`
 }
 
-// reportKey reads the key of the TAM; nil for none.
 func (t TAM) reportKey() (*cosekit.AgreementPublicKey, error) {
-	if t.ReportKey == "" {
+	return encryptionKey("tam.report-encryption-key", t.ReportKey)
+}
+
+func (t TAM) evidenceKey() (*cosekit.AgreementPublicKey, error) {
+	return encryptionKey("tam.evidence-encryption-key", t.EvidenceKey)
+}
+
+// encryptionKey reads the key of the TAM that a setting names; nil for none.
+func encryptionKey(setting, file string) (*cosekit.AgreementPublicKey, error) {
+	if file == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(t.ReportKey)
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, wrong("tam.report-encryption-key", "%w; put the TAM's key for reports there ('tamarack keys' lists it), or remove the setting", err)
+		return nil, wrong(setting, "%w; put the TAM's encryption key there ('tamarack keys' lists it), or remove the setting", err)
 	}
 	key, err := cosekit.ReadAgreementPublicKey(data)
 	if err != nil {
-		return nil, wrong("tam.report-encryption-key", "%s: %w", t.ReportKey, err)
+		return nil, wrong(setting, "%s: %w", file, err)
 	}
 	return key, nil
 }
@@ -191,8 +206,10 @@ func (s Settings) checkFiles() error {
 		transport = wrong("tam.ca-file", "%w; put the PEM certificates of the TAM's authority there", transport)
 	}
 	_, reports := s.TAM.reportKey()
+	_, evidence := s.TAM.evidenceKey()
 	_, secrets := s.Manifests.secretKeys()
-	return errors.Join(transport, reports, secrets, s.Conditions.checkFiles())
+	_, chain := s.Attestation.chain()
+	return errors.Join(transport, reports, evidence, secrets, chain, s.Conditions.checkFiles())
 }
 
 // Check says what is wrong with the settings, or nil.
@@ -212,7 +229,7 @@ func (s Settings) Check() error {
 	case p.Stall < time.Second:
 		return wrong("poll.stall-timeout", "%s, at least 1s", p.Stall)
 	}
-	return errors.Join(s.Conditions.check(), s.Applications.check(), s.Identity.check())
+	return errors.Join(s.TAM.check(), s.Conditions.check(), s.Applications.check(), s.Attestation.check(), s.Identity.check())
 }
 
 func (i Identity) check() error {

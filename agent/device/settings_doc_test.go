@@ -60,6 +60,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 		"poll.interval": DefaultPolling.Interval, "poll.jitter": DefaultPolling.Jitter, "poll.timeout": DefaultPolling.Timeout,
 		"poll.download-timeout": DefaultPolling.Download, "poll.stall-timeout": DefaultPolling.Stall,
 		"manifests.max-download": limits.FetchedBytes, "manifests.max-stored": limits.StoredBytes,
+		"tam.attest-max-age": DefaultAttestMaxAge, "attestation.attester": AttesterEAT,
+		"attestation.tpm.address": DefaultTPM, "attestation.tpm.pcrs": DefaultPCRs, "attestation.tsm.root": DefaultTSM,
 		"applications.time": apps.Time, "applications.memory-mib": apps.Memory / pagesPerMiB,
 	} {
 		if got := listed[name]; got != fmt.Sprint(want) {

@@ -2,8 +2,10 @@ package device
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/agent/tee"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -11,15 +13,21 @@ import (
 
 // Status is what a device can tell about itself; its JSON form is stable.
 type Status struct {
-	UEID           HexBytes           `json:"ueid"`
-	VendorID       string             `json:"vendor_id"`
-	ClassID        string             `json:"class_id"`
-	OEMID          OEMID              `json:"oemid"`
-	Model          string             `json:"model"`
-	HWVersion      string             `json:"hwversion"`
-	Algorithm      string             `json:"algorithm"`
-	MessageKey     cosekit.Thumbprint `json:"message_key"`
-	AttestationKey cosekit.Thumbprint `json:"attestation_key"`
+	UEID       HexBytes           `json:"ueid"`
+	VendorID   string             `json:"vendor_id"`
+	ClassID    string             `json:"class_id"`
+	OEMID      OEMID              `json:"oemid"`
+	Model      string             `json:"model"`
+	HWVersion  string             `json:"hwversion"`
+	Algorithm  string             `json:"algorithm"`
+	MessageKey cosekit.Thumbprint `json:"message_key"`
+	Attester   string             `json:"attester"`
+	// AttestationKey is nil for hardware whose maker vouches for its key.
+	AttestationKey *cosekit.Thumbprint `json:"attestation_key,omitempty"`
+	Certificate    *Certificate        `json:"certificate,omitempty"` // of that key
+	Passport       *Passport           `json:"passport,omitempty"`
+	// TAMAttestation is nil where the TAM need not attest itself.
+	TAMAttestation *TAMAttestation    `json:"tam_attestation,omitempty"`
 	TAM            string             `json:"tam"`
 	Numbering      string             `json:"numbering"`
 	Trusted        []Trusted          `json:"trusted_keys"`
@@ -68,17 +76,48 @@ type LastPoll struct {
 	Failed  bool      `json:"failed"`
 }
 
+// Certificate is that of the attestation key.
+type Certificate struct {
+	Subject  string    `json:"subject"`
+	Issuer   string    `json:"issuer"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// Passport is an attestation result about this device.
+type Passport struct {
+	Format   string     `json:"format"`
+	Received time.Time  `json:"received"`
+	Expires  *time.Time `json:"expires,omitempty"`
+	Verified bool       `json:"verified"` // signed by a verifier that the device trusts
+}
+
+// TAMAttestation is which keys of the TAM were vouched for not long ago.
+type TAMAttestation struct {
+	MaxAge   string        `json:"max_age"`
+	Attested []AttestedTAM `json:"attested"`
+}
+
+// AttestedTAM is one of them.
+type AttestedTAM struct {
+	Key   cosekit.Thumbprint `json:"key"`
+	At    time.Time          `json:"at"`
+	Until time.Time          `json:"until"`
+}
+
 // Status measures the components and gathers the rest.
 func (d *Device) Status(ctx context.Context) (Status, error) {
 	i := d.settings.Identity
 	s := Status{
 		UEID: i.UEID, VendorID: i.Vendor.String(), ClassID: i.Class.String(),
 		OEMID: i.OEMID, Model: i.Model, HWVersion: i.HWVersion,
-		Algorithm:      cosekit.AlgorithmName(d.keys.message.Algorithm()),
-		MessageKey:     d.keys.message.PublicKey().Thumbprint(),
-		AttestationKey: d.keys.attestation.PublicKey().Thumbprint(),
-		TAM:            d.settings.TAM.URL, Numbering: d.settings.TAM.Numbering.String(),
+		Algorithm:  cosekit.AlgorithmName(d.keys.message.Algorithm()),
+		MessageKey: d.keys.message.PublicKey().Thumbprint(),
+		Attester:   d.settings.Attestation.Attester.String(),
+		TAM:        d.settings.TAM.URL, Numbering: d.settings.TAM.Numbering.String(),
 		Trusted: []Trusted{}, Components: []Component{}, Requested: []Requested{},
+	}
+	if err := d.attestationStatus(&s); err != nil {
+		return Status{}, err
 	}
 	for _, a := range d.anchors.Anchors() {
 		s.Trusted = append(s.Trusted, Trusted{a.Key.Thumbprint(), a.Title, a.Purposes, a.Constraints.Components, a.Constraints.Scopes})
@@ -103,4 +142,35 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 	}
 	s.Runs, err = readRuns(d.dir)
 	return s, err
+}
+
+func (d *Device) attestationStatus(s *Status) error {
+	if d.public != nil {
+		t := d.public.Thumbprint()
+		s.AttestationKey = &t
+	}
+	chain, err := d.settings.Attestation.chain()
+	if err != nil {
+		return err
+	}
+	if chain != nil {
+		s.Certificate = &Certificate{chain[0].Subject.String(), chain[0].Issuer.String(), chain[0].NotAfter}
+	}
+	papers, err := d.store.Papers()
+	if err != nil && !errors.Is(err, tee.ErrDamaged) { // of those that are damaged nothing counts
+		return err
+	}
+	if p := papers.Passport; p != nil {
+		s.Passport = &Passport{Format: p.Format, Received: p.Received, Verified: p.Verified}
+		if !p.Expires.IsZero() {
+			s.Passport.Expires = &p.Expires
+		}
+	}
+	if t := d.settings.TAM; t.Attest {
+		s.TAMAttestation = &TAMAttestation{MaxAge: t.attestMaxAge().String(), Attested: []AttestedTAM{}}
+		for _, a := range papers.TAMs {
+			s.TAMAttestation.Attested = append(s.TAMAttestation.Attested, AttestedTAM{a.Key, a.At, a.At.Add(t.attestMaxAge())})
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package tee
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
@@ -19,32 +20,42 @@ type Attester struct {
 	// device holds the claims that do not change: ueid, oemid, hwmodel, hwversion.
 	device attest.Claims
 	clock  func() time.Time
+	chain  []*x509.Certificate
 }
 
 // NewAttester makes an Attester. The device attestation key is not the key of any
-// message; the TAM knows it as an anchor of purpose attester.
-func NewAttester(s *Store, key cosekit.Signer, device attest.Claims, clock func() time.Time) *Attester {
-	return &Attester{s, key, device, clock}
+// message; the TAM knows it as an anchor of purpose attester, or by the certificates, the
+// key's own first.
+func NewAttester(s *Store, key cosekit.Signer, device attest.Claims, clock func() time.Time, chain ...*x509.Certificate) *Attester {
+	return &Attester{s, key, device, clock, chain}
 }
 
 // Evidence measures the store and signs what it found, with the challenge as the
 // nonce and the agent's key in cnf (draft-ietf-teep-protocol-26 section 5).
 func (a *Attester) Evidence(ctx context.Context, challenge []byte, key *cosekit.PublicKey) (*teep.AttestationPayload, error) {
-	m, err := a.store.measure(ctx)
+	claims, err := a.store.Claims(ctx, a.device, a.clock())
 	if err != nil {
 		return nil, err
 	}
-	claims := a.device
 	claims.Profile = attest.ProfileEAT
 	claims.Nonce = challenge
 	claims.Confirmation = attest.Confirmation{Key: key}
-	claims.IssuedAt = a.clock()
-	m.describe(&claims)
-	token, err := attest.SignEAT(&claims, a.key)
+	token, err := attest.SignEAT(claims, a.key, a.chain...)
 	if err != nil {
 		return nil, err
 	}
 	return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: token}, nil
+}
+
+// Claims adds what is installed, as it measures now, to what does not change.
+func (s *Store) Claims(ctx context.Context, device attest.Claims, now time.Time) (*attest.Claims, error) {
+	m, err := s.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	device.IssuedAt = now
+	m.describe(&device)
+	return &device, nil
 }
 
 // describe fills the claims that say what is installed.

@@ -1,0 +1,168 @@
+package device
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/attester"
+	"github.com/tamarack-tam/tamarack/agent/tee"
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
+)
+
+// newAttester makes what the settings ask for. Evidence of hardware, and of what has its
+// shape, is bound to the claims of the store.
+func (d *Device) newAttester(clock func() time.Time) (agent.Attester, error) {
+	a := d.settings.Attestation
+	chain, err := a.chain()
+	if err != nil {
+		return nil, err
+	}
+	identity := d.settings.Identity.claims()
+	bound := func(q attester.Quoter) agent.Attester {
+		return attester.Bound(q, func(ctx context.Context) (*attest.Claims, error) { return d.store.Claims(ctx, identity, clock()) })
+	}
+	switch a.Attester {
+	case AttesterPSA:
+		q, err := d.psa()
+		return bound(q), err
+	case AttesterTPM:
+		q, err := openTPM(d.dir, a, chain)
+		if err != nil {
+			return nil, err
+		}
+		return bound(q), d.adoptKey(q, chain)
+	case AttesterTSM:
+		return nil, wrong("attestation.attester", "tsm is not supported by this build")
+	}
+	return tee.NewAttester(d.store, d.keys.attestation, identity, clock, chain...), checkLeaf(chain, d.AttestationKey())
+}
+
+// psa is software in the shape of a PSA root of trust. Its instance id is the customary
+// one, made of its key.
+func (d *Device) psa() (*attester.PSA, error) {
+	key := d.keys.attestation
+	if key.Algorithm() != cosekit.ESP256 {
+		return nil, wrong("attestation.attester", "psa, but %s is for %s, and a PSA token is signed on P-256; make the device anew",
+			filepath.Join(keysDir, attestKeyFile), cosekit.AlgorithmName(key.Algorithm()))
+	}
+	thumbprint := key.PublicKey().Thumbprint()
+	return &attester.PSA{
+		Key: key, ImplementationID: d.settings.Attestation.PSA.ImplementationID,
+		InstanceID: append([]byte{0x01}, thumbprint[:]...), Lifecycle: attester.Secured, Software: d.software,
+	}, nil
+}
+
+// software tells every component by its id. Its signer is the key that its manifest names;
+// what nobody names is of nobody, 32 zero bytes.
+func (d *Device) software(ctx context.Context) ([]evidence.SoftwareComponent, error) {
+	installed, err := d.store.Installed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]evidence.SoftwareComponent, len(installed))
+	for i, c := range installed {
+		signer, err := d.signerOf(c.Manifests[0])
+		if err != nil {
+			return nil, err
+		}
+		list[i] = evidence.SoftwareComponent{Type: c.ID.String(), Version: fmt.Sprint(c.Sequence), Value: c.Digest.Bytes, Signer: signer}
+	}
+	return list, nil
+}
+
+func (d *Device) signerOf(manifest suit.ComponentID) ([]byte, error) {
+	data, err := d.store.Envelope(manifest)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := suit.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", manifest, err)
+	}
+	nobody := make([]byte, len(cosekit.Thumbprint{}))
+	for _, b := range envelope.UnverifiedBlocks() {
+		for _, s := range b.Signatures {
+			if len(s.KeyID) == len(nobody) {
+				return s.KeyID, nil
+			}
+		}
+	}
+	return nobody, nil
+}
+
+// hardwarePatience is how long a TPM may take to make a key.
+const hardwarePatience = time.Minute
+
+// openTPM loads the attestation key, or has one made on first use.
+func openTPM(dir string, a Attestation, chain []*x509.Certificate) (*attester.TPM, error) {
+	ctx, stop := context.WithTimeout(context.Background(), hardwarePatience)
+	defer stop()
+	t := a.TPM.withDefaults(dir)
+	if err := os.MkdirAll(t.Directory, 0o700); err != nil {
+		return nil, err
+	}
+	o := attester.TPMOptions{Address: t.Address, Directory: t.Directory}
+	for _, pcr := range t.PCRs {
+		o.PCRs = append(o.PCRs, int(pcr))
+	}
+	for _, c := range chain {
+		o.Chain = append(o.Chain, c.Raw)
+	}
+	q, err := attester.OpenTPM(ctx, o)
+	if err != nil {
+		return nil, wrong("attestation.tpm", "%w", err)
+	}
+	return q, nil
+}
+
+// tpmKey is the attestation key of the TPM as the TAM registers it.
+func tpmKey(q *attester.TPM) (*cosekit.PublicKey, error) {
+	key, err := q.Key()
+	if err != nil {
+		return nil, err
+	}
+	return cosekit.NewPublicKey(key)
+}
+
+// adoptKey takes over the key of the TPM. Where it was made just now, also its public half
+// is new, and nobody has registered it yet.
+func (d *Device) adoptKey(q *attester.TPM, chain []*x509.Certificate) error {
+	key, err := tpmKey(q)
+	if err != nil {
+		return err
+	}
+	if d.public == nil || !d.public.Equal(key) {
+		if err := replaceFile(PublicKeyPath(d.dir), key.PEM()); err != nil {
+			return err
+		}
+	}
+	d.public = key
+	return checkLeaf(chain, key)
+}
+
+// readPublicKey reads the public half of an attestation key that is elsewhere; nil where
+// there is none.
+func readPublicKey(dir string) (*cosekit.PublicKey, error) {
+	data, err := os.ReadFile(PublicKeyPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := cosekit.ReadPublicKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", PublicKeyPath(dir), err)
+	}
+	return key, nil
+}
