@@ -43,7 +43,7 @@ func readBundle(data []byte, profile string, o Options) (*attest.Result, error) 
 	if err := set.attach(detached); err != nil {
 		return nil, err
 	}
-	return d.result(set, key, o)
+	return d.result(set, key, o, "application/eat-bun+cbor")
 }
 
 func cutBundle(data []byte) (token []byte, detached map[string][]byte, err error) {

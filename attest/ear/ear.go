@@ -59,7 +59,7 @@ func Verify(format string, data []byte, o Options) (*attest.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Raw, r.Format = bytes.Clone(data), media.String()
+	r.Raw = bytes.Clone(data)
 	return r, nil
 }
 
@@ -105,7 +105,7 @@ func readJWT(data []byte, profile string, o Options) (*attest.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.result(set, key, o)
+	return d.result(set, key, o, "application/eat+jwt")
 }
 
 func readCWT(data []byte, profile string, o Options) (*attest.Result, error) {
@@ -124,5 +124,5 @@ func readCWT(data []byte, profile string, o Options) (*attest.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.result(set, key, o)
+	return d.result(set, key, o, "application/eat+cwt")
 }

@@ -14,12 +14,15 @@ import (
 const maxSubmods = 32
 
 // result makes an attest.Result of the verified claims of an EAR (draft-ietf-rats-ear-03
-// section 3).
-func (d dialect) result(s claimsSet, key Key, o Options) (*attest.Result, error) {
+// section 3). Its format is the media type with the profile of the claims, also where the
+// one that it came with has none.
+func (d dialect) result(s claimsSet, key Key, o Options, mediaType string) (*attest.Result, error) {
 	r, err := d.frame(s, key, o)
 	if err != nil {
 		return nil, err
 	}
+	profile, _ := s.text("eat_profile") // dialect has read it
+	r.Format = attest.MediaType{Type: mediaType, Parameters: map[string]string{"eat_profile": profile}}.String()
 	submods, err := d.appraisals(s)
 	if err != nil {
 		return nil, err

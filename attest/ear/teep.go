@@ -34,7 +34,7 @@ func readTEEP(payload []byte, key Key, o Options) (*attest.Result, error) {
 	}
 	r := &attest.Result{
 		Verifier: key.Name, Claims: claims, Document: document,
-		AppraisedAt: claims.IssuedAt, Expires: claims.Expires,
+		AppraisedAt: claims.IssuedAt, Expires: claims.Expires, Format: MediaTypeTEEP,
 	}
 	if r.AppraisedAt.IsZero() {
 		r.AppraisedAt = o.Now
