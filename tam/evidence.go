@@ -48,7 +48,19 @@ func (t *TAM) readClaims(x *exchange) error {
 	case hidden:
 		return refuse(ReasonEvidenceEncrypted, err)
 	}
-	return refuse(appraisalReason(err), err)
+	return refuse(readReason(err), err)
+}
+
+// readReason tells why claims cannot be read: evidence may contradict itself in ways that
+// have a name of their own.
+func readReason(err error) Reason {
+	if reason := appraisalReason(err); reason != ReasonNotAppraised {
+		return reason
+	}
+	if reason := bindReason(err); reason != ReasonNotBound {
+		return reason
+	}
+	return ReasonEvidenceUnreadable
 }
 
 // isEncrypted tells a COSE_Encrypt, tagged or not, from the formats of evidence and
