@@ -47,7 +47,8 @@ type Options struct {
 	Legacy cosekit.LegacyPolicy // whether ES256 and EdDSA are accepted in EATs; hardware has no others
 	// Strict wants a reference value for every component that an EAT measures, where
 	// the base has one for any.
-	Strict bool
+	Strict  bool
+	Vendors VendorRoots // of processors, beside those that are known
 }
 
 // Verifier appraises evidence with the keys, certificates and reference values of its
