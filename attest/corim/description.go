@@ -243,7 +243,7 @@ func ParseID(text string) (ID, error) {
 	case KindUEID, KindBytes, KindImplID:
 		value, err = hex.DecodeString(rest)
 	default:
-		return ID{}, fmt.Errorf("identifier %q: want its kind first, such as uuid:, oid:, ueid:, bytes: or psa.impl-id:", text)
+		return ID{}, fmt.Errorf("identifier %q: want kind:value, where the kind is uuid, oid, ueid, bytes or psa.impl-id", text)
 	}
 	if err != nil || len(value) == 0 {
 		return ID{}, fmt.Errorf("identifier %q is no %s", text, kind)

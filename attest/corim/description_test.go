@@ -93,7 +93,7 @@ func TestDescriptionRefuses(t *testing.T) {
 		{"no id", "version: 1\n", "id is missing"},
 		{"no values", "id: x\nstatements: [{about: {vendor: Acme}}]\n", "no values and no keys"},
 		{"about nothing", about(""), "what the values are about"},
-		{"no kind", about("class-id: 0102"), "its kind first"},
+		{"no kind", about("class-id: 0102"), "want kind:value"},
 		{"no UUID", about(`class-id: "uuid:0102"`), "is no uuid"},
 		{"no OID", about(`class-id: "oid:1.x"`), "is no oid"},
 		{"no hexadecimal", about(`instance: "ueid:0x"`), "is no ueid"},
