@@ -16,11 +16,7 @@ import (
 // whether it says what the EAT profile of TEEP requires, in answer to our challenge and
 // in its time, and whether the components that it has measured are as their maker says.
 func (v *Verifier) appraiseEAT(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
-	reading, err := evidence.Read(e.Format, e.Payload)
-	if err != nil {
-		return nil, err
-	}
-	token, err := mainToken(reading.Media, e.Payload)
+	token, err := readEAT(e)
 	if err != nil {
 		return nil, err
 	}
@@ -50,33 +46,46 @@ func (v *Verifier) appraiseEAT(ctx context.Context, e attest.Evidence) (*attest.
 	if err != nil {
 		return nil, err
 	}
-	return conclude(e, now, &genuineEvidence{claims, reading.Document, key}, a), nil
+	return conclude(e, now, &genuineEvidence{claims, token.document, key}, a), nil
 }
 
-// mainToken returns the part of the evidence that is signed.
-func mainToken(media attest.MediaType, payload []byte) (*signedEAT, error) {
+// signedEAT is an EAT with the certificates that it brings, and what it says in words.
+type signedEAT struct {
+	*attest.SignedEAT
+	chain    [][]byte
+	document map[string]any
+}
+
+// readEAT reads an EAT; of a detached bundle, its main token.
+func readEAT(e attest.Evidence) (*signedEAT, error) {
+	media, err := attest.ParseMediaType(e.Format)
+	if err != nil {
+		return nil, err
+	}
+	message, document := e.Payload, map[string]any(nil)
 	if kind, _ := evidence.KindOf(media); kind == evidence.DetachedEAT {
-		bundle, err := evidence.ParseDetached(payload)
+		reading, err := evidence.Read(e.Format, e.Payload)
 		if err != nil {
 			return nil, err
 		}
-		payload = bundle.Token
+		bundle, err := evidence.ParseDetached(e.Payload)
+		if err != nil {
+			return nil, err
+		}
+		message, document = bundle.Token, reading.Document
 	}
-	token, err := attest.ParseEAT(payload)
+	token, err := attest.ParseEAT(message)
 	if err != nil {
 		return nil, err
 	}
-	frame, err := evidence.ParseToken(payload)
+	frame, err := evidence.ParseToken(message)
 	if err != nil {
 		return nil, err
 	}
-	return &signedEAT{token, frame.Chain}, nil
-}
-
-// signedEAT is an EAT with the certificates that it brings.
-type signedEAT struct {
-	*attest.SignedEAT
-	chain [][]byte
+	if document == nil {
+		document = evidence.Document(token.UnverifiedClaims())
+	}
+	return &signedEAT{token, frame.Chain, document}, nil
 }
 
 // authenticated is who signed evidence. The candidate is nil where nobody trusted did.
