@@ -18,7 +18,7 @@ func TestDamagedDevice(t *testing.T) {
 			"without end": "x'bfff'", "beyond every size": "x'bb7fffffffffffffff'",
 		} {
 			t.Run(column+"/"+name, func(t *testing.T) {
-				s := openFile(t)
+				s := open(t, Memory)
 				storetest.Fill(t, s)
 				err := s.Update(t.Context(), func(tx tam.Tx) error { return tx.PutDevice(devices.Device{ID: "other", UEID: []byte{2}}) })
 				if err != nil {
