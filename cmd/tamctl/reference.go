@@ -53,8 +53,9 @@ func (p *provider) check() error {
 	return nil
 }
 
-// write signs u, and tells what is in the file that comes of it.
-func (p *provider) write(stdout io.Writer, u *corim.Unsigned, inputs ...string) error {
+// write signs u, and tells what is in the file that comes of it, with a note where there is
+// one.
+func (p *provider) write(stdout io.Writer, u *corim.Unsigned, note string, inputs ...string) error {
 	signer, err := cosekit.LoadSigner(p.key)
 	if err != nil {
 		return advise(err, "name a private key file for ESP256 or Ed25519, as 'tamctl keygen' makes it")
@@ -70,11 +71,15 @@ func (p *provider) write(stdout io.Writer, u *corim.Unsigned, inputs ...string) 
 	if err := writeWhole(p.out, raw, os.Rename); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s\n  tag %s, version %d: %s\n  signed by %s\n",
+	fmt.Fprintf(stdout, "wrote %s\n  tag %s, version %d: %s\n  signed by %s\n",
 		p.out, printable(u.ID), u.Version, counts(len(u.References), len(u.Keys)), thumbprint)
 	for _, id := range u.Replaces {
 		fmt.Fprintf(stdout, "  replaces %s\n", printable(id))
 	}
+	if note != "" {
+		fmt.Fprintf(stdout, "  %s\n", note)
+	}
+	_, err = fmt.Fprintf(stdout, "  next: tamctl reference-values import %s\n", lines.Quote(p.out))
 	return err
 }
 
@@ -209,13 +214,11 @@ earlier release: its values no longer count once the new file is in force.`,
 			return err
 		}
 		inputs := append(append([]string{args[0]}, dependencies...), supersedes...)
-		if err := p.write(cmd.OutOrStdout(), u, inputs...); err != nil {
-			return err
-		}
+		note := ""
 		if o.Publishers == nil {
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "  the signature of the manifest was not checked: --publisher does that")
+			note = "the signature of the manifest was not checked: --publisher does that"
 		}
-		return err
+		return p.write(cmd.OutOrStdout(), u, note, inputs...)
 	}
 	return cmd
 }
@@ -325,7 +328,7 @@ Kinds of identifiers: uuid, oid, ueid, bytes and psa.impl-id.`,
 		if err != nil {
 			return describedAdvice(description, err)
 		}
-		return p.write(cmd.OutOrStdout(), u, description)
+		return p.write(cmd.OutOrStdout(), u, "", description)
 	}
 	return cmd
 }

@@ -78,7 +78,7 @@ func writeFile(t *testing.T, name, content string) {
 func TestReferenceValuesFromManifest(t *testing.T) {
 	referenceFolder(t)
 	out, _ := runReference(t, exitOK, "reference-values", "from-manifest", "hello-3.suit", "--key", "provider.pem", "--out", "hello-3.corim")
-	wants(t, out, "wrote hello-3.corim", "tag app/hello/suit/3, version 3: 2 values", "signed by ", "the signature of the manifest was not checked")
+	wants(t, out, "wrote hello-3.corim", "tag app/hello/suit/3, version 3: 2 values", "signed by ", "the signature of the manifest was not checked", "next: tamctl reference-values import hello-3.corim")
 	out, _ = runReference(t, exitOK, "reference-values", "from-manifest", "hello-4.suit", "--publisher", "publisher.pub.pem", "--signer", "Example",
 		"--not-after", "2999-12-31", "--supersedes", "hello-3.corim", "--key", "provider.pem", "--out", "hello-4.corim")
 	wants(t, out, "replaces app/hello/suit/3")
