@@ -3,7 +3,9 @@ package tam
 import (
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -11,6 +13,23 @@ import (
 // sessions at once, each of which waits for it.
 type Observer interface {
 	MessageProcessed(Observation)
+}
+
+// AttestationObserver is an Observer that is told of attestations too: of every message
+// that brought evidence or a result which was looked into.
+type AttestationObserver interface {
+	AttestationProcessed(AttestationObservation)
+}
+
+// AttestationObservation is what evidence or a result came to.
+type AttestationObservation struct {
+	Endpoint string
+	Verifier string         // who appraised; empty where nobody could
+	Outcome  policy.Outcome // of policy; empty where it was not asked
+	Accepted bool
+	Reason   Reason // why not
+	// Moved is audit.DeviceQuarantined or audit.DeviceReleased where policy did that.
+	Moved audit.Action
 }
 
 // What stands for a message that has no kind.
@@ -44,6 +63,18 @@ func (t *TAM) observeMessage(x *exchange, out outcome, err error) {
 		o.Reply = out.reply.Kind()
 	}
 	t.observe(o, x.now, err)
+	observer, ok := t.cfg.Observer.(AttestationObserver)
+	a := x.appraised
+	if !ok || err != nil || a.result == nil && a.fault == nil {
+		return
+	}
+	seen := AttestationObservation{
+		Endpoint: x.ep.Path, Outcome: a.decision.Outcome, Accepted: a.fault == nil, Reason: a.reason, Moved: x.moved,
+	}
+	if a.result != nil {
+		seen.Verifier = a.result.Verifier
+	}
+	observer.AttestationProcessed(seen)
 }
 
 func (t *TAM) observe(o Observation, began time.Time, err error) {

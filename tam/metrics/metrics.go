@@ -31,6 +31,8 @@ type Metrics struct {
 	appraisals    *prometheus.CounterVec
 	appraisalTime prometheus.Histogram
 
+	attestations *attestations
+
 	answers  *prometheus.CounterVec
 	inFlight *prometheus.GaugeVec
 }
@@ -49,6 +51,7 @@ func New() *Metrics {
 	m.storeFaults = m.counter("store_faults_total", "Transactions that the store itself failed.", "kind", "fault")
 	m.appraisals = m.counter("appraisals_total", "Evidence appraised, by the status of the result.", "status")
 	m.appraisalTime = m.histogram("appraisal_seconds", "Time of an appraisal.").WithLabelValues().(prometheus.Histogram)
+	m.attestations = newAttestations(m)
 	m.answers = m.counter("http_answers_total", "HTTP answers.", "listener", "code")
 	m.inFlight = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "http_in_flight", Help: "HTTP requests under way.",

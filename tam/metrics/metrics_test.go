@@ -19,8 +19,11 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/policy"
+	"github.com/tamarack-tam/tamarack/attest/veraison"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
+	"github.com/tamarack-tam/tamarack/tam/audit"
 	"github.com/tamarack-tam/tamarack/tam/metrics"
 	"github.com/tamarack-tam/tamarack/tam/store"
 	"github.com/tamarack-tam/tamarack/tam/storetest"
@@ -133,7 +136,7 @@ func TestSessionIsMeasured(t *testing.T) {
 		`tamarack_teep_messages_total{endpoint="/tam",message="QueryResponse",outcome="QueryRequest",reason="attestation-required"} 1`,
 		`tamarack_teep_messages_total{endpoint="/tam",message="unreadable",outcome="none",reason="malformed"} 1`,
 		`tamarack_teep_message_seconds_count{message="QueryResponse"} 1`,
-		`tamarack_store_transaction_seconds_count{kind="view"} 1`,
+		`tamarack_store_transaction_seconds_count{kind="view"} 2`,
 		`tamarack_http_answers_total{code="200",listener="teep"} 2`,
 		`tamarack_http_answers_total{code="204",listener="teep"} 1`,
 		`tamarack_http_in_flight{listener="teep"} 0`,
@@ -345,6 +348,31 @@ func TestOnlyGET(t *testing.T) {
 	}
 }
 
+// Attestations are counted by what policy made of them, and verifiers by a few names.
+func TestAttestationsAreCounted(t *testing.T) {
+	m := metrics.New()
+	m.AttestationProcessed(tam.AttestationObservation{Verifier: "v", Outcome: policy.Accept, Accepted: true, Moved: audit.DeviceReleased})
+	m.AttestationProcessed(tam.AttestationObservation{Verifier: "v", Outcome: policy.Quarantine, Moved: audit.DeviceQuarantined})
+	m.AttestationProcessed(tam.AttestationObservation{Verifier: "v", Reason: tam.ReasonNonce})
+	m.AttestationProcessed(tam.AttestationObservation{Reason: tam.ReasonNotAppraised})
+	for i := range 40 {
+		m.AttestationProcessed(tam.AttestationObservation{Verifier: fmt.Sprint(i), Accepted: true})
+	}
+	m.RemoteVerifier(veraison.Event{Verifier: "r", Kind: veraison.Appraisal, Fault: veraison.FaultDown, Duration: time.Second})
+	m.RemoteVerifier(veraison.Event{Verifier: "r", Kind: veraison.Breaker, Open: true})
+	expectLines(t, scrape(t, m),
+		`tamarack_attestations_total{outcome="accept",verifier="v"} 1`,
+		`tamarack_attestations_total{outcome="quarantine",verifier="v"} 1`,
+		`tamarack_attestations_total{outcome="refused",verifier="v"} 1`,
+		`tamarack_attestations_total{outcome="fault",verifier=""} 1`,
+		`tamarack_attestations_total{outcome="accept",verifier="other"} 25`,
+		`tamarack_quarantines_total{change="quarantined"} 1`,
+		`tamarack_quarantines_total{change="released"} 1`,
+		`tamarack_remote_appraisals_total{fault="down",verifier="r"} 1`,
+		`tamarack_remote_breaker_open{verifier="r"} 1`,
+	)
+}
+
 // The page for operators lists what there is, and nothing else.
 func TestMetricsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -360,6 +388,10 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(t, m.Handler("teep", http.NotFoundHandler()), "/")
+	m.AttestationProcessed(tam.AttestationObservation{Moved: audit.DeviceReleased})
+	for _, kind := range []veraison.EventKind{veraison.Appraisal, veraison.Request, veraison.Breaker} {
+		m.RemoteVerifier(veraison.Event{Kind: kind})
+	}
 	var there []string
 	for _, found := range regexp.MustCompile(`(?m)^# TYPE (tamarack_\w+) `).FindAllStringSubmatch(scrape(t, m), -1) {
 		there = append(there, found[1])
