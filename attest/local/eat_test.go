@@ -5,9 +5,11 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
+	"github.com/tamarack-tam/tamarack/suit/author"
 )
 
 // A detached EAT bundle is as good as the signature on its main token, which has the
@@ -61,5 +63,49 @@ func TestEndorsedEATKey(t *testing.T) {
 	other := func(c map[int]any) { c[256] = append([]byte{1}, make([]byte, 16)...) }
 	if r, err := judge(trust, token(other), binding); err == nil || r.Claims != nil {
 		t.Errorf("for another device: %v, %+v", err, r)
+	}
+}
+
+// A release and what attests to it are one act: the reference values that are made of a
+// manifest are those that a device with the release measures.
+func TestReleaseAttests(t *testing.T) {
+	publisher := localtest.NewKey(localtest.Ed25519, "publisher").COSE()
+	description, err := author.Parse([]byte(`
+components:
+  - {id: app/motd, payload: {content: "welcome"}}
+sequence-number: 7
+vendor-domain: example.com
+class-info: board
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := author.Sign(description, publisher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := envelope.Encode(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements, err := corim.FromManifest(raw, corim.ManifestOptions{Publishers: suit.KeyList{publisher.PublicKey()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]int8{"welcome": approved, "Welcome": contraindicated} {
+		d := newDevice(t)
+		vendor := author.VendorID("example.com")
+		d.claims.OEMID = cosekit.MustMarshal(vendor[:])
+		image := suit.SumSHA256([]byte(content))
+		d.claims.Measurements[0].Components = []suit.PropertyClaims{
+			{Component: suit.ComponentID{[]byte("app"), []byte("motd")}, ImageDigest: &image},
+		}
+		trust := &localtest.Trust{}
+		trust.Register(d.attestation.PublicKey())
+		trust.Publish(now, statements)
+		r := resultOf(t, trust, attest.EvidenceMediaType, sign(t, d.claims, d.attestation))
+		if got := valuesOf(r, "")[attest.Executables]; got != want {
+			t.Errorf("%s: executables %d, want %d: %+v", content, got, want, r.Comparisons)
+		}
 	}
 }
