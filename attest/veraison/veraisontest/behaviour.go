@@ -1,6 +1,7 @@
 package veraisontest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -85,6 +87,9 @@ func (s *Server) misbehave(next http.Handler) http.Handler {
 			return
 		}
 		if b.Gate != nil {
+			// The server notices that a client has gone only when it has read the body.
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
 			select {
 			case <-b.Gate:
 			case <-r.Context().Done():
