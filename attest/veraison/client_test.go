@@ -172,12 +172,12 @@ func TestFaults(t *testing.T) {
 				if text := err.Error(); strings.Contains(text, "nonce=") || strings.Contains(text, "eyJ") {
 					t.Errorf("the error tells too much: %s", text)
 				}
+				v.Do(veraisontest.Behaviour{})
+				v.client.Close()
 				last := v.events[slices.IndexFunc(v.events, func(e Event) bool { return e.Kind == Appraisal })]
 				if last.Fault != test.fault {
 					t.Errorf("told as %q, want %q", last.Fault, test.fault)
 				}
-				v.Do(veraisontest.Behaviour{})
-				v.client.Close()
 				checkNothingRuns(t)
 			})
 		}
@@ -312,6 +312,7 @@ func TestBreaker(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	v.client.Close()
 	var changes []bool
 	for _, e := range v.events {
 		if e.Kind == Breaker {
