@@ -2,12 +2,15 @@ package device
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/agent"
@@ -55,27 +58,58 @@ func (d *Device) psa() (*attester.PSA, error) {
 		return nil, wrong("attestation.attester", "psa, but %s is for %s, and a PSA token is signed on P-256; make the device anew",
 			filepath.Join(keysDir, attestKeyFile), cosekit.AlgorithmName(key.Algorithm()))
 	}
+	agent, err := measureProgram()
+	if err != nil {
+		return nil, fmt.Errorf("measure the agent: %w", err)
+	}
 	thumbprint := key.PublicKey().Thumbprint()
 	return &attester.PSA{
 		Key: key, ImplementationID: d.settings.Attestation.PSA.ImplementationID,
-		InstanceID: append([]byte{0x01}, thumbprint[:]...), Lifecycle: attester.Secured, Software: d.software,
+		InstanceID: append([]byte{0x01}, thumbprint[:]...), Lifecycle: attester.Secured,
+		Software: func(ctx context.Context) ([]evidence.SoftwareComponent, error) { return d.software(ctx, agent) },
 	}, nil
 }
 
-// software tells every component by its id. Its signer is the key that its manifest names;
-// what nobody names is of nobody, 32 zero bytes.
-func (d *Device) software(ctx context.Context) ([]evidence.SoftwareComponent, error) {
+// programType names the agent itself among the components of a PSA token.
+const programType = "teep-agent"
+
+// nobody stands for the signer of what no key is known to have signed.
+var nobody = make([]byte, len(cosekit.Thumbprint{}))
+
+// measureProgram measures what runs here, as it was when it was started.
+func measureProgram() (evidence.SoftwareComponent, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return evidence.SoftwareComponent{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return evidence.SoftwareComponent{}, err
+	}
+	defer f.Close() // it was only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return evidence.SoftwareComponent{}, err
+	}
+	return evidence.SoftwareComponent{Type: programType, Value: h.Sum(nil), Signer: nobody}, nil
+}
+
+// software tells the agent, and every component that is installed by its id. The signer of
+// a component is the key that its manifest names.
+func (d *Device) software(ctx context.Context, agent evidence.SoftwareComponent) ([]evidence.SoftwareComponent, error) {
 	installed, err := d.store.Installed(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]evidence.SoftwareComponent, len(installed))
-	for i, c := range installed {
+	list := []evidence.SoftwareComponent{agent}
+	for _, c := range installed {
 		signer, err := d.signerOf(c.Manifests[0])
 		if err != nil {
 			return nil, err
 		}
-		list[i] = evidence.SoftwareComponent{Type: c.ID.String(), Version: fmt.Sprint(c.Sequence), Value: c.Digest.Bytes, Signer: signer}
+		list = append(list, evidence.SoftwareComponent{
+			Type: c.ID.String(), Version: strconv.FormatUint(c.Sequence, 10), Value: c.Digest.Bytes, Signer: signer,
+		})
 	}
 	return list, nil
 }
@@ -89,7 +123,6 @@ func (d *Device) signerOf(manifest suit.ComponentID) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", manifest, err)
 	}
-	nobody := make([]byte, len(cosekit.Thumbprint{}))
 	for _, b := range envelope.UnverifiedBlocks() {
 		for _, s := range b.Signatures {
 			if len(s.KeyID) == len(nobody) {

@@ -147,7 +147,7 @@ func printStatus(out io.Writer, s device.Status) error {
 	for _, row := range [][2]any{
 		{"ueid", s.UEID}, {"vendor id", s.VendorID}, {"class id", s.ClassID},
 		{"oemid", s.OEMID}, {"model", s.Model}, {"hardware version", s.HWVersion},
-		{"message key", s.MessageKey}, {"attestation key", s.AttestationKey},
+		{"message key", s.MessageKey}, {"attester", s.Attester},
 		{"algorithm", s.Algorithm}, {"TAM", s.TAM}, {"numbering", s.Numbering}, {"last poll", lastPoll(s.LastPoll)},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
@@ -155,6 +155,7 @@ func printStatus(out io.Writer, s device.Status) error {
 	if s.DecryptionKey != nil {
 		fmt.Fprintf(w, "decryption key\t%s\n", s.DecryptionKey)
 	}
+	printAttestation(w, s)
 	for _, t := range s.Trusted {
 		fmt.Fprintf(w, "trusts\t%s  %s\n", t.Key, trustText(t))
 	}
@@ -177,6 +178,39 @@ func printStatus(out io.Writer, s device.Status) error {
 		printRun(w, r)
 	}
 	return w.Flush()
+}
+
+func printAttestation(w io.Writer, s device.Status) {
+	if s.AttestationKey != nil {
+		fmt.Fprintf(w, "attestation key\t%s\n", s.AttestationKey)
+	}
+	if c := s.Certificate; c != nil {
+		fmt.Fprintf(w, "certificate\t%s\n\tby %s, until %s\n", c.Subject, c.Issuer, c.NotAfter.Format(time.RFC3339))
+	}
+	if p := s.Passport; p != nil {
+		fmt.Fprintf(w, "passport\t%s\n", passportText(*p))
+	}
+	t := s.TAMAttestation
+	if t == nil {
+		return
+	}
+	if len(t.Attested) == 0 {
+		fmt.Fprintln(w, "TAM attestation\twanted, none yet")
+	}
+	for _, a := range t.Attested {
+		fmt.Fprintf(w, "TAM attestation\tkey %s\n\tat %s, believed until %s\n", a.Key, a.At.Format(time.RFC3339), a.Until.Format(time.RFC3339))
+	}
+}
+
+func passportText(p device.Passport) string {
+	text := "of " + p.Received.Format(time.RFC3339)
+	if p.Expires != nil {
+		text += ", until " + p.Expires.Format(time.RFC3339)
+	}
+	if p.Verified {
+		return text + ", by a trusted verifier"
+	}
+	return text + ", not verified"
 }
 
 func printRun(w io.Writer, r device.Run) {

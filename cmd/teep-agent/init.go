@@ -26,6 +26,7 @@ type initFlags struct {
 	ueid, oemid, model, hwversion     string
 	vendor, class                     string
 	vendorID, classID, deviceID       string
+	attestation                       attestationFlags
 }
 
 func (p *program) initCommand() *cobra.Command {
@@ -49,7 +50,10 @@ always allowed.`,
   teep-agent init --dir lamp3 --tam https://tam.example/tam --tam-key tam-esp256.pub.pem \
       --publisher-key author.pub.pem=app --publisher-key distributor.pub.pem=app/hello/suit \
       --publisher-key 'distributor.pub.pem=app/hello commands=process-dependency parameters=encryption-info,uri' \
-      --vendor example.com --class lamp`,
+      --vendor example.com --class lamp
+  teep-agent init --dir gateway --tam https://tam.example/tam --tam-key tam-esp256.pub.pem \
+      --publisher-key publisher.pub.pem --vendor example.com --class gateway \
+      --attester tpm --pcrs 0,2,4,7 --tam-attestation-key tam-attestation.pub.pem`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := f.setup()
@@ -81,6 +85,7 @@ always allowed.`,
 	flags.StringVar(&f.oemid, "oemid", "", "hardware maker: pen:NUMBER, ieee:HEX6 or 32 `hex` digits (default: the vendor id)")
 	flags.StringVar(&f.model, "model", "", "hardware `model`, 1 to 32 bytes (default: the class name)")
 	flags.StringVar(&f.hwversion, "hwversion", "1", "hardware `version`")
+	f.attestation.add(flags)
 	return cmd
 }
 
@@ -105,6 +110,9 @@ func (f *initFlags) setup() (device.Setup, error) {
 		if _, err := readAgreementKey("--report-key", f.reportKey); err != nil {
 			return s, err
 		}
+	}
+	if err := f.attestation.apply(&s.Settings); err != nil {
+		return s, err
 	}
 	if s.Settings.TAM.Numbering, err = teep.ParseNumbering(f.numbering); err != nil {
 		return s, fmt.Errorf("--numbering: %w", err)
@@ -203,6 +211,11 @@ func (f *initFlags) anchors() ([]anchor.Anchor, error) {
 		givenAs[key.Thumbprint()] = "--tam-key " + file
 		list = append(list, anchor.Anchor{Key: key, Title: "TAM", Purposes: []anchor.Purpose{anchor.TAM}})
 	}
+	vouching, err := f.attestation.anchors(givenAs)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, vouching...)
 	publishers := map[cosekit.Thumbprint]int{}
 	for _, argument := range f.publisherKeys {
 		file, scope, narrow := strings.Cut(argument, "=")
@@ -265,9 +278,18 @@ func readAgreementKey(what, file string) (*cosekit.AgreementPublicKey, error) {
 
 // explain says what was made and what comes next.
 func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
-	key, err := readKey("attestation key", device.PublicKeyPath(p.dir), cosekit.ReadPublicKey)
-	if err != nil {
-		return err
+	attester := s.Settings.Attestation.Attester
+	attestation := "of the hardware (" + attester.String() + ")"
+	if attester != device.AttesterTSM {
+		key, err := readKey("attestation key", device.PublicKeyPath(p.dir), cosekit.ReadPublicKey)
+		if err != nil {
+			return err
+		}
+		attestation = key.Thumbprint().String()
+	}
+	next, command := p.introduction(s.Settings.Attestation)
+	if command != "" {
+		command = "  " + command + "\n"
 	}
 	decryption, err := readAgreementKey("decryption key", device.DecryptionKeyPath(p.dir))
 	if err != nil {
@@ -289,11 +311,11 @@ func (p *program) explain(cmd *cobra.Command, s device.Setup) error {
 
 Publishers encrypt payloads to %s.
 %s
-Next, let the TAM know the attestation key, then hold a session:
-  %s
-  teep-agent poll --dir %s
+Next, %s, then hold a session:
+%s  teep-agent poll --dir %s
 `, p.dir, s.Settings.Identity.UEID, s.Settings.Identity.Vendor, s.Settings.Identity.Class,
-		s.Settings.TAM.URL, key.Thumbprint(), decryption.Thumbprint(), lines.Quote(device.DecryptionKeyPath(p.dir)), warning, p.registration(), lines.Quote(p.dir))
+		s.Settings.TAM.URL, attestation, decryption.Thumbprint(), lines.Quote(device.DecryptionKeyPath(p.dir)), warning,
+		next, command, lines.Quote(p.dir))
 	return err
 }
 

@@ -144,7 +144,7 @@ func exitCode(err error) int {
 		return exitInUse
 	case errors.Is(err, broker.ErrUnreachable), errors.Is(err, broker.ErrAnswer), errors.As(err, &status):
 		return exitUnreachable
-	case errors.Is(err, agent.ErrUntrustedTAM), errors.Is(err, agent.ErrReplayed), errors.Is(err, agent.ErrRefused),
+	case errors.Is(err, agent.ErrUntrustedTAM), errors.Is(err, agent.ErrTAMAttestation), errors.Is(err, agent.ErrReplayed), errors.Is(err, agent.ErrRefused),
 		errors.Is(err, agent.ErrManifest), errors.Is(err, agent.ErrUnlink), errors.Is(err, agent.ErrInvoke), errors.Is(err, broker.ErrEndless), errors.As(err, &told):
 		return exitRefused
 	}
@@ -163,7 +163,9 @@ func (p *program) hint(err error) (advice, command string) {
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys", ""
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
-		return "register this device with the TAM:", p.registration()
+		return p.hintAttestation()
+	case errors.Is(err, agent.ErrTAMAttestation):
+		return "ask the TAM's operator whether it attests itself, and with which key; make the device with --tam-attestation-key for that", ""
 	case errors.Is(err, agent.ErrUntrustedTAM):
 		return "get the public keys of the TAM from its operator and make the device with --tam-key for each", ""
 	case errors.Is(err, agent.ErrNumbering):
@@ -174,4 +176,12 @@ func (p *program) hint(err error) (advice, command string) {
 		return fmt.Sprintf("check that the TAM runs, and tam.url in %s", device.SettingsPath(p.dir)), ""
 	}
 	return "", ""
+}
+
+// hintAttestation is for a device whose evidence the TAM does not take.
+func (p *program) hintAttestation() (advice, command string) {
+	if _, err := os.Stat(device.PublicKeyPath(p.dir)); err != nil {
+		return "ask the TAM's operator whether it knows reference values for this system", ""
+	}
+	return "register this device with the TAM:", p.registration()
 }

@@ -35,6 +35,12 @@ type fakeTAM struct {
 
 	// plan makes the answer to a QueryResponse; what update holds where it is nil.
 	plan func(*teep.QueryResponse) (*teep.Update, error)
+	// verifier appraises evidence; where it is nil, that is an EAT by the attestation key.
+	verifier attest.Verifier
+	// decryption opens evidence that is encrypted; nil: it comes plain.
+	decryption cosekit.AgreementKey
+	// attests answers a challenge of the device; nil: it sends none.
+	attests func(challenge []byte) *teep.AttestationPayload
 	// event sees what happens on the network, as it happens.
 	event func(name string)
 
@@ -119,6 +125,11 @@ func (f *fakeTAM) process(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e, ok := envelope.UnverifiedError(); ok && e.Code == teep.AttestationRequired && f.attests != nil {
+		q := &teep.QueryRequest{Token: token, CipherSuites: suites, COSEProfiles: teep.TEEPProfiles,
+			DataItems: teep.ItemTrustedComponents, Attestation: f.attests(e.Challenge)}
+		return teep.Seal(f.numbering, q, f.key)
+	}
 	if envelope.Kind() == teep.KindQueryResponse && f.agent == nil {
 		evidence, ok := envelope.UnverifiedEvidence()
 		if !ok {
@@ -151,6 +162,25 @@ func (f *fakeTAM) process(body []byte) ([]byte, error) {
 
 // appraise learns the agent's key from evidence under the attestation key.
 func (f *fakeTAM) appraise(evidence *teep.AttestationPayload) error {
+	if f.decryption != nil {
+		message, err := cosekit.ParseEncrypted(evidence.Payload)
+		if err != nil {
+			return err
+		}
+		if evidence.Payload, err = message.Open(cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{f.decryption}}, cosekit.EATEncryption); err != nil {
+			return err
+		}
+	}
+	if f.verifier != nil {
+		result, err := f.verifier.Appraise(context.Background(), attest.Evidence{Format: evidence.Format, Payload: evidence.Payload, Challenge: challenge})
+		if err == nil {
+			err = result.Affirmed()
+		}
+		if err == nil {
+			f.agent = result.Claims.Confirmation.Key
+		}
+		return err
+	}
 	eat, err := attest.ParseEAT(evidence.Payload)
 	if err != nil {
 		return err
@@ -188,8 +218,8 @@ func (f *fakeTAM) publish(t *testing.T, sequence uint64, payload []byte, signer 
 	f.update = &teep.Update{Token: append([]byte{byte(sequence)}, updToken...), Manifests: [][]byte{data}}
 }
 
-// initDevice runs teep-agent init for the TAM.
-func (f *fakeTAM) initDevice(t *testing.T) (dir string) {
+// initDevice runs teep-agent init for the TAM, with more flags.
+func (f *fakeTAM) initDevice(t *testing.T, more ...string) (dir string) {
 	t.Helper()
 	keys := t.TempDir()
 	file := func(name string, key cosekit.Signer) string {
@@ -200,8 +230,8 @@ func (f *fakeTAM) initDevice(t *testing.T) (dir string) {
 		return path
 	}
 	dir = filepath.Join(t.TempDir(), "lamp")
-	out, code := execute(t, "init", "--dir", dir, "--tam", f.URL+"/tam", "--tam-key", file("tam.pem", f.key),
-		"--publisher-key", file("publisher.pem", f.publisher)+"=app", "--vendor", "example.com", "--class", "lamp")
+	out, code := execute(t, append([]string{"init", "--dir", dir, "--tam", f.URL + "/tam", "--tam-key", file("tam.pem", f.key),
+		"--publisher-key", file("publisher.pem", f.publisher) + "=app", "--vendor", "example.com", "--class", "lamp"}, more...)...)
 	if code != exitOK {
 		t.Fatalf("init: %d\n%s", code, out)
 	}
