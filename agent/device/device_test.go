@@ -153,8 +153,10 @@ func TestKeyFilesOfSettings(t *testing.T) {
 	}
 	for _, file := range []string{garbage, "/nowhere/key"} {
 		for key, spoil := range map[string]func(*Settings){
-			"tam.report-encryption-key": func(s *Settings) { s.TAM.ReportKey = file },
-			"manifests.secret-keys":     func(s *Settings) { s.Manifests.SecretKeys = []string{file} },
+			"tam.report-encryption-key":   func(s *Settings) { s.TAM.ReportKey = file },
+			"manifests.secret-keys":       func(s *Settings) { s.Manifests.SecretKeys = []string{file} },
+			"tam.evidence-encryption-key": func(s *Settings) { s.TAM.EvidenceKey = file },
+			"attestation.certificates":    func(s *Settings) { s.Attestation.Certificates = file },
 		} {
 			dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
 			spoil(&setup.Settings)

@@ -51,7 +51,17 @@ func TestSettingsRoundTrip(t *testing.T) {
 				Clock:      rapid.Bool().Draw(t, "clock"), Wait: time.Minute,
 			}
 			s.Applications = Applications{Time: time.Second, Memory: 8}
-			s.TAM.ReportKey = "tam-reports.pem"
+			s.TAM.ReportKey, s.TAM.EvidenceKey = "tam-reports.pem", "tam-reports.pem"
+			s.TAM.Attest, s.TAM.AttestMaxAge = true, time.Minute
+			s.Attestation = Attestation{Passport: true}
+			switch kind := rapid.SampledFrom([]AttesterKind{AttesterEAT, AttesterPSA, AttesterTPM, AttesterTSM}).Draw(t, "attester"); kind {
+			case AttesterPSA:
+				s.Attestation = Attestation{Attester: kind, PSA: PSA{ImplementationID: make(HexBytes, 32)}}
+			case AttesterTPM:
+				s.Attestation = Attestation{Attester: kind, Certificates: "chain.pem", TPM: TPM{Address: "127.0.0.1:2321", PCRs: []uint32{0, 7}, Directory: "ak"}}
+			case AttesterTSM:
+				s.Attestation = Attestation{Attester: kind, TSM: TSM{Root: "/sys/tsm"}}
+			}
 		}
 		if rapid.Bool().Draw(t, "device id") {
 			id := uuid.New()
@@ -132,6 +142,16 @@ func TestSettingsRefused(t *testing.T) {
 		{"device:", "conditions: {wait: -1s}\ndevice:", "conditions.wait"},
 		{"device:", "conditions: {colour: red}\ndevice:", "colour"},
 		{"device:", "applications: {time: -1s}\ndevice:", "applications.time"},
+		{"numbering: iana", "numbering: iana\n  attest-max-age: 1h", "tam.attest to true"},
+		{"numbering: iana", "numbering: iana\n  attest: true\n  attest-max-age: -1h", "is negative"},
+		{"device:", "attestation: {attester: sgx}\ndevice:", "want eat, psa, tpm or tsm"},
+		{"device:", "attestation: {attester: psa}\ndevice:", "implementation-id"},
+		{"device:", "attestation: {attester: psa, psa: {implementation-id: 00}}\ndevice:", "1 bytes, a PSA token has 32"},
+		{"device:", "attestation: {attester: tsm, certificates: chain.pem}\ndevice:", "attester tsm carries none"},
+		{"device:", "attestation: {tpm: {address: /dev/tpm0}}\ndevice:", "the attester is eat"},
+		{"device:", "attestation: {attester: tpm, tpm: {pcrs: [0, 24]}}\ndevice:", "attestation.tpm.pcrs[1]: 24, a TPM has 0 to 23"},
+		{"device:", "attestation: {attester: tpm, tsm: {root: /x}}\ndevice:", "set attestation.attester to tsm"},
+		{"device:", "attestation: {attester: tsm, tpm: {directory: /x}}\ndevice:", "set attestation.attester to tpm"},
 		{"device:", "applications: {memory-mib: 4097}\ndevice:", "applications.memory-mib"},
 	} {
 		text := strings.Replace(sound, tt.old, tt.new, 1)
@@ -214,6 +234,8 @@ func TestFilesOfTheSettings(t *testing.T) {
 		"manifests: {secret-keys: [" + bad + "]}":       "line 12, manifests.secret-keys[0]: " + bad,
 		"conditions: {battery: 'file:" + none + "'}":    "line 12, conditions.battery: open " + none,
 		"conditions: {battery: 'file:" + long + "'}":    "line 12, conditions.battery: " + long + " has more than 64 bytes",
+		"attestation: {certificates: " + none + "}":     "line 12, attestation.certificates: open " + none,
+		"attestation: {certificates: " + bad + "}":      "line 12, attestation.certificates: " + bad + ": no certificate",
 		"conditions: {authorized: 'file:" + none + "'}": "line 12, conditions.authorized: open " + none,
 	} {
 		path := file("config.yaml", sound+text+"\n")

@@ -1,0 +1,130 @@
+package device
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+)
+
+// TestTAMAttestationNeedsSomebodyToBelieve: a device that demands what nobody could show
+// does not open; any of the two kinds of anchors will do, if it is valid.
+func TestTAMAttestationNeedsSomebodyToBelieve(t *testing.T) {
+	for name, tt := range map[string]struct {
+		purpose anchor.Purpose
+		until   time.Time
+		ok      bool
+	}{
+		"attester": {anchor.Attester, time.Time{}, true},
+		"verifier": {anchor.Verifier, time.Time{}, true},
+		"manager":  {anchor.Manager, time.Time{}, false},
+		"expired":  {anchor.Attester, time.Now().Add(-time.Hour), false},
+	} {
+		dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
+		setup.Settings.TAM.Attest = true
+		key, err := cosekit.GenerateSigner(cosekit.Ed25519)
+		if err != nil {
+			t.Fatal(err)
+		}
+		setup.Anchors = append(setup.Anchors, anchor.Anchor{Key: key.PublicKey(), Purposes: []anchor.Purpose{tt.purpose}, NotAfter: tt.until})
+		if err := Create(dir, setup); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(dir, Options{})
+		if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "tam.attest: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			d.Close()
+		}
+	}
+}
+
+// TestAttestersOfOneDirectory: the attestation key of a PSA token lies on P-256 whatever the
+// other keys are for; and where it does not, the device says so.
+func TestAttestersOfOneDirectory(t *testing.T) {
+	psa := Attestation{Attester: AttesterPSA, PSA: PSA{ImplementationID: make(HexBytes, 32)}}
+	for _, made := range []Attestation{psa, {}} {
+		dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
+		setup.Settings.Attestation = made
+		if err := Create(dir, setup); err != nil {
+			t.Fatal(err)
+		}
+		if made.Attester == AttesterEAT { // and then somebody changes the settings
+			f, err := os.OpenFile(SettingsPath(dir), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteString("attestation: {attester: psa, psa: {implementation-id: " + strings.Repeat("00", 32) + "}}\n")
+			if err != nil || f.Close() != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "P-256") {
+				t.Errorf("a PSA token by Ed25519: %v", err)
+			}
+			continue
+		}
+		d, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if a := d.AttestationKey().Algorithm(); a != cosekit.ESP256 || d.keys.message.Algorithm() != cosekit.Ed25519 {
+			t.Errorf("attestation key for %s", cosekit.AlgorithmName(a))
+		}
+	}
+}
+
+// TestPapersInStatus: what is kept shows, and damage to it does not hide the rest.
+func TestPapersInStatus(t *testing.T) {
+	dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
+	key, err := cosekit.GenerateSigner(cosekit.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setup.Settings.TAM.Attest = true
+	setup.Anchors = append(setup.Anchors, anchor.Anchor{Key: key.PublicKey(), Purposes: []anchor.Purpose{anchor.Attester}})
+	if err := Create(dir, setup); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_800_000_000, 0).UTC()
+	papers := agent.Papers{
+		Passport: &agent.Passport{Payload: []byte{1}, Received: at, Expires: at.Add(time.Hour), Verified: true},
+		TAMs:     []agent.AttestedTAM{{Key: key.PublicKey().Thumbprint(), At: at}},
+	}
+	if err := d.store.KeepPapers(papers); err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Passport; p == nil || !p.Received.Equal(at) || !p.Expires.Equal(at.Add(time.Hour)) || !p.Verified {
+		t.Errorf("passport %+v", p)
+	}
+	if a := s.TAMAttestation; a == nil || len(a.Attested) != 1 || !a.Attested[0].Until.Equal(at.Add(DefaultAttestMaxAge)) {
+		t.Errorf("TAM %+v", a)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, storeDir, "papers"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = Read(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if s, err := d.Status(t.Context()); err != nil || s.Passport != nil || s.TAMAttestation == nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
