@@ -26,13 +26,19 @@ func isCCAProfile(profile string) bool {
 	return profile == ProfileCCA || profile == ProfileCCALegacy
 }
 
-// Members of the collection, and its tag as it is encoded (399).
+// Members of the collection, and its tags as they are encoded. Under 907, since the second
+// version of the draft, each member is a CMW record with the content format of
+// application/eat+cwt; under 399, and without a tag, the token itself.
 const (
 	labelPlatformToken = 44234
 	labelRealmToken    = 44241
+	contentFormatCWT   = 263
 )
 
-var tagCollection = []byte{0xd9, 399 >> 8, 399 & 0xff}
+var (
+	tagCollection = []byte{0xd9, 399 >> 8, 399 & 0xff}
+	tagRecords    = []byte{0xd9, 907 >> 8, 907 & 0xff}
+)
 
 // challengeSize is what a realm's challenge has always; a shorter one is filled up with
 // zeros by the realm management monitor.
@@ -64,20 +70,25 @@ type Realm struct {
 	keyHash string // name of the hash that the platform's nonce is made with
 }
 
-// ParseCCA reads a CCA token: a map of two COSE_Sign1, with or without tag 399.
+// ParseCCA reads a CCA token: a map of two COSE_Sign1 in any of its forms. What devices
+// beside the platform say of themselves without a signature is passed over.
 func ParseCCA(_ attest.MediaType, payload []byte) (*CCAToken, error) {
 	if len(payload) > attest.MaxTokenSize {
 		return nil, fmt.Errorf("%w: token of %d bytes, at most %d", attest.ErrTooLarge, len(payload), attest.MaxTokenSize)
 	}
-	collection, err := readClaimsSet(bytes.TrimPrefix(payload, tagCollection))
+	content, records := bytes.CutPrefix(payload, tagRecords)
+	if !records {
+		content = bytes.TrimPrefix(payload, tagCollection)
+	}
+	collection, err := readClaimsSet(content)
 	if err != nil {
 		return nil, err
 	}
 	t := &CCAToken{}
-	if t.PlatformToken, err = collection.token(labelPlatformToken); err != nil {
+	if t.PlatformToken, err = collection.token(labelPlatformToken, records); err != nil {
 		return nil, fmt.Errorf("platform token: %w", err)
 	}
-	if t.RealmToken, err = collection.token(labelRealmToken); err != nil {
+	if t.RealmToken, err = collection.token(labelRealmToken, records); err != nil {
 		return nil, fmt.Errorf("realm token: %w", err)
 	}
 	if err := t.readPlatform(); err != nil {
@@ -89,10 +100,17 @@ func ParseCCA(_ attest.MediaType, payload []byte) (*CCAToken, error) {
 	return t, nil
 }
 
-func (s claimsSet) token(label int64) (*Token, error) {
+func (s claimsSet) token(label int64, record bool) (*Token, error) {
 	raw, ok := s[label]
 	if !ok {
 		return nil, fmt.Errorf("%w: no member %d of the collection", attest.ErrToken, label)
+	}
+	if record {
+		parts, err := cosekit.Elements(raw)
+		if err != nil || len(parts) != 2 || plain(parts[0]) != float64(contentFormatCWT) {
+			return nil, fmt.Errorf("%w: member %d is no CMW record of content format %d", attest.ErrToken, label, contentFormatCWT)
+		}
+		raw = parts[1]
 	}
 	message, err := cosekit.Bytes(raw)
 	if err != nil {

@@ -38,7 +38,7 @@ func claims() *attest.Claims {
 			{Component: suit.ComponentID{[]byte("app")}, ImageDigest: &digest},
 		}}},
 		Unknown: map[int64]cosekit.RawMessage{
-			261: cosekit.MustMarshal(77), 300: cosekit.MustMarshal([]any{1, -2, "text", []byte{0xab}, true, nil, 1.5}),
+			261: cosekit.MustMarshal(77), 301: {0xf9, 0x7e, 0}, 300: cosekit.MustMarshal([]any{1, -2, "text", []byte{0xab}, true, nil, 1.5}),
 		},
 		Named: map[string]cosekit.RawMessage{"own": cosekit.MustMarshal(map[any]any{1: "one", "1": "text", "b": []byte{1}})},
 	}
@@ -85,6 +85,7 @@ func TestRead(t *testing.T) {
 			"eat_profile": attest.ProfileEAT, "ueid": "01dededededededededededededededede", "hwmodel": "626f617264",
 			"iat": "2026-11-21T12:00:00Z", "uptime": 77.0, "oemid": "010203",
 			"300":          []any{1.0, -2.0, "text", "ab", true, nil, 1.5},
+			"301":          "NaN",
 			"own":          map[string]any{"1": "one", "6131": "text", "b": "01"},
 			"measurements": map[string]any{"app": map[string]any{"image-digest": suit.SumSHA256([]byte("image")).String()}},
 		}},
@@ -227,6 +228,7 @@ func TestBadPlatformClaims(t *testing.T) {
 		"PSA short digest":             psa.Token(nonce, set(2399, []any{map[int]any{1: "BL", 2: nonce[:8], 5: nonce}})),
 		"PSA profile of CCA":           psa.Token(nonce, set(265, evidence.ProfileCCA)),
 		"PSA boot seed as text":        psa.Token(nonce, set(268, "seed")),
+		"PSA 1 under the name of 2":    psa.Token1(nonce),
 		"PSA 1 wrong profile":          psa.Token1(nonce, set(-75000, "PSA_IOT_PROFILE_2")),
 		"PSA 1 no nonce":               psa.Token1(nonce, localtest.Without(-75008)),
 		"CCA no profile":               cca.Token(nonce, localtest.Without(265), nil),
@@ -252,6 +254,7 @@ func TestBadPlatformClaims(t *testing.T) {
 	} {
 		format := localtest.PSAFormat
 		switch {
+		case strings.HasPrefix(name, "PSA 1 under"):
 		case strings.HasPrefix(name, "PSA 1"):
 			format = localtest.PSA1Format
 		case strings.HasPrefix(name, "CCA"):
@@ -287,11 +290,16 @@ func TestLaxCBOR(t *testing.T) {
 
 func TestTokenForms(t *testing.T) {
 	tagged := localtest.NewPSA("one").Token(nonce)
+	multi, err := cosekit.Sign([]cosekit.Signer{key.COSE()}, []byte{0xa0}, cosekit.Form{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		payload []byte
 		reads   bool
 	}{
 		"tagged": {tagged, true}, "untagged": {tagged[1:], true}, "CWT": {append([]byte{0xd8, 61}, tagged...), true},
+		"COSE_Sign":              {multi, false},
 		"CWT without a COSE tag": {append([]byte{0xd8, 61}, tagged[1:]...), false},
 		"twice tagged":           {append([]byte{0xd2}, tagged...), false},
 		"other tag":              {append([]byte{0xd1}, tagged[1:]...), false},
@@ -331,6 +339,57 @@ func TestTokenVerify(t *testing.T) {
 		token.Payload = []byte("Payload")
 		if err := token.Verify(signer.Public()); !errors.Is(err, cosekit.ErrSignature) {
 			t.Errorf("%s, changed: %v", kind, err)
+		}
+	}
+}
+
+// A collection comes with the tag of either draft, or none; the members go with the tag.
+func TestCollections(t *testing.T) {
+	device := localtest.NewCCA("one")
+	token := device.Token(nonce, nil, nil)
+	pairs, err := cosekit.Pairs(token[3:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	platform, errP := cosekit.Bytes(pairs[0].Value)
+	realm, errR := cosekit.Bytes(pairs[1].Value)
+	if errP != nil || errR != nil {
+		t.Fatal(errP, errR)
+	}
+	records := device.CollectRecords(platform, realm)
+	retagged := func(tag, content []byte) []byte { return append(bytes.Clone(tag), content...) }
+	for name, test := range map[string]struct {
+		payload []byte
+		reads   bool
+	}{
+		"tag 399": {token, true}, "no tag": {token[3:], true}, "tag 907": {records, true},
+		"tokens under tag 907": {retagged(records[:3], token[3:]), false}, "records under tag 399": {retagged(token[:3], records[3:]), false},
+		"records without a tag": {records[3:], false}, "both tags": {retagged(records[:3], token), false},
+		"another content format": {bytes.Replace(records, []byte{0x19, 263 >> 8, 263 & 0xff}, []byte{0x19, 1, 8}, 1), false},
+	} {
+		if _, err := evidence.Read(localtest.CCAFormat, test.payload); (err == nil) != test.reads {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A signature that is too short for its curve, or too long.
+func TestSignatureSizes(t *testing.T) {
+	for _, kind := range []string{localtest.P256, localtest.Ed25519} {
+		signer := localtest.NewKey(kind, "signer")
+		parts, err := cosekit.Elements(signer.Sign1([]byte("payload"), nil, nil)[1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int{1, 32, 63, 65, 128} {
+			parts[3] = cosekit.MustMarshal(make([]byte, size))
+			token, err := evidence.ParseToken(cosekit.MustMarshal(parts))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := token.Verify(signer.Public()); !errors.Is(err, cosekit.ErrSignature) {
+				t.Errorf("%s, %d bytes: %v", kind, size, err)
+			}
 		}
 	}
 }

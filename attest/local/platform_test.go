@@ -86,6 +86,10 @@ func TestPSAVector(t *testing.T) {
 		{"no reference values", func(_ *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
 			u.References = nil
 		}, with(map[string]int8{attest.Executables: 33, attest.Hardware: 0}), "there is no reference value"},
+		{"certificate of the instance", certifiedAs(func(d *localtest.PSA) []byte { return d.InstanceID }), with(nil), ""},
+		{"certificate of another instance", certifiedAs(func(*localtest.PSA) []byte {
+			return append([]byte{1}, make([]byte, 32)...)
+		}), with(map[string]int8{attest.InstanceIdentity: notAcceptable}), "the certificate is of device"},
 		{"endorsed values do not compare", func(_ *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
 			for i := range u.References {
 				u.References[i].Endorsed = true
@@ -126,6 +130,40 @@ func checkComparisons(t *testing.T, r *attest.Result) {
 	i := slices.IndexFunc(r.Vector, func(e attest.Element) bool { return e.Name == attest.Executables })
 	if good := r.Vector[i].Value == approved; good != all {
 		t.Errorf("executables %+v, comparisons %+v", r.Vector[i], r.Comparisons)
+	}
+}
+
+// certifiedAs has a device CA certify the key in place of the endorsement.
+func certifiedAs(name func(*localtest.PSA) []byte) func(*localtest.PSA, *localtest.Trust, *corim.Unsigned) {
+	return func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+		ca := localtest.NewCA("maker", now)
+		u.Keys = nil
+		trust.CAs = append(trust.CAs, ca.Certificate)
+		d.Unprotected = map[int]any{33: localtest.Chain(ca.Certify("device", d.Key.Public(), name(d), now))}
+	}
+}
+
+// A token of 2019 may say that no software was measured. That is nothing to trust.
+func TestPSANoSoftware(t *testing.T) {
+	d, trust := localtest.NewPSA(deviceName), &localtest.Trust{}
+	trust.Publish(now, d.Published("psa"))
+	r := resultOf(t, trust, localtest.PSA1Format, d.Token1(challenge, localtest.Without(-75006), func(c map[int]any) { c[-75007] = 1 }))
+	if got, want := valuesOf(r, ""), with(map[string]int8{attest.Executables: 33}); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Formats without a time are good for an answer to a challenge only.
+func TestNoChallenge(t *testing.T) {
+	for _, name := range []string{"PSA 1", "PSA 2", "CCA"} {
+		a := attesters()[name]
+		for _, sent := range [][]byte{nil, {}} {
+			r, err := New(a.trust, Options{Clock: func() time.Time { return now }}).Appraise(t.Context(),
+				attest.Evidence{Format: a.format, Payload: a.make(challenge, nil), Challenge: sent})
+			if err != nil || r.Affirmed() == nil || sent == nil && !strings.Contains(r.Reason(), "no time of its own") {
+				t.Errorf("%s under %v: %v, %+v", name, sent, err, r)
+			}
+		}
 	}
 }
 

@@ -60,6 +60,13 @@ func (d *CCA) Token(challenge []byte, editPlatform, editRealm func(map[int]any))
 		d.RealmKey.Sign1(cosekit.MustMarshal(realm), nil, nil))
 }
 
+// CollectRecords puts two tokens together as CMW records, as the later draft has it.
+func (d *CCA) CollectRecords(platform, realm []byte) []byte {
+	const formatCWT = 263
+	members := map[int]any{44234: []any{formatCWT, platform}, 44241: []any{formatCWT, realm}}
+	return cosekit.MustMarshal(cosekit.Tag{Number: 907, Content: cosekit.MustMarshal(members)})
+}
+
 // Collect puts two tokens together.
 func (d *CCA) Collect(platform, realm []byte) []byte {
 	return cosekit.MustMarshal(cosekit.Tag{Number: 399, Content: cosekit.MustMarshal(map[int][]byte{44234: platform, 44241: realm})})
