@@ -226,6 +226,7 @@ func TestBadPlatformClaims(t *testing.T) {
 		"PSA no software":              psa.Token(nonce, localtest.Without(2399)),
 		"PSA component without digest": psa.Token(nonce, set(2399, []any{map[int]any{1: "BL", 5: nonce}})),
 		"PSA short digest":             psa.Token(nonce, set(2399, []any{map[int]any{1: "BL", 2: nonce[:8], 5: nonce}})),
+		"PSA certification of no form": psa.Token(nonce, set(2398, "1234")),
 		"PSA profile of CCA":           psa.Token(nonce, set(265, evidence.ProfileCCA)),
 		"PSA boot seed as text":        psa.Token(nonce, set(268, "seed")),
 		"PSA 1 under the name of 2":    psa.Token1(nonce),

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -153,11 +155,43 @@ func TestPSANoSoftware(t *testing.T) {
 	}
 }
 
+// A signature is checked with so many keys and no more.
+func TestTooManyKeys(t *testing.T) {
+	d := localtest.NewPSA(deviceName)
+	for _, before := range []int{maxCandidates - 1, maxCandidates} {
+		published, trust := d.Published("psa"), &localtest.Trust{}
+		own := published.Keys
+		published.Keys = nil
+		for i := range before {
+			other := own[0]
+			other.Public = localtest.NewKey(localtest.P256, strings.Repeat("x", i)).Public()
+			published.Keys = append(published.Keys, other)
+		}
+		published.Keys = append(published.Keys, own...)
+		trust.Publish(now, published)
+		r := resultOf(t, trust, localtest.PSAFormat, d.Token(challenge))
+		if found := before < maxCandidates; found != (r.Claims != nil) {
+			t.Errorf("after %d keys: %+v", before, r.Vector[0])
+		}
+	}
+}
+
+// Whatever the format, so much is read and no more.
+func TestOversizeEvidence(t *testing.T) {
+	v := New(&localtest.Trust{}, Options{})
+	for _, format := range []string{evidence.MediaTPM, evidence.MediaTDX, evidence.MediaSEVSNP, localtest.PSAFormat} {
+		r, err := v.Appraise(t.Context(), attest.Evidence{Format: format, Payload: make([]byte, evidence.MaxSize+1), Challenge: challenge})
+		if !errors.Is(err, attest.ErrTooLarge) || r != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
 // Formats without a time are good for an answer to a challenge only.
 func TestNoChallenge(t *testing.T) {
 	for _, name := range []string{"PSA 1", "PSA 2", "CCA"} {
 		a := attesters()[name]
-		for _, sent := range [][]byte{nil, {}} {
+		for _, sent := range [][]byte{nil, {}, make([]byte, 32)} {
 			r, err := New(a.trust, Options{Clock: func() time.Time { return now }}).Appraise(t.Context(),
 				attest.Evidence{Format: a.format, Payload: a.make(challenge, nil), Challenge: sent})
 			if err != nil || r.Affirmed() == nil || sent == nil && !strings.Contains(r.Reason(), "no time of its own") {
