@@ -140,6 +140,9 @@ func TestPoll(t *testing.T) {
 	if want := []string{"query", "update"}; !slices.Equal(a.received, want) {
 		t.Errorf("the agent got %q", a.received)
 	}
+	if a.begun != 1 {
+		t.Errorf("the agent was told %d times that a session begins", a.begun)
+	}
 	if want := []agent.Step{agent.StepConnect, agent.StepEnd}; !slices.Equal(steps, want) {
 		t.Errorf("steps %q", steps)
 	}
