@@ -91,6 +91,22 @@ func TestBadBundles(t *testing.T) {
 	}
 }
 
+// Under timestamp freshness the time of the claims set counts, to which the hardware commits.
+func TestBundleWithoutChallenge(t *testing.T) {
+	device, trust := localtest.NewPSA(deviceName), &localtest.Trust{}
+	trust.Publish(now, device.Published("psa"))
+	for age, fresh := range map[time.Duration]bool{0: true, time.Hour: false} {
+		b := bundle{claims: eatClaims(teepKey, nil), token: func(nonce []byte) []byte { return device.Token(nonce) }}
+		delete(b.claims, 10)
+		b.claims[6] = now.Add(-age).Unix()
+		_, err := judge(trust, attest.Evidence{Format: evidence.BundleFormat(localtest.PSAFormat), Payload: b.make(t)},
+			attest.Binding{Key: teepKey.PublicKey(), Now: now, MaxAge: time.Minute, Skew: skew})
+		if fresh != (err == nil) {
+			t.Errorf("%s old: %v", age, err)
+		}
+	}
+}
+
 // The claims of the hardware and those that software chose stay apart.
 func TestBundleDocument(t *testing.T) {
 	device := localtest.NewPSA(deviceName)

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -16,8 +17,12 @@ import (
 // errChain: the certificates of the evidence lead to no trusted device CA.
 var errChain = errors.New("certificate chain not acceptable")
 
-// maxCertificate caps a certificate, in bytes.
-const maxCertificate = 8 << 10
+// Caps on certificates, which anybody can send: bytes of one, and bits of an RSA modulus,
+// whose size is what a signature check costs.
+const (
+	maxCertificate = 8 << 10
+	maxRSABits     = 4096
+)
 
 // certified validates x5chain to a registered device CA or one of a CoRIM file, at the
 // verifier's time. An error that is errChain is the fault of the evidence.
@@ -61,6 +66,9 @@ func parseChain(ders [][]byte) ([]*x509.Certificate, error) {
 		var err error
 		if chain[i], err = x509.ParseCertificate(der); err != nil {
 			return nil, fmt.Errorf("%w: certificate %d: %w", errChain, i, err)
+		}
+		if key, ok := chain[i].PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+			return nil, fmt.Errorf("%w: certificate %d has an RSA key of %d bits, at most %d", errChain, i, key.N.BitLen(), maxRSABits)
 		}
 	}
 	return chain, nil

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"math/big"
 	"net/url"
 	"strings"
 	"testing"
@@ -82,6 +84,7 @@ func TestChains(t *testing.T) {
 		{"other ueid as serial number", []*x509.Certificate{leaf(root, serialNumber("02000000000001"))}, "the certificate is of device"},
 		{"serial number that is none", []*x509.Certificate{leaf(root, serialNumber("1234567890ab"))}, ""},
 		{"certificate of another key", []*x509.Certificate{root.Certify("other", localtest.NewKey(localtest.P256, "other").Public(), nil, now)}, "signature does not verify"},
+		{"RSA key of any size", []*x509.Certificate{root.Certify("rsa", hugeRSA(), nil, now)}, "RSA key of 8192 bits"},
 		{"certificate of a key on P-521", []*x509.Certificate{root.Certify("p521", localtest.NewKey(localtest.P521, "other").Public(), nil, now)}, "key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,6 +102,12 @@ func TestChains(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hugeRSA is the public half of nothing: nobody has to make such a key to send it.
+func hugeRSA() *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), 8191)
+	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
 }
 
 func expired(root *localtest.CA) *localtest.CA {
