@@ -51,13 +51,19 @@ var deviceKeys = sync.OnceValue(func() map[string]*ecdsa.PrivateKey {
 	return keys
 })
 
+var (
+	reference = []veraisontest.Component{{Type: "BL", Measurement: digest("firmware")}}
+	registers = [][]byte{digest512("0"), digest512("1"), digest512("2"), digest512("3")}
+)
+
 // provisioned are the devices that the Veraison of a test knows.
 func provisioned() []veraisontest.Device {
 	return []veraisontest.Device{
-		{ImplementationID: digest("psa"), InstanceID: instance("psa"), Key: deviceKeys()["psa"].Public(), Measurements: [][]byte{digest("firmware")}},
+		{ImplementationID: digest("psa"), InstanceID: instance("psa"), Key: deviceKeys()["psa"].Public(), Components: reference},
 		{
 			ImplementationID: digest("cca"), InstanceID: instance("cca"), Key: deviceKeys()["cca"].Public(),
-			Measurements: [][]byte{digest("firmware")}, InitialMeasurement: digest512("realm"), Config: []byte{1, 2, 3},
+			Components: reference, Config: []byte{1, 2, 3},
+			Realm: veraisontest.Realm{InitialMeasurement: digest512("realm"), Personalization: digest512("personalization"), Extensible: registers},
 		},
 	}
 }
@@ -135,7 +141,7 @@ func cca(t testing.TB, nonce []byte, f faults) []byte {
 		nonce = f.nonce
 	}
 	must(t, r.SetChallenge(nonce), r.SetPersonalizationValue(digest512("personalization")), r.SetInitialMeasurement(digest512("realm")),
-		r.SetExtensibleMeasurements([][]byte{digest512("0"), digest512("1"), digest512("2"), digest512("3")}),
+		r.SetExtensibleMeasurements(registers),
 		r.SetHashAlgID("sha-512"), r.SetPubKey(public), r.SetPubKeyHashAlgID("sha-256"))
 	p := platform.NewClaims()
 	bound := sha256.Sum256(public)

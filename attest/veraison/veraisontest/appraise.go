@@ -5,9 +5,12 @@ import (
 	"crypto"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/veraison/ccatoken"
+	"github.com/veraison/ccatoken/realm"
 	"github.com/veraison/psatoken"
 )
 
@@ -15,10 +18,22 @@ import (
 type Device struct {
 	ImplementationID, InstanceID []byte
 	Key                          crypto.PublicKey // of its attestation key
-	Measurements                 [][]byte         // of its software components, the reference values
-	// Of a CCA realm; nil elsewhere.
-	InitialMeasurement []byte
-	Config             []byte
+	Components                   []Component      // the reference values of its software
+	Config                       []byte           // of a CCA platform
+	Realm                        Realm
+}
+
+// Component is a reference value: what Veraison compares of a software component. It
+// compares neither version nor signer, and does not miss a component that is left out.
+type Component struct {
+	Type        string
+	Measurement []byte
+}
+
+// Realm are the reference values of a CCA realm.
+type Realm struct {
+	InitialMeasurement, Personalization []byte
+	Extensible                          [][]byte
 }
 
 // known are the devices that were provisioned.
@@ -122,7 +137,9 @@ func (k known) appraisePSA(token, nonce []byte) []submod {
 func (d *Device) judge(v *vector, claims psatoken.IClaims) {
 	components, _ := claims.GetSoftwareComponents()
 	for _, c := range components {
-		if value, err := c.GetMeasurementValue(); err != nil || !contains(d.Measurements, value) {
+		kind, _ := c.GetMeasurementType()
+		value, _ := c.GetMeasurementValue()
+		if !slices.ContainsFunc(d.Components, func(r Component) bool { return r.Type == kind && bytes.Equal(r.Measurement, value) }) {
 			v[2] = 33
 		}
 	}
@@ -132,7 +149,7 @@ func (d *Device) judge(v *vector, claims psatoken.IClaims) {
 }
 
 func (k known) appraiseCCA(token, nonce []byte) []submod {
-	e, err := ccatoken.DecodeAndValidateEvidenceFromCBOR(token)
+	e, err := ccatoken.DecodeAndValidateEvidenceFromCBOR(withoutCMW(token))
 	if err != nil {
 		return refused(ccaName, ccaPolicy, noIdentity)
 	}
@@ -148,27 +165,61 @@ func (k known) appraiseCCA(token, nonce []byte) []submod {
 	if err := e.Verify(device.Key); err != nil {
 		return refused(ccaName, ccaPolicy, badEvidence+err.Error())
 	}
-	realm, platform := vector{2, 0, 2}, vector{2, 2, 2, 0, 2, 2, 2, 0}
-	if rim, err := e.RealmClaims.GetInitialMeasurement(); err != nil || !bytes.Equal(rim, device.InitialMeasurement) {
-		realm[2] = 33
-	}
+	platform := vector{2, 2, 2, 0, 2, 2, 2, 0}
 	if config, err := e.PlatformClaims.GetConfig(); err != nil || !bytes.Equal(config, device.Config) {
 		platform[1] = 32
 	}
 	device.judge(&platform, e.PlatformClaims)
 	return []submod{
-		{name: "CCA_REALM", policy: ccaPolicy, vector: realm, annotated: annotate(e.RealmClaims)},
+		{name: "CCA_REALM", policy: ccaPolicy, vector: device.Realm.judge(e.RealmClaims), annotated: annotate(e.RealmClaims)},
 		{name: "CCA_SSD_PLATFORM", policy: ccaPolicy, vector: platform, annotated: annotate(e.PlatformClaims)},
 	}
 }
 
-func contains(list [][]byte, value []byte) bool {
-	for _, v := range list {
-		if bytes.Equal(v, value) {
-			return true
-		}
+// judge answers as the scheme of services v0.0.2608 does: that of v0.0.2605 finds no
+// reference value for any realm; see Behaviour.NoRealms.
+func (r Realm) judge(claims realm.IClaims) vector {
+	v := vector{2, 0, 2}
+	rim, _ := claims.GetInitialMeasurement()
+	rpv, _ := claims.GetPersonalizationValue()
+	rems, _ := claims.GetExtensibleMeasurements()
+	switch {
+	case !bytes.Equal(rim, r.InitialMeasurement):
+		v[2] = 33
+	case !bytes.Equal(rpv, r.Personalization):
+		v[2] = 96
+	case !slices.EqualFunc(rems, r.Extensible, bytes.Equal):
+		v[2] = 3
 	}
-	return false
+	return v
+}
+
+// withoutCMW turns a CCA token as a conceptual message wrapper has it, tag 907 around
+// {label => [content format, token]}, into the older form with tag 399 and bare tokens,
+// which is all that the library reads.
+func withoutCMW(token []byte) []byte {
+	const wrapper, collection = 907, 399
+	var tag cosekit.Tag
+	if cosekit.Unmarshal(token, &tag) != nil || tag.Number != wrapper {
+		return token
+	}
+	pairs, err := cosekit.Pairs(tag.Content)
+	if err != nil {
+		return token
+	}
+	bare := map[int64]cosekit.RawMessage{}
+	for _, p := range pairs {
+		label, err := cosekit.Int(p.Key)
+		if err != nil {
+			return token
+		}
+		parts, err := cosekit.Elements(p.Value)
+		if err != nil || len(parts) != 2 {
+			return token
+		}
+		bare[label] = parts[1]
+	}
+	return cosekit.MustMarshal(cosekit.Tag{Number: collection, Content: cosekit.MustMarshal(bare)})
 }
 
 // annotate writes claims as their library does, byte strings in standard base64.

@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -285,6 +284,6 @@ func answer(w http.ResponseWriter, status int, mediaType string, v any) {
 
 func problem(w http.ResponseWriter, status int, detail string) {
 	answer(w, status, mediaProblem, map[string]any{
-		"type": "about:blank", "title": http.StatusText(status), "status": strconv.Itoa(status), "detail": detail,
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
 	})
 }
