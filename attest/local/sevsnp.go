@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,35 +216,46 @@ func appraiseSNP(a *appraisal, refs []corim.Reference, r *evidence.SNPReport) {
 	}
 	policy := binary.LittleEndian.AppendUint64(nil, r.Policy)
 	met := appraiseRegisters(a, refs, []register{
-		{attest.Executables, "launch measurement", []string{"measurement", "641"}, "sha-384", r.Measurement, false},
+		{attest.Executables, launchSNP, []string{"measurement", "641"}, "sha-384", r.Measurement, false},
 		{attest.Configuration, "host data", []string{"host-data"}, "sha-256", r.HostData, true},
 		{attest.Configuration, "id key digest", []string{"id-key-digest"}, "sha-384", r.IDKeyDigest, true},
 		{attest.Configuration, "author key digest", []string{"author-key-digest"}, "sha-384", r.AuthorKeyDigest, true},
 		{attest.Configuration, "guest policy", []string{"policy"}, "", policy, true},
-		{attest.Hardware, "reported TCB", []string{"tcb"}, "", r.RawTCB(), true},
+		{attest.Hardware, tcbSNP, []string{"tcb"}, "", r.RawTCB(), true},
 	})
-	appraiseGuest(a, met, "the policy of the guest allows no debugging")
+	appraiseGuest(a, met, launchSNP, "the policy of the guest allows no debugging")
 	tcb := r.ReportedTCB
-	levels := []level{
-		{"SVN of the guest", "guest-svn", uint64(r.GuestSVN)},
+	appraiseLevels(a, refs, []level{{"SVN of the guest", "guest-svn", uint64(r.GuestSVN)}})
+	known := appraiseLevels(a, refs, []level{
 		{"SVN of the boot loader", "bootloader", uint64(tcb.Boot)}, {"SVN of the TEE", "tee", uint64(tcb.TEE)},
 		{"SVN of the SNP firmware", "snp", uint64(tcb.SNP)}, {"SVN of the microcode", "microcode", uint64(tcb.Microcode)},
 		{"SVN of the FMC", "fmc", uint64(tcb.FMC)},
-	}
-	if appraiseLevels(a, refs, levels) || met[attest.Hardware] != nil {
-		a.find(attest.Hardware, genuine, "a genuine processor of AMD, with a TCB as the reference values want it")
+	})
+	appraiseTCB(a, known || met[attest.Hardware] != nil, "a genuine processor of AMD")
+}
+
+// appraiseTCB says of a genuine processor whether its firmware is known to be good, where
+// it was not found wanting. Keys are certified for old firmware as well as for new.
+func appraiseTCB(a *appraisal, known bool, genuinely string) {
+	if known {
+		a.find(attest.Hardware, genuine, "%s, with a TCB as the reference values want it", genuinely)
 	} else {
-		a.find(attest.Hardware, genuine, "a genuine processor of AMD; no reference values for its TCB")
+		a.find(attest.Hardware, oldHardware, "%s; no reference value says whether its TCB is free of known vulnerabilities, and nobody was asked", genuinely)
 	}
 }
 
+// oldHardware warns of genuine hardware that may have known vulnerabilities
+// (draft-ietf-rats-ar4si section 2.3.4).
+const oldHardware int8 = 32
+
 // appraiseGuest says what the registers of a guest mean for its software and configuration,
-// where none of them was found wanting.
-func appraiseGuest(a *appraisal, met map[string][]string, harmless string) {
-	if names := met[attest.Executables]; names != nil {
+// where none of them was found wanting. Without the launch measurement the others count
+// for nothing: whatever was launched could have chosen them.
+func appraiseGuest(a *appraisal, met map[string][]string, launch, harmless string) {
+	if names := met[attest.Executables]; slices.Contains(names, launch) {
 		a.find(attest.Executables, approvedAtBoot, "%s: as the reference values say", strings.Join(names, ", "))
 	} else {
-		a.find(attest.Executables, unrecognized, "no reference value knows what the guest was launched with, and anybody can rent such a machine")
+		a.find(attest.Executables, unrecognized, "no reference value knows the %s, and anybody can rent such a machine", launch)
 	}
 	if names := met[attest.Configuration]; names != nil {
 		a.find(attest.Configuration, approved, "%s: as the reference values say", strings.Join(names, ", "))

@@ -46,7 +46,7 @@ func newCloud(t testing.TB, signer evidence.SNPSigner) *cloud {
 	c := &cloud{amd: localtest.NewMaker("AMD", now), at: now}
 	c.guest = localtest.NewSNP(c.amd, signer, "chip")
 	c.roots = []*x509.Certificate{c.amd.Root}
-	c.say(t, measured(c.guest.Measurement))
+	c.say(t, measured(c.guest.Measurement), leastTCB(3))
 	return c
 }
 
@@ -54,6 +54,11 @@ func measured(value []byte) corim.Reference {
 	return corim.Reference{
 		Environment: corim.Environment{ClassID: ClassSNPByChip}, Key: "measurement", Digests: digestOf("sha-384", value),
 	}
+}
+
+// leastTCB wants a boot loader that is not too old.
+func leastTCB(least uint64) corim.Reference {
+	return corim.Reference{Environment: corim.Environment{ClassID: ClassSNPByChip}, Key: "bootloader", MinSVN: &least}
 }
 
 func (c *cloud) verifier() *Verifier {
@@ -100,7 +105,7 @@ func TestSEVSNP(t *testing.T) {
 	if !bytes.Equal(r.Claims.Nonce, challenge64) || r.AttestationKey != sha256.Sum256(c.guest.ChipID) {
 		t.Errorf("claims %+v of %s", r.Claims, r.AttestationKey)
 	}
-	if len(r.Comparisons) != 1 || !r.Comparisons[0].Match || r.Comparisons[0].Measured != hex.EncodeToString(c.guest.Measurement) {
+	if len(r.Comparisons) != 2 || !r.Comparisons[0].Match || r.Comparisons[0].Measured != hex.EncodeToString(c.guest.Measurement) {
 		t.Errorf("comparisons %+v", r.Comparisons)
 	}
 
@@ -120,9 +125,9 @@ func TestSEVSNP(t *testing.T) {
 
 func TestSEVSNPByProvider(t *testing.T) {
 	c := newCloud(t, evidence.VLEK)
-	ref := measured(c.guest.Measurement)
-	ref.Environment.ClassID = ClassSNPByProvider
-	c.say(t, ref)
+	ref, tcb := measured(c.guest.Measurement), leastTCB(3)
+	ref.Environment.ClassID, tcb.Environment.ClassID = ClassSNPByProvider, ClassSNPByProvider
+	c.say(t, ref, tcb)
 	r := c.appraise(t, c.evidence(t))
 	wantValues(t, r, genuineGuest)
 	if r.AttestationKey != sha256.Sum256(c.guest.ChipID) {
@@ -147,7 +152,6 @@ func TestSEVSNPIntermediate(t *testing.T) {
 }
 
 func TestSEVSNPRefused(t *testing.T) {
-	eleven, three := uint64(11), uint64(3)
 	chip := corim.Environment{ClassID: ClassSNPByChip}
 	for _, test := range []struct {
 		name, reason, element string
@@ -213,8 +217,10 @@ func TestSEVSNPRefused(t *testing.T) {
 			c.say(t, ref)
 		}},
 		{"boot loader too old", "SVN of the boot loader is 3, expected 11 or later", attest.Hardware, contraindicated, true, func(t *testing.T, c *cloud) {
-			c.say(t, measured(c.guest.Measurement), corim.Reference{Environment: chip, Key: "bootloader", MinSVN: &eleven},
-				corim.Reference{Environment: chip, Key: "bootloader", MinSVN: &three})
+			c.say(t, measured(c.guest.Measurement), leastTCB(11), leastTCB(3))
+		}},
+		{"TCB unknown", "no reference value says whether", attest.Hardware, oldHardware, true, func(t *testing.T, c *cloud) {
+			c.say(t, measured(c.guest.Measurement))
 		}},
 		{"another exact TCB", "reported TCB is", attest.Hardware, contraindicated, true, func(t *testing.T, c *cloud) {
 			c.say(t, measured(c.guest.Measurement), corim.Reference{Environment: chip, Key: "tcb", Raw: make([]byte, 8)})
@@ -245,9 +251,7 @@ func TestSEVSNPRefused(t *testing.T) {
 func TestSEVSNPReferences(t *testing.T) {
 	c := newCloud(t, evidence.VCEK)
 	chip := corim.Environment{ClassID: ClassSNPByChip}
-	three := uint64(3)
-	c.say(t, measured(c.guest.Measurement),
-		corim.Reference{Environment: chip, Key: "bootloader", MinSVN: &three},
+	c.say(t, measured(c.guest.Measurement), leastTCB(3),
 		corim.Reference{Environment: chip, Key: "policy", Raw: []byte{0, 0, 3, 0, 0, 0, 0, 0}, Mask: []byte{0, 0, 15, 0, 0, 0, 0, 0}},
 		corim.Reference{Environment: chip, Key: "tcb", Raw: []byte{3, 1, 0, 0, 0, 0, 8, 115}},
 	)
@@ -289,7 +293,7 @@ func TestPublishedSEVSNP(t *testing.T) {
 	}
 	e.Challenge = read.ReportData
 	h := hardware{}
-	h.say(t, measured(read.Measurement))
+	h.say(t, measured(read.Measurement), leastTCB(uint64(read.ReportedTCB.Boot)))
 	v := New(h, Options{Clock: func() time.Time { return time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC) }})
 	r, err := v.Appraise(context.Background(), e)
 	if err != nil {
