@@ -196,9 +196,6 @@ func realmKey(encoded []byte, raw bool) (*ecdsa.PublicKey, error) {
 	if raw {
 		return realm.ECDSAPublicKeyFromRaw(encoded)
 	}
-	if err := cosekit.Validate(encoded); err != nil {
-		return nil, err
-	}
 	key, err := realm.ECDSAPublicKeyFromCOSEKey(encoded)
 	if err != nil {
 		return nil, err

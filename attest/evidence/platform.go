@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -116,7 +115,7 @@ func (p Platform) document(prefix, software, indicator string) map[string]any {
 }
 
 // claimsSet is a claims set before it goes to a library that would take duplicate keys,
-// null for anything and arrays for byte strings.
+// and arrays for byte strings.
 type claimsSet map[int64]cosekit.RawMessage
 
 func readClaimsSet(payload []byte) (claimsSet, error) {
@@ -129,9 +128,6 @@ func readClaimsSet(payload []byte) (claimsSet, error) {
 	}
 	set := claimsSet{}
 	for _, p := range pairs {
-		if bytes.Equal(p.Value, []byte{0xf6}) {
-			return nil, fmt.Errorf("%w: claim %s is null", attest.ErrClaims, plain(p.Key))
-		}
 		if label, err := cosekit.Int(p.Key); err == nil {
 			set[label] = p.Value
 		}
