@@ -415,8 +415,8 @@ func TestSpoiltBytes(t *testing.T) {
 			}
 		}
 		step := 1
-		if testing.Short() {
-			step = 17
+		if testing.Short() || len(payload) > 1024 {
+			step = 17 // a signature on P-384 costs ten on P-256
 		}
 		for i := 0; i < len(payload); i += step {
 			e.Payload = bytes.Clone(payload)
