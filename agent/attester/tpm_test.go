@@ -87,8 +87,9 @@ func extend(t *testing.T, socket string, pcr int) {
 
 // trust is what a TAM knows.
 type trust struct {
-	store anchor.Store
-	base  *corim.Base
+	store   anchor.Store
+	base    *corim.Base
+	vendors local.VendorRoots
 }
 
 func (k trust) AttestationKey(_ context.Context, key cosekit.Thumbprint) (anchor.Anchor, error) {
@@ -101,7 +102,7 @@ func (k trust) References(context.Context) (*corim.Base, error)        { return 
 func (k trust) verifier() attest.Verifier {
 	return evidence.NewRouter(evidence.Route{
 		Name: local.Name, Accepts: local.Accepts,
-		Verifier: local.New(k, local.Options{Clock: func() time.Time { return now }}),
+		Verifier: local.New(k, local.Options{Clock: func() time.Time { return now }, Vendors: k.vendors}),
 	})
 }
 
