@@ -76,11 +76,8 @@ func (k *AttesterKind) UnmarshalText(text []byte) error {
 // software reports whether the device itself holds the attestation key.
 func (k AttesterKind) software() bool { return k == AttesterEAT || k == AttesterPSA }
 
-// Where the hardware is found if the settings do not say.
-const (
-	DefaultTPM = "/dev/tpmrm0"
-	DefaultTSM = "/sys/kernel/config/tsm/report"
-)
+// DefaultTPM is where Linux has the TPM.
+const DefaultTPM = "/dev/tpmrm0"
 
 // DefaultPCRs are those of firmware, option ROMs, boot loader and Secure Boot.
 var DefaultPCRs = []uint32{0, 2, 4, 7}

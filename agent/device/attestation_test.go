@@ -128,3 +128,29 @@ func TestPapersInStatus(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// TestTSMThatIsNotThere: a device for confidential computing has no attestation key of its
+// own, and says what it lacks where there is no such hardware.
+func TestTSMThatIsNotThere(t *testing.T) {
+	dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
+	setup.Settings.Attestation = Attestation{Attester: AttesterTSM, TSM: TSM{Root: t.TempDir()}}
+	if err := Create(dir, setup); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{PublicKeyPath(dir), filepath.Join(dir, keysDir, attestKeyFile)} {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("there is %s", path)
+		}
+	}
+	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "attestation.tsm.root: ") {
+		t.Errorf("%v", err)
+	}
+	d, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if s, err := d.Status(t.Context()); err != nil || s.AttestationKey != nil || s.Attester != "tsm" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -45,7 +45,11 @@ func (d *Device) newAttester(clock func() time.Time) (agent.Attester, error) {
 		}
 		return bound(q), d.adoptKey(q, chain)
 	case AttesterTSM:
-		return nil, wrong("attestation.attester", "tsm is not supported by this build")
+		q, err := openTSM(a.TSM)
+		if err != nil {
+			return nil, err
+		}
+		return bound(q), nil
 	}
 	return tee.NewAttester(d.store, d.keys.attestation, identity, clock, chain...), checkLeaf(chain, d.AttestationKey())
 }
@@ -154,6 +158,18 @@ func openTPM(dir string, a Attestation, chain []*x509.Certificate) (*attester.TP
 	q, err := attester.OpenTPM(ctx, o)
 	if err != nil {
 		return nil, wrong("attestation.tpm", "%w", err)
+	}
+	return q, nil
+}
+
+func openTSM(t TSM) (*attester.TSM, error) {
+	root := t.Root
+	if root == "" {
+		root = attester.DirectoryTSM
+	}
+	q, err := attester.OpenTSM(root)
+	if err != nil {
+		return nil, wrong("attestation.tsm.root", "%w; it wants a guest of SEV-SNP or TDX, Linux 6.7 or later, and the rights to read there", err)
 	}
 	return q, nil
 }
