@@ -99,6 +99,24 @@ func (e KeyUse) Valid() bool {
 	}
 }
 
+// Defines values for PolicyKind.
+const (
+	PolicyKindAdmission PolicyKind = "admission"
+	PolicyKindAppraisal PolicyKind = "appraisal"
+)
+
+// Valid indicates whether the value is a known member of the PolicyKind enum.
+func (e PolicyKind) Valid() bool {
+	switch e {
+	case PolicyKindAdmission:
+		return true
+	case PolicyKindAppraisal:
+		return true
+	default:
+		return false
+	}
+}
+
 // Agent defines model for Agent.
 type Agent struct {
 	// Algorithm Examples: ESP256
@@ -131,10 +149,26 @@ type Appraisal struct {
 	Agent string    `json:"agent"`
 	At    time.Time `json:"at"`
 
+	// Code Why it was not accepted, as a stable code.
+	Code   string `json:"code,omitempty,omitzero"`
+	Device string `json:"device"`
+
 	// Format The media type of the evidence.
 	Format string `json:"format"`
 
-	// Reason Why it was not accepted.
+	// Genuine Whether its signature was found good, so that its claims are known.
+	Genuine bool `json:"genuine"`
+
+	// ID Its number.
+	ID int64 `json:"id"`
+
+	// Outcome What a policy decided; absent where none was asked.
+	Outcome string `json:"outcome,omitempty,omitzero"`
+
+	// Policy Which one, as name@version, or default, or exception.
+	Policy string `json:"policy,omitempty,omitzero"`
+
+	// Reason Why it was not accepted, in words.
 	Reason string `json:"reason,omitempty,omitzero"`
 
 	// Status The AR4SI tier: none, affirming, warning or contraindicated.
@@ -143,15 +177,90 @@ type Appraisal struct {
 }
 
 // AttestationAnchor defines model for AttestationAnchor.
-type AttestationAnchor struct {
-	Algorithm string    `json:"algorithm"`
-	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
-	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+type AttestationAnchor = TrustedKey
 
-	// PublicKey PEM.
-	PublicKey  string `json:"publicKey"`
-	Thumbprint string `json:"thumbprint"`
-	Title      string `json:"title"`
+// AttestationChange defines model for AttestationChange.
+type AttestationChange struct {
+	// After Absent where it is not there any more.
+	After string `json:"after,omitempty,omitzero"`
+
+	// Before Absent where it was not there.
+	Before string `json:"before,omitempty,omitzero"`
+
+	// Expected The reference values.
+	Expected []string `json:"expected,omitempty,omitzero"`
+	Name     string   `json:"name"`
+
+	// Source The file that has them.
+	Source string `json:"source,omitempty,omitzero"`
+
+	// Wrong What is there now differs from every reference value.
+	Wrong bool `json:"wrong"`
+}
+
+// AttestationCount What became of the evidence of the device, since it is known. Never reset.
+type AttestationCount struct {
+	Accepted uint64 `json:"accepted"`
+
+	// Failed By reason code.
+	Failed map[string]uint64 `json:"failed"`
+}
+
+// AttestationDetail defines model for AttestationDetail.
+type AttestationDetail struct {
+	Attestation Appraisal `json:"attestation"`
+
+	// Challenge What the evidence answered, hexadecimal.
+	Challenge string `json:"challenge,omitempty,omitzero"`
+
+	// Claims By name, byte strings in hexadecimal; absent where the evidence was not genuine.
+	Claims json.RawMessage `json:"claims,omitempty,omitzero"`
+
+	// Comparisons Measured values beside the reference values.
+	Comparisons []Comparison `json:"comparisons"`
+
+	// Evidence As it arrived, base64; only with `raw`, and as long as it is kept.
+	Evidence []byte `json:"evidence,omitempty,omitzero"`
+
+	// Result As the remote verifier issued it, base64; only with `raw`.
+	Result []byte `json:"result,omitempty,omitzero"`
+
+	// ResultFormat The media type of the result of a remote verifier.
+	ResultFormat string          `json:"resultFormat,omitempty,omitzero"`
+	Vector       []VectorElement `json:"vector"`
+}
+
+// AttestationDiff defines model for AttestationDiff.
+type AttestationDiff struct {
+	Changes []AttestationChange `json:"changes"`
+	From    Appraisal           `json:"from"`
+	To      Appraisal           `json:"to"`
+}
+
+// AttestationPage defines model for AttestationPage.
+type AttestationPage struct {
+	Items []Appraisal `json:"items"`
+
+	// Next The cursor of the next page.
+	Next string `json:"next,omitempty,omitzero"`
+}
+
+// Comparison defines model for Comparison.
+type Comparison struct {
+	// Element Of the trust vector that it counted for.
+	Element string `json:"element"`
+
+	// Expected The reference values; empty where none is known.
+	Expected []string `json:"expected"`
+	Match    bool     `json:"match"`
+	Measured string   `json:"measured"`
+
+	// Name Examples: PCR 7
+	Name string `json:"name"`
+
+	// Source The file that has them, as id@version.
+	Source string `json:"source,omitempty,omitzero"`
+	Submod string `json:"submod,omitempty,omitzero"`
 }
 
 // ComponentState Claimed is the agent's word; confirmed is what the attester measured, and failed
@@ -189,6 +298,20 @@ type ComponentStatus struct {
 	State ComponentState `json:"state"`
 }
 
+// Decision defines model for Decision.
+type Decision struct {
+	// Outcome accept, quarantine, reject or pending
+	Outcome string `json:"outcome"`
+
+	// Policy Which one decided, as name@version, or default, or exception.
+	Policy      string `json:"policy"`
+	Reason      string `json:"reason,omitempty,omitzero"`
+	Remediation string `json:"remediation,omitempty,omitzero"`
+
+	// Until Of an acceptance that ends.
+	Until time.Time `json:"until,omitempty,omitzero"`
+}
+
 // Dependency defines model for Dependency.
 type Dependency struct {
 	// Component Where devices store it.
@@ -200,7 +323,15 @@ type Dependency struct {
 
 // Device defines model for Device.
 type Device struct {
-	CreatedAt time.Time `json:"createdAt"`
+	// AttestationKey The identity of the hardware whose evidence was accepted first, hexadecimal.
+	AttestationKey string `json:"attestationKey,omitempty,omitzero"`
+
+	// Attestations What became of the evidence of the device, since it is known. Never reset.
+	Attestations AttestationCount `json:"attestations,omitempty,omitzero"`
+	CreatedAt    time.Time        `json:"createdAt"`
+
+	// Exception Faults of one attestation that an operator accepts for a time.
+	Exception Exception `json:"exception,omitempty,omitzero"`
 
 	// HardwareModel Hexadecimal.
 	HardwareModel   string `json:"hardwareModel,omitempty,omitzero"`
@@ -209,18 +340,42 @@ type Device struct {
 	// ID The UUID that this TAM gave the device.
 	ID string `json:"id"`
 
+	// Labels Examples: {"site":"hall-3"}
+	Labels Labels `json:"labels,omitempty,omitzero"`
+
 	// LastSeen When one of its agents last spoke.
 	LastSeen time.Time `json:"lastSeen,omitempty,omitzero"`
 	Name     string    `json:"name,omitempty,omitzero"`
 
 	// OEMID The encoded claim, hexadecimal.
-	OEMID       string      `json:"oemId,omitempty,omitzero"`
-	State       DeviceState `json:"state"`
-	StateReason string      `json:"stateReason,omitempty,omitzero"`
+	OEMID string `json:"oemId,omitempty,omitzero"`
+
+	// QuarantinedBy The policy that put it into quarantine, as name@version; absent where an operator did.
+	QuarantinedBy string      `json:"quarantinedBy,omitempty,omitzero"`
+	State         DeviceState `json:"state"`
+	StateReason   string      `json:"stateReason,omitempty,omitzero"`
 
 	// UEID The device's own id (RFC 9711 section 4.2.1), hexadecimal.
 	UEID      string    `json:"ueid"`
 	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// DeviceCA defines model for DeviceCA.
+type DeviceCA struct {
+	AddedAt time.Time `json:"addedAt"`
+	AddedBy string    `json:"addedBy"`
+
+	// Certificate PEM.
+	Certificate string `json:"certificate"`
+
+	// Fingerprint The SHA-256 of the certificate, hexadecimal.
+	Fingerprint string    `json:"fingerprint"`
+	NotAfter    time.Time `json:"notAfter"`
+	NotBefore   time.Time `json:"notBefore"`
+
+	// Subject Of the certificate.
+	Subject string `json:"subject"`
+	Title   string `json:"title"`
 }
 
 // DeviceDetail defines model for DeviceDetail.
@@ -277,6 +432,41 @@ type EventPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// Exception Faults of one attestation that an operator accepts for a time.
+type Exception struct {
+	At time.Time `json:"at"`
+
+	// Attestation The one whose faults are accepted.
+	Attestation int64  `json:"attestation"`
+	By          string `json:"by"`
+
+	// Covers The faults, in words.
+	Covers []string  `json:"covers"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// Group defines model for Group.
+type Group struct {
+	Name string `json:"name"`
+
+	// Selector CEL over device.
+	Selector string `json:"selector"`
+}
+
+// GroupDetail defines model for GroupDetail.
+type GroupDetail struct {
+	// Complete Whether all devices were looked at; else there may be more.
+	Complete bool `json:"complete"`
+
+	// Count How many devices are in it.
+	Count int `json:"count"`
+
+	// Devices The first of them.
+	Devices []Device `json:"devices"`
+	Group   Group    `json:"group"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	// Status Examples: ok
@@ -313,6 +503,9 @@ type Key struct {
 
 // KeyUse Agents trust it for messages, or encrypt SUIT reports to it.
 type KeyUse string
+
+// Labels Examples: {"site":"hall-3"}
+type Labels map[string]string
 
 // Manifest defines model for Manifest.
 type Manifest struct {
@@ -357,15 +550,52 @@ type ManifestPage struct {
 }
 
 // NewAttestationAnchor defines model for NewAttestationAnchor.
-type NewAttestationAnchor struct {
-	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
-	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+type NewAttestationAnchor = NewTrustedKey
 
-	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
-	PublicKey string `json:"publicKey"`
+// NewDeviceCA defines model for NewDeviceCA.
+type NewDeviceCA struct {
+	// Certificate A PEM block CERTIFICATE.
+	Certificate string `json:"certificate"`
 
 	// Title For people.
 	Title string `json:"title"`
+}
+
+// NewException defines model for NewException.
+type NewException struct {
+	// Reason For the record.
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// NewGroup defines model for NewGroup.
+type NewGroup struct {
+	// Selector CEL over device.
+	Selector string `json:"selector"`
+}
+
+// NewPolicy defines model for NewPolicy.
+type NewPolicy struct {
+	Comment string `json:"comment,omitempty,omitzero"`
+
+	// Expression CEL over device, result, claims and now. It gives a decision, such as
+	// `accept()` or `quarantine("why")`, or true to accept and false to reject.
+	Expression string `json:"expression"`
+
+	// Kind Appraisal decides about every attestation of a known device, admission about new devices.
+	Kind PolicyKind `json:"kind"`
+
+	// Name a-z, 0-9 and -
+	Name string `json:"name"`
+
+	// Position The first by position, then name, whose selector matches decides.
+	Position int `json:"position,omitempty,omitzero"`
+
+	// Remediation The manifest component id of what a device is offered that this policy does not accept.
+	Remediation string `json:"remediation,omitempty,omitzero"`
+
+	// Selector CEL over device; empty for all devices.
+	Selector string `json:"selector,omitempty,omitzero"`
 }
 
 // NewPublisher defines model for NewPublisher.
@@ -395,6 +625,18 @@ type NewRequirement struct {
 	Component string `json:"component"`
 }
 
+// NewTrustedKey defines model for NewTrustedKey.
+type NewTrustedKey struct {
+	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
+	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
+	PublicKey string `json:"publicKey"`
+
+	// Title For people.
+	Title string `json:"title"`
+}
+
 // Payload defines model for Payload.
 type Payload struct {
 	// Digest Examples: sha-256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -404,16 +646,63 @@ type Payload struct {
 	Size int64 `json:"size"`
 }
 
+// Policy defines model for Policy.
+type Policy struct {
+	Comment    string    `json:"comment,omitempty,omitzero"`
+	CreatedAt  time.Time `json:"createdAt"`
+	CreatedBy  string    `json:"createdBy"`
+	Expression string    `json:"expression"`
+
+	// Kind Appraisal decides about every attestation of a known device, admission about new devices.
+	Kind        PolicyKind `json:"kind"`
+	Name        string     `json:"name"`
+	Position    int        `json:"position"`
+	Remediation string     `json:"remediation,omitempty,omitzero"`
+
+	// Retired This version ends the policy.
+	Retired  bool   `json:"retired"`
+	Selector string `json:"selector,omitempty,omitzero"`
+
+	// Version From 1.
+	Version int `json:"version"`
+}
+
+// PolicyKind Appraisal decides about every attestation of a known device, admission about new devices.
+type PolicyKind string
+
+// PolicyTrial defines model for PolicyTrial.
+type PolicyTrial struct {
+	Counts []TrialCount `json:"counts"`
+
+	// Devices Those to which the policy makes a difference.
+	Devices []TriedDevice `json:"devices"`
+
+	// Next The cursor of the next page.
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Skipped Those whose last evidence was not genuine: no policy is asked.
+	Skipped int `json:"skipped"`
+
+	// Tried The devices of this page about which policies were asked.
+	Tried int `json:"tried"`
+}
+
 // Problem Problem details (RFC 9457).
 type Problem struct {
 	// Code Stable, for programs.
 	Code string `json:"code"`
+
+	// Column The character of the line, from 1.
+	Column int `json:"column,omitempty,omitzero"`
 
 	// Detail The thing and the reason of this occurrence.
 	Detail string `json:"detail"`
 
 	// Hint What to do next.
 	Hint string `json:"hint,omitempty,omitzero"`
+
+	// Line Where an expression is at fault, from 1.
+	Line int `json:"line,omitempty,omitzero"`
 
 	// Status The HTTP status.
 	Status int `json:"status"`
@@ -444,6 +733,27 @@ type Publisher struct {
 	Scopes     []Scope `json:"scopes"`
 	Thumbprint string  `json:"thumbprint"`
 	Title      string  `json:"title"`
+}
+
+// ReferenceFile defines model for ReferenceFile.
+type ReferenceFile struct {
+	// File The signed CoRIM, base64.
+	File   []byte          `json:"file"`
+	Values ReferenceValues `json:"values"`
+}
+
+// ReferenceValues defines model for ReferenceValues.
+type ReferenceValues struct {
+	ID         string    `json:"id"`
+	ImportedAt time.Time `json:"importedAt"`
+	ImportedBy string    `json:"importedBy"`
+
+	// Signer The thumbprint of the key that signed them.
+	Signer string `json:"signer"`
+
+	// Size In bytes.
+	Size    int    `json:"size"`
+	Version uint64 `json:"version"`
 }
 
 // Removal defines model for Removal.
@@ -513,6 +823,53 @@ type Target struct {
 	URI string `json:"uri,omitempty,omitzero"`
 }
 
+// TrialCount defines model for TrialCount.
+type TrialCount struct {
+	Devices int `json:"devices"`
+
+	// Now The outcome under the policies in force.
+	Now string `json:"now"`
+
+	// Then The outcome with the policy that is tried.
+	Then string `json:"then"`
+}
+
+// TriedDevice defines model for TriedDevice.
+type TriedDevice struct {
+	Attestation int64    `json:"attestation"`
+	Device      string   `json:"device"`
+	Now         Decision `json:"now"`
+	Then        Decision `json:"then"`
+}
+
+// TrustedKey defines model for TrustedKey.
+type TrustedKey struct {
+	Algorithm string    `json:"algorithm"`
+	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
+	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// PublicKey PEM.
+	PublicKey  string `json:"publicKey"`
+	Thumbprint string `json:"thumbprint"`
+	Title      string `json:"title"`
+}
+
+// VectorElement One element of a trust vector (draft-ietf-rats-ar4si section 2.3).
+type VectorElement struct {
+	// Name Examples: executables
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Submod What it is about; absent where there is one attester.
+	Submod string `json:"submod,omitempty,omitzero"`
+
+	// Tier none, affirming, warning or contraindicated
+	Tier string `json:"tier"`
+
+	// Value -128 to 127; 0 is no claim.
+	Value int `json:"value"`
+}
+
 // After defines model for After.
 type After = string
 
@@ -525,6 +882,51 @@ type DeviceID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// Name defines model for Name.
+type Name = string
+
+// Reason defines model for Reason.
+type Reason = string
+
+// ReferenceID defines model for ReferenceID.
+type ReferenceID = string
+
+// ReferenceVersion defines model for ReferenceVersion.
+type ReferenceVersion = uint64
+
+// RemoveAnchorParams defines parameters for RemoveAnchor.
+type RemoveAnchorParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// ListAttestationsParams defines parameters for ListAttestations.
+type ListAttestationsParams struct {
+	// After The `next` of the page before.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Device Only those of this device, by its whole id.
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Accepted Only those that were accepted, or that were not.
+	Accepted *bool `form:"accepted,omitempty" json:"accepted,omitempty"`
+}
+
+// GetAttestationParams defines parameters for GetAttestation.
+type GetAttestationParams struct {
+	// Raw Whether the evidence and the result as they arrived are wanted too.
+	Raw bool `form:"raw,omitempty" json:"raw,omitempty,omitzero"`
+}
+
+// DeleteDeviceCAParams defines parameters for DeleteDeviceCA.
+type DeleteDeviceCAParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
 // ListDevicesParams defines parameters for ListDevices.
 type ListDevicesParams struct {
 	// After The `next` of the page before.
@@ -533,8 +935,27 @@ type ListDevicesParams struct {
 	// Limit How many items at most; 100 where it is not given.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
+	// Selector Only devices that this CEL expression over `device` matches, for example
+	// `device.labels.site == "hall-3"` or `group("kiosks")`.
+	Selector *string `form:"selector,omitempty" json:"selector,omitempty"`
+
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// DiffAttestationsParams defines parameters for DiffAttestations.
+type DiffAttestationsParams struct {
+	// From An attestation; the last accepted one before `to` where it is not given.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// To An attestation; the last one where it is not given.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// EndExceptionParams defines parameters for EndException.
+type EndExceptionParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 }
 
 // WithdrawRemovalParams defines parameters for WithdrawRemoval.
@@ -558,6 +979,12 @@ type ListEventsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetGroupParams defines parameters for GetGroup.
+type GetGroupParams struct {
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListManifestsParams defines parameters for ListManifests.
 type ListManifestsParams struct {
 	// After The `next` of the page before.
@@ -570,14 +997,59 @@ type ListManifestsParams struct {
 	Component *string `form:"component,omitempty" json:"component,omitempty"`
 }
 
+// TryPolicyParams defines parameters for TryPolicy.
+type TryPolicyParams struct {
+	// After The `next` of the page before.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeleteReferenceValuesParams defines parameters for DeleteReferenceValues.
+type DeleteReferenceValuesParams struct {
+	// ID The id of the reference values.
+	ID ReferenceID `form:"id" json:"id"`
+
+	// Version Their version.
+	Version ReferenceVersion `form:"version" json:"version"`
+
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// GetReferenceValuesParams defines parameters for GetReferenceValues.
+type GetReferenceValuesParams struct {
+	// ID The id of the reference values.
+	ID ReferenceID `form:"id" json:"id"`
+
+	// Version Their version.
+	Version ReferenceVersion `form:"version" json:"version"`
+}
+
 // AddAttestationAnchorJSONRequestBody defines body for AddAttestationAnchor for application/json ContentType.
 type AddAttestationAnchorJSONRequestBody = NewAttestationAnchor
+
+// AddDeviceCAJSONRequestBody defines body for AddDeviceCA for application/json ContentType.
+type AddDeviceCAJSONRequestBody = NewDeviceCA
 
 // AcceptDeviceJSONRequestBody defines body for AcceptDevice for application/json ContentType.
 type AcceptDeviceJSONRequestBody = StateChange
 
+// AcceptUntilJSONRequestBody defines body for AcceptUntil for application/json ContentType.
+type AcceptUntilJSONRequestBody = NewException
+
+// SetLabelsJSONRequestBody defines body for SetLabels for application/json ContentType.
+type SetLabelsJSONRequestBody = Labels
+
+// QuarantineDeviceJSONRequestBody defines body for QuarantineDevice for application/json ContentType.
+type QuarantineDeviceJSONRequestBody = StateChange
+
 // RejectDeviceJSONRequestBody defines body for RejectDevice for application/json ContentType.
 type RejectDeviceJSONRequestBody = StateChange
+
+// ReleaseDeviceJSONRequestBody defines body for ReleaseDevice for application/json ContentType.
+type ReleaseDeviceJSONRequestBody = StateChange
 
 // RemoveComponentJSONRequestBody defines body for RemoveComponent for application/json ContentType.
 type RemoveComponentJSONRequestBody = NewRequirement
@@ -585,17 +1057,53 @@ type RemoveComponentJSONRequestBody = NewRequirement
 // RequireComponentJSONRequestBody defines body for RequireComponent for application/json ContentType.
 type RequireComponentJSONRequestBody = NewRequirement
 
+// PutGroupJSONRequestBody defines body for PutGroup for application/json ContentType.
+type PutGroupJSONRequestBody = NewGroup
+
+// AddPolicyJSONRequestBody defines body for AddPolicy for application/json ContentType.
+type AddPolicyJSONRequestBody = NewPolicy
+
+// RetirePolicyJSONRequestBody defines body for RetirePolicy for application/json ContentType.
+type RetirePolicyJSONRequestBody = StateChange
+
+// TryPolicyJSONRequestBody defines body for TryPolicy for application/json ContentType.
+type TryPolicyJSONRequestBody = NewPolicy
+
 // AddPublisherJSONRequestBody defines body for AddPublisher for application/json ContentType.
 type AddPublisherJSONRequestBody = NewPublisher
 
+// AddReferenceProviderJSONRequestBody defines body for AddReferenceProvider for application/json ContentType.
+type AddReferenceProviderJSONRequestBody = NewTrustedKey
+
+// AddVerifierJSONRequestBody defines body for AddVerifier for application/json ContentType.
+type AddVerifierJSONRequestBody = NewTrustedKey
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// RemoveAnchor Trust a key no longer
+	// (DELETE /api/v1/anchors/{thumbprint})
+	RemoveAnchor(c *gin.Context, thumbprint string, params RemoveAnchorParams)
 	// ListAttestationAnchors List attestation anchors
 	// (GET /api/v1/attestation-anchors)
 	ListAttestationAnchors(c *gin.Context)
 	// AddAttestationAnchor Add an attestation anchor
 	// (POST /api/v1/attestation-anchors)
 	AddAttestationAnchor(c *gin.Context)
+	// ListAttestations List attestations
+	// (GET /api/v1/attestations)
+	ListAttestations(c *gin.Context, params ListAttestationsParams)
+	// GetAttestation Show an attestation
+	// (GET /api/v1/attestations/{id})
+	GetAttestation(c *gin.Context, id int64, params GetAttestationParams)
+	// ListDeviceCAs List device CAs
+	// (GET /api/v1/device-cas)
+	ListDeviceCAs(c *gin.Context)
+	// AddDeviceCA Add a device CA
+	// (POST /api/v1/device-cas)
+	AddDeviceCA(c *gin.Context)
+	// DeleteDeviceCA Trust a device CA no longer
+	// (DELETE /api/v1/device-cas/{fingerprint})
+	DeleteDeviceCA(c *gin.Context, fingerprint string, params DeleteDeviceCAParams)
 	// ListDevices List devices
 	// (GET /api/v1/devices)
 	ListDevices(c *gin.Context, params ListDevicesParams)
@@ -605,9 +1113,27 @@ type ServerInterface interface {
 	// AcceptDevice Accept a device
 	// (POST /api/v1/devices/{id}/accept)
 	AcceptDevice(c *gin.Context, id DeviceID)
+	// DiffAttestations Tell what changed between two attestations of a device
+	// (GET /api/v1/devices/{id}/attestation-diff)
+	DiffAttestations(c *gin.Context, id DeviceID, params DiffAttestationsParams)
+	// EndException Take an exception back
+	// (DELETE /api/v1/devices/{id}/exception)
+	EndException(c *gin.Context, id DeviceID, params EndExceptionParams)
+	// AcceptUntil Accept a device with its faults, until a time
+	// (PUT /api/v1/devices/{id}/exception)
+	AcceptUntil(c *gin.Context, id DeviceID)
+	// SetLabels Set the labels of a device
+	// (PUT /api/v1/devices/{id}/labels)
+	SetLabels(c *gin.Context, id DeviceID)
+	// QuarantineDevice Quarantine a device
+	// (POST /api/v1/devices/{id}/quarantine)
+	QuarantineDevice(c *gin.Context, id DeviceID)
 	// RejectDevice Reject a device
 	// (POST /api/v1/devices/{id}/reject)
 	RejectDevice(c *gin.Context, id DeviceID)
+	// ReleaseDevice Release a device from quarantine
+	// (POST /api/v1/devices/{id}/release)
+	ReleaseDevice(c *gin.Context, id DeviceID)
 	// WithdrawRemoval Withdraw the order to remove a component
 	// (DELETE /api/v1/devices/{id}/removals)
 	WithdrawRemoval(c *gin.Context, id DeviceID, params WithdrawRemovalParams)
@@ -623,6 +1149,18 @@ type ServerInterface interface {
 	// ListEvents Read the audit log
 	// (GET /api/v1/events)
 	ListEvents(c *gin.Context, params ListEventsParams)
+	// ListGroups List groups
+	// (GET /api/v1/groups)
+	ListGroups(c *gin.Context)
+	// DeleteGroup Delete a group
+	// (DELETE /api/v1/groups/{name})
+	DeleteGroup(c *gin.Context, name Name)
+	// GetGroup Show a group and who is in it
+	// (GET /api/v1/groups/{name})
+	GetGroup(c *gin.Context, name Name, params GetGroupParams)
+	// PutGroup Create a group, or give it another selector
+	// (PUT /api/v1/groups/{name})
+	PutGroup(c *gin.Context, name Name)
 	// ListKeys Show the TAM's public keys
 	// (GET /api/v1/keys)
 	ListKeys(c *gin.Context)
@@ -638,12 +1176,51 @@ type ServerInterface interface {
 	// UploadPayload Upload a payload
 	// (POST /api/v1/payloads)
 	UploadPayload(c *gin.Context)
+	// ListPolicies List the policies in force
+	// (GET /api/v1/policies)
+	ListPolicies(c *gin.Context)
+	// AddPolicy Put a policy into force, or its next version
+	// (POST /api/v1/policies)
+	AddPolicy(c *gin.Context)
+	// ListPolicyVersions Show all versions of a policy
+	// (GET /api/v1/policies/{name})
+	ListPolicyVersions(c *gin.Context, name Name)
+	// RetirePolicy Retire a policy
+	// (POST /api/v1/policies/{name}/retire)
+	RetirePolicy(c *gin.Context, name Name)
+	// TryPolicy Try a policy on stored attestations
+	// (POST /api/v1/policy-trials)
+	TryPolicy(c *gin.Context, params TryPolicyParams)
 	// ListPublishers List publishers
 	// (GET /api/v1/publishers)
 	ListPublishers(c *gin.Context)
 	// AddPublisher Add a publisher
 	// (POST /api/v1/publishers)
 	AddPublisher(c *gin.Context)
+	// ListReferenceProviders List reference-value providers
+	// (GET /api/v1/reference-providers)
+	ListReferenceProviders(c *gin.Context)
+	// AddReferenceProvider Add a reference-value provider
+	// (POST /api/v1/reference-providers)
+	AddReferenceProvider(c *gin.Context)
+	// DeleteReferenceValues Take reference values back
+	// (DELETE /api/v1/reference-values)
+	DeleteReferenceValues(c *gin.Context, params DeleteReferenceValuesParams)
+	// ListReferenceValues List imported reference values
+	// (GET /api/v1/reference-values)
+	ListReferenceValues(c *gin.Context)
+	// ImportReferenceValues Import reference values
+	// (POST /api/v1/reference-values)
+	ImportReferenceValues(c *gin.Context)
+	// GetReferenceValues Show an imported file
+	// (GET /api/v1/reference-values/file)
+	GetReferenceValues(c *gin.Context, params GetReferenceValuesParams)
+	// ListVerifiers List verifiers
+	// (GET /api/v1/verifiers)
+	ListVerifiers(c *gin.Context)
+	// AddVerifier Add a verifier
+	// (POST /api/v1/verifiers)
+	AddVerifier(c *gin.Context)
 	// Health Tell whether the process lives
 	// (GET /healthz)
 	Health(c *gin.Context)
@@ -657,6 +1234,42 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// RemoveAnchor operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAnchor(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "thumbprint" -------------
+	var thumbprint string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "thumbprint", c.Param("thumbprint"), &thumbprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter thumbprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAnchorParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", c.Request.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reason: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveAnchor(c, thumbprint, params)
+}
 
 // ListAttestationAnchors operation middleware
 func (siw *ServerInterfaceWrapper) ListAttestationAnchors(c *gin.Context) {
@@ -684,6 +1297,155 @@ func (siw *ServerInterfaceWrapper) AddAttestationAnchor(c *gin.Context) {
 	siw.Handler.AddAttestationAnchor(c)
 }
 
+// ListAttestations operation middleware
+func (siw *ServerInterfaceWrapper) ListAttestations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAttestationsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", c.Request.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter after: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", c.Request.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter device: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "accepted" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "accepted", c.Request.URL.Query(), &params.Accepted, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter accepted: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAttestations(c, params)
+}
+
+// GetAttestation operation middleware
+func (siw *ServerInterfaceWrapper) GetAttestation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAttestationParams
+
+	// ------------- Optional query parameter "raw" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "raw", c.Request.URL.Query(), &params.Raw, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter raw: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetAttestation(c, id, params)
+}
+
+// ListDeviceCAs operation middleware
+func (siw *ServerInterfaceWrapper) ListDeviceCAs(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListDeviceCAs(c)
+}
+
+// AddDeviceCA operation middleware
+func (siw *ServerInterfaceWrapper) AddDeviceCA(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddDeviceCA(c)
+}
+
+// DeleteDeviceCA operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDeviceCA(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "fingerprint" -------------
+	var fingerprint string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fingerprint", c.Param("fingerprint"), &fingerprint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter fingerprint: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteDeviceCAParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", c.Request.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reason: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteDeviceCA(c, fingerprint, params)
+}
+
 // ListDevices operation middleware
 func (siw *ServerInterfaceWrapper) ListDevices(c *gin.Context) {
 
@@ -706,6 +1468,14 @@ func (siw *ServerInterfaceWrapper) ListDevices(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "selector" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "selector", c.Request.URL.Query(), &params.Selector, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter selector: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -777,6 +1547,161 @@ func (siw *ServerInterfaceWrapper) AcceptDevice(c *gin.Context) {
 	siw.Handler.AcceptDevice(c, id)
 }
 
+// DiffAttestations operation middleware
+func (siw *ServerInterfaceWrapper) DiffAttestations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffAttestationsParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", c.Request.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter to: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DiffAttestations(c, id, params)
+}
+
+// EndException operation middleware
+func (siw *ServerInterfaceWrapper) EndException(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndExceptionParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", c.Request.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reason: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EndException(c, id, params)
+}
+
+// AcceptUntil operation middleware
+func (siw *ServerInterfaceWrapper) AcceptUntil(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AcceptUntil(c, id)
+}
+
+// SetLabels operation middleware
+func (siw *ServerInterfaceWrapper) SetLabels(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SetLabels(c, id)
+}
+
+// QuarantineDevice operation middleware
+func (siw *ServerInterfaceWrapper) QuarantineDevice(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.QuarantineDevice(c, id)
+}
+
 // RejectDevice operation middleware
 func (siw *ServerInterfaceWrapper) RejectDevice(c *gin.Context) {
 
@@ -800,6 +1725,31 @@ func (siw *ServerInterfaceWrapper) RejectDevice(c *gin.Context) {
 	}
 
 	siw.Handler.RejectDevice(c, id)
+}
+
+// ReleaseDevice operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseDevice(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeviceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReleaseDevice(c, id)
 }
 
 // WithdrawRemoval operation middleware
@@ -959,6 +1909,105 @@ func (siw *ServerInterfaceWrapper) ListEvents(c *gin.Context) {
 	siw.Handler.ListEvents(c, params)
 }
 
+// ListGroups operation middleware
+func (siw *ServerInterfaceWrapper) ListGroups(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListGroups(c)
+}
+
+// DeleteGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroup(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteGroup(c, name)
+}
+
+// GetGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetGroup(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGroupParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetGroup(c, name, params)
+}
+
+// PutGroup operation middleware
+func (siw *ServerInterfaceWrapper) PutGroup(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutGroup(c, name)
+}
+
 // ListKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListKeys(c *gin.Context) {
 
@@ -1066,6 +2115,117 @@ func (siw *ServerInterfaceWrapper) UploadPayload(c *gin.Context) {
 	siw.Handler.UploadPayload(c)
 }
 
+// ListPolicies operation middleware
+func (siw *ServerInterfaceWrapper) ListPolicies(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListPolicies(c)
+}
+
+// AddPolicy operation middleware
+func (siw *ServerInterfaceWrapper) AddPolicy(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddPolicy(c)
+}
+
+// ListPolicyVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListPolicyVersions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListPolicyVersions(c, name)
+}
+
+// RetirePolicy operation middleware
+func (siw *ServerInterfaceWrapper) RetirePolicy(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RetirePolicy(c, name)
+}
+
+// TryPolicy operation middleware
+func (siw *ServerInterfaceWrapper) TryPolicy(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TryPolicyParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", c.Request.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter after: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.TryPolicy(c, params)
+}
+
 // ListPublishers operation middleware
 func (siw *ServerInterfaceWrapper) ListPublishers(c *gin.Context) {
 
@@ -1090,6 +2250,162 @@ func (siw *ServerInterfaceWrapper) AddPublisher(c *gin.Context) {
 	}
 
 	siw.Handler.AddPublisher(c)
+}
+
+// ListReferenceProviders operation middleware
+func (siw *ServerInterfaceWrapper) ListReferenceProviders(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListReferenceProviders(c)
+}
+
+// AddReferenceProvider operation middleware
+func (siw *ServerInterfaceWrapper) AddReferenceProvider(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddReferenceProvider(c)
+}
+
+// DeleteReferenceValues operation middleware
+func (siw *ServerInterfaceWrapper) DeleteReferenceValues(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteReferenceValuesParams
+
+	// ------------- Required query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "id", c.Request.URL.Query(), &params.ID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Required query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "version", c.Request.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter version: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", c.Request.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reason: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteReferenceValues(c, params)
+}
+
+// ListReferenceValues operation middleware
+func (siw *ServerInterfaceWrapper) ListReferenceValues(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListReferenceValues(c)
+}
+
+// ImportReferenceValues operation middleware
+func (siw *ServerInterfaceWrapper) ImportReferenceValues(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ImportReferenceValues(c)
+}
+
+// GetReferenceValues operation middleware
+func (siw *ServerInterfaceWrapper) GetReferenceValues(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetReferenceValuesParams
+
+	// ------------- Required query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "id", c.Request.URL.Query(), &params.ID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Required query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "version", c.Request.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter version: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetReferenceValues(c, params)
+}
+
+// ListVerifiers operation middleware
+func (siw *ServerInterfaceWrapper) ListVerifiers(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListVerifiers(c)
+}
+
+// AddVerifier operation middleware
+func (siw *ServerInterfaceWrapper) AddVerifier(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddVerifier(c)
 }
 
 // Health operation middleware
@@ -1140,6 +2456,27 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/devices/:id", wrapper.GetDevice)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/accept", wrapper.AcceptDevice)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/reject", wrapper.RejectDevice)
+	router.POST(options.BaseURL+"/api/v1/devices/:id/quarantine", wrapper.QuarantineDevice)
+	router.POST(options.BaseURL+"/api/v1/devices/:id/release", wrapper.ReleaseDevice)
+	router.PUT(options.BaseURL+"/api/v1/devices/:id/labels", wrapper.SetLabels)
+	router.DELETE(options.BaseURL+"/api/v1/devices/:id/exception", wrapper.EndException)
+	router.PUT(options.BaseURL+"/api/v1/devices/:id/exception", wrapper.AcceptUntil)
+	router.GET(options.BaseURL+"/api/v1/devices/:id/attestation-diff", wrapper.DiffAttestations)
+	router.GET(options.BaseURL+"/api/v1/attestations", wrapper.ListAttestations)
+	router.GET(options.BaseURL+"/api/v1/attestations/:id", wrapper.GetAttestation)
+	router.GET(options.BaseURL+"/api/v1/policies", wrapper.ListPolicies)
+	router.POST(options.BaseURL+"/api/v1/policies", wrapper.AddPolicy)
+	router.GET(options.BaseURL+"/api/v1/policies/:name", wrapper.ListPolicyVersions)
+	router.POST(options.BaseURL+"/api/v1/policies/:name/retire", wrapper.RetirePolicy)
+	router.POST(options.BaseURL+"/api/v1/policy-trials", wrapper.TryPolicy)
+	router.GET(options.BaseURL+"/api/v1/groups", wrapper.ListGroups)
+	router.DELETE(options.BaseURL+"/api/v1/groups/:name", wrapper.DeleteGroup)
+	router.GET(options.BaseURL+"/api/v1/groups/:name", wrapper.GetGroup)
+	router.PUT(options.BaseURL+"/api/v1/groups/:name", wrapper.PutGroup)
+	router.DELETE(options.BaseURL+"/api/v1/reference-values", wrapper.DeleteReferenceValues)
+	router.GET(options.BaseURL+"/api/v1/reference-values", wrapper.ListReferenceValues)
+	router.POST(options.BaseURL+"/api/v1/reference-values", wrapper.ImportReferenceValues)
+	router.GET(options.BaseURL+"/api/v1/reference-values/file", wrapper.GetReferenceValues)
 	router.DELETE(options.BaseURL+"/api/v1/devices/:id/requirements", wrapper.UnrequireComponent)
 	router.POST(options.BaseURL+"/api/v1/devices/:id/requirements", wrapper.RequireComponent)
 	router.DELETE(options.BaseURL+"/api/v1/devices/:id/removals", wrapper.WithdrawRemoval)
@@ -1148,12 +2485,54 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/publishers", wrapper.AddPublisher)
 	router.GET(options.BaseURL+"/api/v1/attestation-anchors", wrapper.ListAttestationAnchors)
 	router.POST(options.BaseURL+"/api/v1/attestation-anchors", wrapper.AddAttestationAnchor)
+	router.GET(options.BaseURL+"/api/v1/verifiers", wrapper.ListVerifiers)
+	router.POST(options.BaseURL+"/api/v1/verifiers", wrapper.AddVerifier)
+	router.GET(options.BaseURL+"/api/v1/reference-providers", wrapper.ListReferenceProviders)
+	router.POST(options.BaseURL+"/api/v1/reference-providers", wrapper.AddReferenceProvider)
+	router.DELETE(options.BaseURL+"/api/v1/anchors/:thumbprint", wrapper.RemoveAnchor)
+	router.GET(options.BaseURL+"/api/v1/device-cas", wrapper.ListDeviceCAs)
+	router.POST(options.BaseURL+"/api/v1/device-cas", wrapper.AddDeviceCA)
+	router.DELETE(options.BaseURL+"/api/v1/device-cas/:fingerprint", wrapper.DeleteDeviceCA)
 	router.GET(options.BaseURL+"/api/v1/events", wrapper.ListEvents)
 	router.GET(options.BaseURL+"/api/v1/keys", wrapper.ListKeys)
 	router.GET(options.BaseURL+"/healthz", wrapper.Health)
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type RemoveAnchorRequestObject struct {
+	Thumbprint string `json:"thumbprint"`
+	Params     RemoveAnchorParams
+}
+
+type RemoveAnchorResponseObject interface {
+	VisitRemoveAnchorResponse(w http.ResponseWriter) error
+}
+
+type RemoveAnchor204Response struct {
+}
+
+func (response RemoveAnchor204Response) VisitRemoveAnchorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveAnchordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveAnchordefaultApplicationProblemPlusJSONResponse) VisitRemoveAnchorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAttestationAnchorsRequestObject struct {
 }
@@ -1221,6 +2600,196 @@ type AddAttestationAnchordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AddAttestationAnchordefaultApplicationProblemPlusJSONResponse) VisitAddAttestationAnchorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAttestationsRequestObject struct {
+	Params ListAttestationsParams
+}
+
+type ListAttestationsResponseObject interface {
+	VisitListAttestationsResponse(w http.ResponseWriter) error
+}
+
+type ListAttestations200JSONResponse AttestationPage
+
+func (response ListAttestations200JSONResponse) VisitListAttestationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAttestationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAttestationsdefaultApplicationProblemPlusJSONResponse) VisitListAttestationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttestationRequestObject struct {
+	ID     int64 `json:"id"`
+	Params GetAttestationParams
+}
+
+type GetAttestationResponseObject interface {
+	VisitGetAttestationResponse(w http.ResponseWriter) error
+}
+
+type GetAttestation200JSONResponse AttestationDetail
+
+func (response GetAttestation200JSONResponse) VisitGetAttestationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttestationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAttestationdefaultApplicationProblemPlusJSONResponse) VisitGetAttestationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceCAsRequestObject struct {
+}
+
+type ListDeviceCAsResponseObject interface {
+	VisitListDeviceCAsResponse(w http.ResponseWriter) error
+}
+
+type ListDeviceCAs200JSONResponse []DeviceCA
+
+func (response ListDeviceCAs200JSONResponse) VisitListDeviceCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceCAsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeviceCAsdefaultApplicationProblemPlusJSONResponse) VisitListDeviceCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDeviceCARequestObject struct {
+	Body *AddDeviceCAJSONRequestBody
+}
+
+type AddDeviceCAResponseObject interface {
+	VisitAddDeviceCAResponse(w http.ResponseWriter) error
+}
+
+type AddDeviceCA201JSONResponse DeviceCA
+
+func (response AddDeviceCA201JSONResponse) VisitAddDeviceCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDeviceCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddDeviceCAdefaultApplicationProblemPlusJSONResponse) VisitAddDeviceCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDeviceCARequestObject struct {
+	Fingerprint string `json:"fingerprint"`
+	Params      DeleteDeviceCAParams
+}
+
+type DeleteDeviceCAResponseObject interface {
+	VisitDeleteDeviceCAResponse(w http.ResponseWriter) error
+}
+
+type DeleteDeviceCA204Response struct {
+}
+
+func (response DeleteDeviceCA204Response) VisitDeleteDeviceCAResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDeviceCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteDeviceCAdefaultApplicationProblemPlusJSONResponse) VisitDeleteDeviceCAResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1350,6 +2919,206 @@ func (response AcceptDevicedefaultApplicationProblemPlusJSONResponse) VisitAccep
 	return err
 }
 
+type DiffAttestationsRequestObject struct {
+	ID     DeviceID `json:"id"`
+	Params DiffAttestationsParams
+}
+
+type DiffAttestationsResponseObject interface {
+	VisitDiffAttestationsResponse(w http.ResponseWriter) error
+}
+
+type DiffAttestations200JSONResponse AttestationDiff
+
+func (response DiffAttestations200JSONResponse) VisitDiffAttestationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffAttestationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffAttestationsdefaultApplicationProblemPlusJSONResponse) VisitDiffAttestationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndExceptionRequestObject struct {
+	ID     DeviceID `json:"id"`
+	Params EndExceptionParams
+}
+
+type EndExceptionResponseObject interface {
+	VisitEndExceptionResponse(w http.ResponseWriter) error
+}
+
+type EndException200JSONResponse Device
+
+func (response EndException200JSONResponse) VisitEndExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndExceptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EndExceptiondefaultApplicationProblemPlusJSONResponse) VisitEndExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptUntilRequestObject struct {
+	ID   DeviceID `json:"id"`
+	Body *AcceptUntilJSONRequestBody
+}
+
+type AcceptUntilResponseObject interface {
+	VisitAcceptUntilResponse(w http.ResponseWriter) error
+}
+
+type AcceptUntil200JSONResponse Device
+
+func (response AcceptUntil200JSONResponse) VisitAcceptUntilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptUntildefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptUntildefaultApplicationProblemPlusJSONResponse) VisitAcceptUntilResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetLabelsRequestObject struct {
+	ID   DeviceID `json:"id"`
+	Body *SetLabelsJSONRequestBody
+}
+
+type SetLabelsResponseObject interface {
+	VisitSetLabelsResponse(w http.ResponseWriter) error
+}
+
+type SetLabels200JSONResponse Device
+
+func (response SetLabels200JSONResponse) VisitSetLabelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetLabelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetLabelsdefaultApplicationProblemPlusJSONResponse) VisitSetLabelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type QuarantineDeviceRequestObject struct {
+	ID   DeviceID `json:"id"`
+	Body *QuarantineDeviceJSONRequestBody
+}
+
+type QuarantineDeviceResponseObject interface {
+	VisitQuarantineDeviceResponse(w http.ResponseWriter) error
+}
+
+type QuarantineDevice200JSONResponse Device
+
+func (response QuarantineDevice200JSONResponse) VisitQuarantineDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type QuarantineDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response QuarantineDevicedefaultApplicationProblemPlusJSONResponse) VisitQuarantineDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectDeviceRequestObject struct {
 	ID   DeviceID `json:"id"`
 	Body *RejectDeviceJSONRequestBody
@@ -1379,6 +3148,46 @@ type RejectDevicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectDevicedefaultApplicationProblemPlusJSONResponse) VisitRejectDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseDeviceRequestObject struct {
+	ID   DeviceID `json:"id"`
+	Body *ReleaseDeviceJSONRequestBody
+}
+
+type ReleaseDeviceResponseObject interface {
+	VisitReleaseDeviceResponse(w http.ResponseWriter) error
+}
+
+type ReleaseDevice200JSONResponse Device
+
+func (response ReleaseDevice200JSONResponse) VisitReleaseDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseDevicedefaultApplicationProblemPlusJSONResponse) VisitReleaseDeviceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1566,6 +3375,157 @@ type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsRequestObject struct {
+}
+
+type ListGroupsResponseObject interface {
+	VisitListGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListGroups200JSONResponse []Group
+
+func (response ListGroups200JSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGroupsdefaultApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type DeleteGroupResponseObject interface {
+	VisitDeleteGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroup204Response struct {
+}
+
+func (response DeleteGroup204Response) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteGroupdefaultApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupRequestObject struct {
+	Name   Name `json:"name"`
+	Params GetGroupParams
+}
+
+type GetGroupResponseObject interface {
+	VisitGetGroupResponse(w http.ResponseWriter) error
+}
+
+type GetGroup200JSONResponse GroupDetail
+
+func (response GetGroup200JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetGroupdefaultApplicationProblemPlusJSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRequestObject struct {
+	Name Name `json:"name"`
+	Body *PutGroupJSONRequestBody
+}
+
+type PutGroupResponseObject interface {
+	VisitPutGroupResponse(w http.ResponseWriter) error
+}
+
+type PutGroup200JSONResponse Group
+
+func (response PutGroup200JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutGroupdefaultApplicationProblemPlusJSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1771,6 +3731,202 @@ func (response UploadPayloaddefaultApplicationProblemPlusJSONResponse) VisitUplo
 	return err
 }
 
+type ListPoliciesRequestObject struct {
+}
+
+type ListPoliciesResponseObject interface {
+	VisitListPoliciesResponse(w http.ResponseWriter) error
+}
+
+type ListPolicies200JSONResponse []Policy
+
+func (response ListPolicies200JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPoliciesdefaultApplicationProblemPlusJSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPolicyRequestObject struct {
+	Body *AddPolicyJSONRequestBody
+}
+
+type AddPolicyResponseObject interface {
+	VisitAddPolicyResponse(w http.ResponseWriter) error
+}
+
+type AddPolicy200JSONResponse Policy
+
+func (response AddPolicy200JSONResponse) VisitAddPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddPolicydefaultApplicationProblemPlusJSONResponse) VisitAddPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPolicyVersionsRequestObject struct {
+	Name Name `json:"name"`
+}
+
+type ListPolicyVersionsResponseObject interface {
+	VisitListPolicyVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListPolicyVersions200JSONResponse []Policy
+
+func (response ListPolicyVersions200JSONResponse) VisitListPolicyVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPolicyVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPolicyVersionsdefaultApplicationProblemPlusJSONResponse) VisitListPolicyVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePolicyRequestObject struct {
+	Name Name `json:"name"`
+	Body *RetirePolicyJSONRequestBody
+}
+
+type RetirePolicyResponseObject interface {
+	VisitRetirePolicyResponse(w http.ResponseWriter) error
+}
+
+type RetirePolicy200JSONResponse Policy
+
+func (response RetirePolicy200JSONResponse) VisitRetirePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetirePolicydefaultApplicationProblemPlusJSONResponse) VisitRetirePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryPolicyRequestObject struct {
+	Params TryPolicyParams
+	Body   *TryPolicyJSONRequestBody
+}
+
+type TryPolicyResponseObject interface {
+	VisitTryPolicyResponse(w http.ResponseWriter) error
+}
+
+type TryPolicy200JSONResponse PolicyTrial
+
+func (response TryPolicy200JSONResponse) VisitTryPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TryPolicydefaultApplicationProblemPlusJSONResponse) VisitTryPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPublishersRequestObject struct {
 }
 
@@ -1848,6 +4004,309 @@ func (response AddPublisherdefaultApplicationProblemPlusJSONResponse) VisitAddPu
 	return err
 }
 
+type ListReferenceProvidersRequestObject struct {
+}
+
+type ListReferenceProvidersResponseObject interface {
+	VisitListReferenceProvidersResponse(w http.ResponseWriter) error
+}
+
+type ListReferenceProviders200JSONResponse []TrustedKey
+
+func (response ListReferenceProviders200JSONResponse) VisitListReferenceProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReferenceProvidersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReferenceProvidersdefaultApplicationProblemPlusJSONResponse) VisitListReferenceProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReferenceProviderRequestObject struct {
+	Body *AddReferenceProviderJSONRequestBody
+}
+
+type AddReferenceProviderResponseObject interface {
+	VisitAddReferenceProviderResponse(w http.ResponseWriter) error
+}
+
+type AddReferenceProvider201JSONResponse TrustedKey
+
+func (response AddReferenceProvider201JSONResponse) VisitAddReferenceProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReferenceProviderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddReferenceProviderdefaultApplicationProblemPlusJSONResponse) VisitAddReferenceProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteReferenceValuesRequestObject struct {
+	Params DeleteReferenceValuesParams
+}
+
+type DeleteReferenceValuesResponseObject interface {
+	VisitDeleteReferenceValuesResponse(w http.ResponseWriter) error
+}
+
+type DeleteReferenceValues204Response struct {
+}
+
+func (response DeleteReferenceValues204Response) VisitDeleteReferenceValuesResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteReferenceValuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteReferenceValuesdefaultApplicationProblemPlusJSONResponse) VisitDeleteReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReferenceValuesRequestObject struct {
+}
+
+type ListReferenceValuesResponseObject interface {
+	VisitListReferenceValuesResponse(w http.ResponseWriter) error
+}
+
+type ListReferenceValues200JSONResponse []ReferenceValues
+
+func (response ListReferenceValues200JSONResponse) VisitListReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReferenceValuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReferenceValuesdefaultApplicationProblemPlusJSONResponse) VisitListReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportReferenceValuesRequestObject struct {
+	Body io.Reader
+}
+
+type ImportReferenceValuesResponseObject interface {
+	VisitImportReferenceValuesResponse(w http.ResponseWriter) error
+}
+
+type ImportReferenceValues201JSONResponse ReferenceValues
+
+func (response ImportReferenceValues201JSONResponse) VisitImportReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportReferenceValuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportReferenceValuesdefaultApplicationProblemPlusJSONResponse) VisitImportReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReferenceValuesRequestObject struct {
+	Params GetReferenceValuesParams
+}
+
+type GetReferenceValuesResponseObject interface {
+	VisitGetReferenceValuesResponse(w http.ResponseWriter) error
+}
+
+type GetReferenceValues200JSONResponse ReferenceFile
+
+func (response GetReferenceValues200JSONResponse) VisitGetReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReferenceValuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReferenceValuesdefaultApplicationProblemPlusJSONResponse) VisitGetReferenceValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVerifiersRequestObject struct {
+}
+
+type ListVerifiersResponseObject interface {
+	VisitListVerifiersResponse(w http.ResponseWriter) error
+}
+
+type ListVerifiers200JSONResponse []TrustedKey
+
+func (response ListVerifiers200JSONResponse) VisitListVerifiersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVerifiersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVerifiersdefaultApplicationProblemPlusJSONResponse) VisitListVerifiersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddVerifierRequestObject struct {
+	Body *AddVerifierJSONRequestBody
+}
+
+type AddVerifierResponseObject interface {
+	VisitAddVerifierResponse(w http.ResponseWriter) error
+}
+
+type AddVerifier201JSONResponse TrustedKey
+
+func (response AddVerifier201JSONResponse) VisitAddVerifierResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddVerifierdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddVerifierdefaultApplicationProblemPlusJSONResponse) VisitAddVerifierResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type HealthRequestObject struct {
 }
 
@@ -1871,12 +4330,30 @@ func (response Health200JSONResponse) VisitHealthResponse(w http.ResponseWriter)
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// RemoveAnchor Trust a key no longer
+	// (DELETE /api/v1/anchors/{thumbprint})
+	RemoveAnchor(ctx context.Context, request RemoveAnchorRequestObject) (RemoveAnchorResponseObject, error)
 	// ListAttestationAnchors List attestation anchors
 	// (GET /api/v1/attestation-anchors)
 	ListAttestationAnchors(ctx context.Context, request ListAttestationAnchorsRequestObject) (ListAttestationAnchorsResponseObject, error)
 	// AddAttestationAnchor Add an attestation anchor
 	// (POST /api/v1/attestation-anchors)
 	AddAttestationAnchor(ctx context.Context, request AddAttestationAnchorRequestObject) (AddAttestationAnchorResponseObject, error)
+	// ListAttestations List attestations
+	// (GET /api/v1/attestations)
+	ListAttestations(ctx context.Context, request ListAttestationsRequestObject) (ListAttestationsResponseObject, error)
+	// GetAttestation Show an attestation
+	// (GET /api/v1/attestations/{id})
+	GetAttestation(ctx context.Context, request GetAttestationRequestObject) (GetAttestationResponseObject, error)
+	// ListDeviceCAs List device CAs
+	// (GET /api/v1/device-cas)
+	ListDeviceCAs(ctx context.Context, request ListDeviceCAsRequestObject) (ListDeviceCAsResponseObject, error)
+	// AddDeviceCA Add a device CA
+	// (POST /api/v1/device-cas)
+	AddDeviceCA(ctx context.Context, request AddDeviceCARequestObject) (AddDeviceCAResponseObject, error)
+	// DeleteDeviceCA Trust a device CA no longer
+	// (DELETE /api/v1/device-cas/{fingerprint})
+	DeleteDeviceCA(ctx context.Context, request DeleteDeviceCARequestObject) (DeleteDeviceCAResponseObject, error)
 	// ListDevices List devices
 	// (GET /api/v1/devices)
 	ListDevices(ctx context.Context, request ListDevicesRequestObject) (ListDevicesResponseObject, error)
@@ -1886,9 +4363,27 @@ type StrictServerInterface interface {
 	// AcceptDevice Accept a device
 	// (POST /api/v1/devices/{id}/accept)
 	AcceptDevice(ctx context.Context, request AcceptDeviceRequestObject) (AcceptDeviceResponseObject, error)
+	// DiffAttestations Tell what changed between two attestations of a device
+	// (GET /api/v1/devices/{id}/attestation-diff)
+	DiffAttestations(ctx context.Context, request DiffAttestationsRequestObject) (DiffAttestationsResponseObject, error)
+	// EndException Take an exception back
+	// (DELETE /api/v1/devices/{id}/exception)
+	EndException(ctx context.Context, request EndExceptionRequestObject) (EndExceptionResponseObject, error)
+	// AcceptUntil Accept a device with its faults, until a time
+	// (PUT /api/v1/devices/{id}/exception)
+	AcceptUntil(ctx context.Context, request AcceptUntilRequestObject) (AcceptUntilResponseObject, error)
+	// SetLabels Set the labels of a device
+	// (PUT /api/v1/devices/{id}/labels)
+	SetLabels(ctx context.Context, request SetLabelsRequestObject) (SetLabelsResponseObject, error)
+	// QuarantineDevice Quarantine a device
+	// (POST /api/v1/devices/{id}/quarantine)
+	QuarantineDevice(ctx context.Context, request QuarantineDeviceRequestObject) (QuarantineDeviceResponseObject, error)
 	// RejectDevice Reject a device
 	// (POST /api/v1/devices/{id}/reject)
 	RejectDevice(ctx context.Context, request RejectDeviceRequestObject) (RejectDeviceResponseObject, error)
+	// ReleaseDevice Release a device from quarantine
+	// (POST /api/v1/devices/{id}/release)
+	ReleaseDevice(ctx context.Context, request ReleaseDeviceRequestObject) (ReleaseDeviceResponseObject, error)
 	// WithdrawRemoval Withdraw the order to remove a component
 	// (DELETE /api/v1/devices/{id}/removals)
 	WithdrawRemoval(ctx context.Context, request WithdrawRemovalRequestObject) (WithdrawRemovalResponseObject, error)
@@ -1904,6 +4399,18 @@ type StrictServerInterface interface {
 	// ListEvents Read the audit log
 	// (GET /api/v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ListGroups List groups
+	// (GET /api/v1/groups)
+	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
+	// DeleteGroup Delete a group
+	// (DELETE /api/v1/groups/{name})
+	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
+	// GetGroup Show a group and who is in it
+	// (GET /api/v1/groups/{name})
+	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
+	// PutGroup Create a group, or give it another selector
+	// (PUT /api/v1/groups/{name})
+	PutGroup(ctx context.Context, request PutGroupRequestObject) (PutGroupResponseObject, error)
 	// ListKeys Show the TAM's public keys
 	// (GET /api/v1/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
@@ -1919,12 +4426,51 @@ type StrictServerInterface interface {
 	// UploadPayload Upload a payload
 	// (POST /api/v1/payloads)
 	UploadPayload(ctx context.Context, request UploadPayloadRequestObject) (UploadPayloadResponseObject, error)
+	// ListPolicies List the policies in force
+	// (GET /api/v1/policies)
+	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
+	// AddPolicy Put a policy into force, or its next version
+	// (POST /api/v1/policies)
+	AddPolicy(ctx context.Context, request AddPolicyRequestObject) (AddPolicyResponseObject, error)
+	// ListPolicyVersions Show all versions of a policy
+	// (GET /api/v1/policies/{name})
+	ListPolicyVersions(ctx context.Context, request ListPolicyVersionsRequestObject) (ListPolicyVersionsResponseObject, error)
+	// RetirePolicy Retire a policy
+	// (POST /api/v1/policies/{name}/retire)
+	RetirePolicy(ctx context.Context, request RetirePolicyRequestObject) (RetirePolicyResponseObject, error)
+	// TryPolicy Try a policy on stored attestations
+	// (POST /api/v1/policy-trials)
+	TryPolicy(ctx context.Context, request TryPolicyRequestObject) (TryPolicyResponseObject, error)
 	// ListPublishers List publishers
 	// (GET /api/v1/publishers)
 	ListPublishers(ctx context.Context, request ListPublishersRequestObject) (ListPublishersResponseObject, error)
 	// AddPublisher Add a publisher
 	// (POST /api/v1/publishers)
 	AddPublisher(ctx context.Context, request AddPublisherRequestObject) (AddPublisherResponseObject, error)
+	// ListReferenceProviders List reference-value providers
+	// (GET /api/v1/reference-providers)
+	ListReferenceProviders(ctx context.Context, request ListReferenceProvidersRequestObject) (ListReferenceProvidersResponseObject, error)
+	// AddReferenceProvider Add a reference-value provider
+	// (POST /api/v1/reference-providers)
+	AddReferenceProvider(ctx context.Context, request AddReferenceProviderRequestObject) (AddReferenceProviderResponseObject, error)
+	// DeleteReferenceValues Take reference values back
+	// (DELETE /api/v1/reference-values)
+	DeleteReferenceValues(ctx context.Context, request DeleteReferenceValuesRequestObject) (DeleteReferenceValuesResponseObject, error)
+	// ListReferenceValues List imported reference values
+	// (GET /api/v1/reference-values)
+	ListReferenceValues(ctx context.Context, request ListReferenceValuesRequestObject) (ListReferenceValuesResponseObject, error)
+	// ImportReferenceValues Import reference values
+	// (POST /api/v1/reference-values)
+	ImportReferenceValues(ctx context.Context, request ImportReferenceValuesRequestObject) (ImportReferenceValuesResponseObject, error)
+	// GetReferenceValues Show an imported file
+	// (GET /api/v1/reference-values/file)
+	GetReferenceValues(ctx context.Context, request GetReferenceValuesRequestObject) (GetReferenceValuesResponseObject, error)
+	// ListVerifiers List verifiers
+	// (GET /api/v1/verifiers)
+	ListVerifiers(ctx context.Context, request ListVerifiersRequestObject) (ListVerifiersResponseObject, error)
+	// AddVerifier Add a verifier
+	// (POST /api/v1/verifiers)
+	AddVerifier(ctx context.Context, request AddVerifierRequestObject) (AddVerifierResponseObject, error)
 	// Health Tell whether the process lives
 	// (GET /healthz)
 	Health(ctx context.Context, request HealthRequestObject) (HealthResponseObject, error)
@@ -1987,6 +4533,33 @@ type strictHandler struct {
 	options     StrictGinServerOptions
 }
 
+// RemoveAnchor operation middleware
+func (sh *strictHandler) RemoveAnchor(ctx *gin.Context, thumbprint string, params RemoveAnchorParams) {
+	var request RemoveAnchorRequestObject
+
+	request.Thumbprint = thumbprint
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAnchor(ctx, request.(RemoveAnchorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAnchor")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveAnchorResponseObject); ok {
+		if err := validResponse.VisitRemoveAnchorResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAttestationAnchors operation middleware
 func (sh *strictHandler) ListAttestationAnchors(ctx *gin.Context) {
 	var request ListAttestationAnchorsRequestObject
@@ -2046,6 +4619,152 @@ func (sh *strictHandler) AddAttestationAnchor(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AddAttestationAnchorResponseObject); ok {
 		if err := validResponse.VisitAddAttestationAnchorResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAttestations operation middleware
+func (sh *strictHandler) ListAttestations(ctx *gin.Context, params ListAttestationsParams) {
+	var request ListAttestationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAttestations(ctx, request.(ListAttestationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAttestations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAttestationsResponseObject); ok {
+		if err := validResponse.VisitListAttestationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAttestation operation middleware
+func (sh *strictHandler) GetAttestation(ctx *gin.Context, id int64, params GetAttestationParams) {
+	var request GetAttestationRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttestation(ctx, request.(GetAttestationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttestation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetAttestationResponseObject); ok {
+		if err := validResponse.VisitGetAttestationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeviceCAs operation middleware
+func (sh *strictHandler) ListDeviceCAs(ctx *gin.Context) {
+	var request ListDeviceCAsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeviceCAs(ctx, request.(ListDeviceCAsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeviceCAs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListDeviceCAsResponseObject); ok {
+		if err := validResponse.VisitListDeviceCAsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddDeviceCA operation middleware
+func (sh *strictHandler) AddDeviceCA(ctx *gin.Context) {
+	var request AddDeviceCARequestObject
+
+	var body AddDeviceCAJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddDeviceCA(ctx, request.(AddDeviceCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddDeviceCA")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddDeviceCAResponseObject); ok {
+		if err := validResponse.VisitAddDeviceCAResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDeviceCA operation middleware
+func (sh *strictHandler) DeleteDeviceCA(ctx *gin.Context, fingerprint string, params DeleteDeviceCAParams) {
+	var request DeleteDeviceCARequestObject
+
+	request.Fingerprint = fingerprint
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDeviceCA(ctx, request.(DeleteDeviceCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDeviceCA")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteDeviceCAResponseObject); ok {
+		if err := validResponse.VisitDeleteDeviceCAResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -2149,6 +4868,192 @@ func (sh *strictHandler) AcceptDevice(ctx *gin.Context, id DeviceID) {
 	}
 }
 
+// DiffAttestations operation middleware
+func (sh *strictHandler) DiffAttestations(ctx *gin.Context, id DeviceID, params DiffAttestationsParams) {
+	var request DiffAttestationsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffAttestations(ctx, request.(DiffAttestationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffAttestations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DiffAttestationsResponseObject); ok {
+		if err := validResponse.VisitDiffAttestationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndException operation middleware
+func (sh *strictHandler) EndException(ctx *gin.Context, id DeviceID, params EndExceptionParams) {
+	var request EndExceptionRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndException(ctx, request.(EndExceptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndException")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EndExceptionResponseObject); ok {
+		if err := validResponse.VisitEndExceptionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AcceptUntil operation middleware
+func (sh *strictHandler) AcceptUntil(ctx *gin.Context, id DeviceID) {
+	var request AcceptUntilRequestObject
+
+	request.ID = id
+
+	var body AcceptUntilJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptUntil(ctx, request.(AcceptUntilRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptUntil")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AcceptUntilResponseObject); ok {
+		if err := validResponse.VisitAcceptUntilResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetLabels operation middleware
+func (sh *strictHandler) SetLabels(ctx *gin.Context, id DeviceID) {
+	var request SetLabelsRequestObject
+
+	request.ID = id
+
+	var body SetLabelsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetLabels(ctx, request.(SetLabelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetLabels")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SetLabelsResponseObject); ok {
+		if err := validResponse.VisitSetLabelsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// QuarantineDevice operation middleware
+func (sh *strictHandler) QuarantineDevice(ctx *gin.Context, id DeviceID) {
+	var request QuarantineDeviceRequestObject
+
+	request.ID = id
+
+	var body QuarantineDeviceJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.QuarantineDevice(ctx, request.(QuarantineDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "QuarantineDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(QuarantineDeviceResponseObject); ok {
+		if err := validResponse.VisitQuarantineDeviceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RejectDevice operation middleware
 func (sh *strictHandler) RejectDevice(ctx *gin.Context, id DeviceID) {
 	var request RejectDeviceRequestObject
@@ -2186,6 +5091,50 @@ func (sh *strictHandler) RejectDevice(ctx *gin.Context, id DeviceID) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(RejectDeviceResponseObject); ok {
 		if err := validResponse.VisitRejectDeviceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseDevice operation middleware
+func (sh *strictHandler) ReleaseDevice(ctx *gin.Context, id DeviceID) {
+	var request ReleaseDeviceRequestObject
+
+	request.ID = id
+
+	var body ReleaseDeviceJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseDevice(ctx, request.(ReleaseDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ReleaseDeviceResponseObject); ok {
+		if err := validResponse.VisitReleaseDeviceResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -2361,6 +5310,127 @@ func (sh *strictHandler) ListEvents(ctx *gin.Context, params ListEventsParams) {
 	}
 }
 
+// ListGroups operation middleware
+func (sh *strictHandler) ListGroups(ctx *gin.Context) {
+	var request ListGroupsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroups(ctx, request.(ListGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroups")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListGroupsResponseObject); ok {
+		if err := validResponse.VisitListGroupsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroup operation middleware
+func (sh *strictHandler) DeleteGroup(ctx *gin.Context, name Name) {
+	var request DeleteGroupRequestObject
+
+	request.Name = name
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroup(ctx, request.(DeleteGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGroup operation middleware
+func (sh *strictHandler) GetGroup(ctx *gin.Context, name Name, params GetGroupParams) {
+	var request GetGroupRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroup(ctx, request.(GetGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetGroupResponseObject); ok {
+		if err := validResponse.VisitGetGroupResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutGroup operation middleware
+func (sh *strictHandler) PutGroup(ctx *gin.Context, name Name) {
+	var request PutGroupRequestObject
+
+	request.Name = name
+
+	var body PutGroupJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGroup(ctx, request.(PutGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutGroupResponseObject); ok {
+		if err := validResponse.VisitPutGroupResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListKeys operation middleware
 func (sh *strictHandler) ListKeys(ctx *gin.Context) {
 	var request ListKeysRequestObject
@@ -2489,6 +5559,186 @@ func (sh *strictHandler) UploadPayload(ctx *gin.Context) {
 	}
 }
 
+// ListPolicies operation middleware
+func (sh *strictHandler) ListPolicies(ctx *gin.Context) {
+	var request ListPoliciesRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPolicies(ctx, request.(ListPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPolicies")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListPoliciesResponseObject); ok {
+		if err := validResponse.VisitListPoliciesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddPolicy operation middleware
+func (sh *strictHandler) AddPolicy(ctx *gin.Context) {
+	var request AddPolicyRequestObject
+
+	var body AddPolicyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddPolicy(ctx, request.(AddPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddPolicyResponseObject); ok {
+		if err := validResponse.VisitAddPolicyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPolicyVersions operation middleware
+func (sh *strictHandler) ListPolicyVersions(ctx *gin.Context, name Name) {
+	var request ListPolicyVersionsRequestObject
+
+	request.Name = name
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPolicyVersions(ctx, request.(ListPolicyVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPolicyVersions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListPolicyVersionsResponseObject); ok {
+		if err := validResponse.VisitListPolicyVersionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetirePolicy operation middleware
+func (sh *strictHandler) RetirePolicy(ctx *gin.Context, name Name) {
+	var request RetirePolicyRequestObject
+
+	request.Name = name
+
+	var body RetirePolicyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetirePolicy(ctx, request.(RetirePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetirePolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RetirePolicyResponseObject); ok {
+		if err := validResponse.VisitRetirePolicyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryPolicy operation middleware
+func (sh *strictHandler) TryPolicy(ctx *gin.Context, params TryPolicyParams) {
+	var request TryPolicyRequestObject
+
+	request.Params = params
+
+	var body TryPolicyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TryPolicy(ctx, request.(TryPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(TryPolicyResponseObject); ok {
+		if err := validResponse.VisitTryPolicyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPublishers operation middleware
 func (sh *strictHandler) ListPublishers(ctx *gin.Context) {
 	var request ListPublishersRequestObject
@@ -2548,6 +5798,240 @@ func (sh *strictHandler) AddPublisher(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AddPublisherResponseObject); ok {
 		if err := validResponse.VisitAddPublisherResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReferenceProviders operation middleware
+func (sh *strictHandler) ListReferenceProviders(ctx *gin.Context) {
+	var request ListReferenceProvidersRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReferenceProviders(ctx, request.(ListReferenceProvidersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReferenceProviders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListReferenceProvidersResponseObject); ok {
+		if err := validResponse.VisitListReferenceProvidersResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddReferenceProvider operation middleware
+func (sh *strictHandler) AddReferenceProvider(ctx *gin.Context) {
+	var request AddReferenceProviderRequestObject
+
+	var body AddReferenceProviderJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddReferenceProvider(ctx, request.(AddReferenceProviderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddReferenceProvider")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddReferenceProviderResponseObject); ok {
+		if err := validResponse.VisitAddReferenceProviderResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteReferenceValues operation middleware
+func (sh *strictHandler) DeleteReferenceValues(ctx *gin.Context, params DeleteReferenceValuesParams) {
+	var request DeleteReferenceValuesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteReferenceValues(ctx, request.(DeleteReferenceValuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteReferenceValues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteReferenceValuesResponseObject); ok {
+		if err := validResponse.VisitDeleteReferenceValuesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReferenceValues operation middleware
+func (sh *strictHandler) ListReferenceValues(ctx *gin.Context) {
+	var request ListReferenceValuesRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReferenceValues(ctx, request.(ListReferenceValuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReferenceValues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListReferenceValuesResponseObject); ok {
+		if err := validResponse.VisitListReferenceValuesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportReferenceValues operation middleware
+func (sh *strictHandler) ImportReferenceValues(ctx *gin.Context) {
+	var request ImportReferenceValuesRequestObject
+
+	request.Body = ctx.Request.Body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportReferenceValues(ctx, request.(ImportReferenceValuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportReferenceValues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ImportReferenceValuesResponseObject); ok {
+		if err := validResponse.VisitImportReferenceValuesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetReferenceValues operation middleware
+func (sh *strictHandler) GetReferenceValues(ctx *gin.Context, params GetReferenceValuesParams) {
+	var request GetReferenceValuesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReferenceValues(ctx, request.(GetReferenceValuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReferenceValues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetReferenceValuesResponseObject); ok {
+		if err := validResponse.VisitGetReferenceValuesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListVerifiers operation middleware
+func (sh *strictHandler) ListVerifiers(ctx *gin.Context) {
+	var request ListVerifiersRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVerifiers(ctx, request.(ListVerifiersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVerifiers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListVerifiersResponseObject); ok {
+		if err := validResponse.VisitListVerifiersResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddVerifier operation middleware
+func (sh *strictHandler) AddVerifier(ctx *gin.Context) {
+	var request AddVerifierRequestObject
+
+	var body AddVerifierJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddVerifier(ctx, request.(AddVerifierRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddVerifier")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddVerifierResponseObject); ok {
+		if err := validResponse.VisitAddVerifierResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -102,6 +103,9 @@ func (s *server) ListDevices(ctx context.Context, r ListDevicesRequestObject) (L
 			return nil, fmt.Errorf("%w: there is no device state %q", errMalformed, state)
 		}
 	}
+	if r.Params.Selector != nil {
+		return s.selectDevices(ctx, *r.Params.Selector, state, page)
+	}
 	list, err := s.fleet.Devices(ctx, devices.State(state), page)
 	if err != nil {
 		return nil, err
@@ -111,6 +115,17 @@ func (s *server) ListDevices(ctx context.Context, r ListDevicesRequestObject) (L
 		out.Next = string(list[len(list)-1].ID)
 	}
 	return out, nil
+}
+
+// selectDevices leaves out what is in another state behind the page, whose cursor stays
+// the selector's.
+func (s *server) selectDevices(ctx context.Context, selector string, state DeviceState, page tam.Page) (ListDevicesResponseObject, error) {
+	found, err := s.fleet.SelectDevices(ctx, selector, page)
+	if err != nil {
+		return nil, err
+	}
+	list := slices.DeleteFunc(found.Devices, func(d tam.SeenDevice) bool { return state != "" && d.State != devices.State(state) })
+	return ListDevices200JSONResponse{Items: show(list, showDevice), Next: found.Next}, nil
 }
 
 func (s *server) GetDevice(ctx context.Context, r GetDeviceRequestObject) (GetDeviceResponseObject, error) {
@@ -221,21 +236,18 @@ func (s *server) ListAttestationAnchors(ctx context.Context, _ ListAttestationAn
 	if err != nil {
 		return nil, err
 	}
-	return ListAttestationAnchors200JSONResponse(show(list, showAttestationAnchor)), nil
+	return ListAttestationAnchors200JSONResponse(show(list, showTrustedKey)), nil
 }
 
 func (s *server) AddAttestationAnchor(ctx context.Context, r AddAttestationAnchorRequestObject) (AddAttestationAnchorResponseObject, error) {
-	key, err := readKey(r.Body.PublicKey, r.Body.Title, cosekit.ReadPublicKey)
+	a, err := readAnchor(r.Body)
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.fleet.AddAttestationAnchor(ctx, s.actor, anchor.Anchor{
-		Key: key, Title: r.Body.Title, NotBefore: r.Body.NotBefore, NotAfter: r.Body.NotAfter,
-	})
-	if err != nil {
+	if a, err = s.fleet.AddAttestationAnchor(ctx, s.actor, a); err != nil {
 		return nil, err
 	}
-	return AddAttestationAnchor201JSONResponse(showAttestationAnchor(a)), nil
+	return AddAttestationAnchor201JSONResponse(showTrustedKey(a)), nil
 }
 
 func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {

@@ -65,6 +65,15 @@ var kinds = []kind{
 	{tam.ErrStillRequired, http.StatusConflict, "", "Still required", "end the requirement first, with tamctl device unrequire"},
 	{tam.ErrBadAnchor, http.StatusUnprocessableEntity, "", "Not a usable trust anchor", "mend what the detail names"},
 
+	{tam.ErrBadPolicy, http.StatusUnprocessableEntity, "", "Not a usable policy", "mend the expression where the detail points; docs/attestation.md lists what policies can use"},
+	{tam.ErrBadSelector, http.StatusUnprocessableEntity, "", "Not a usable selector", "mend the selector where the detail points, for example device.labels.site == \"hall-3\""},
+	{tam.ErrBadLabels, http.StatusUnprocessableEntity, "", "Not usable as labels", "give names and values such as site=hall-3"},
+	{tam.ErrGroupInUse, http.StatusConflict, "", "Group in use", "change or retire the policy that names it first"},
+	{tam.ErrNoAppraisal, http.StatusConflict, "", "No attestation to go by", "let the device attest first; tamctl attestation list shows what there is"},
+	{tam.ErrBadException, http.StatusUnprocessableEntity, "", "Not possible as an exception", "look at what was wrong with tamctl attestation list and show"},
+	{tam.ErrBadReferences, http.StatusUnprocessableEntity, "", "Not usable as reference values", "make the file with tamctl reference-values, and add the key that signed it with tamctl reference-provider add"},
+	{tam.ErrBadCertificate, http.StatusUnprocessableEntity, "", "Not usable as a device CA", "give the certificate of the CA itself, in PEM"},
+
 	{tam.ErrNotFound, http.StatusNotFound, "not-found", "Not found", "list what there is"},
 	{tam.ErrExists, http.StatusConflict, "exists", "Already exists", "look at what there is; it was left as it is"},
 	{tam.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Unavailable for now", "try again soon; nothing was changed"},

@@ -14,15 +14,17 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gin-gonic/gin/binding"
 
+	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
 const (
-	healthPath    = "/healthz"
-	payloadsPath  = "/api/v1/payloads"
-	manifestsPath = "/api/v1/manifests"
+	healthPath     = "/healthz"
+	payloadsPath   = "/api/v1/payloads"
+	manifestsPath  = "/api/v1/manifests"
+	referencesPath = "/api/v1/reference-values"
 )
 
 // maxJSON is the size of the largest JSON body, in bytes.
@@ -150,7 +152,7 @@ func securityHeaders(c *gin.Context) {
 // and JSON that is too large or not one value: gin's decoder stops at the end of
 // the first. The fleet itself caps payloads and envelopes.
 func (s *server) checkBody(c *gin.Context) {
-	if c.Request.Method != http.MethodPost || c.FullPath() == "" {
+	if !takesBody(c.Request.Method) || c.FullPath() == "" {
 		return
 	}
 	want := bodyType(c.FullPath())
@@ -175,6 +177,8 @@ func (s *server) checkBody(c *gin.Context) {
 	c.Request.Body = io.NopCloser(bytes.NewReader(body))
 }
 
+func takesBody(method string) bool { return method == http.MethodPost || method == http.MethodPut }
+
 // bodyType is the media type of the body that a route takes.
 func bodyType(route string) string {
 	switch route {
@@ -182,6 +186,8 @@ func bodyType(route string) string {
 		return "application/octet-stream"
 	case manifestsPath:
 		return suit.MediaTypeEnvelope
+	case referencesPath:
+		return corim.ContentType
 	}
 	return binding.MIMEJSON
 }

@@ -59,7 +59,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	}
 	for _, route := range routes {
 		path := route.Path
-		for _, parameter := range []string{"id", "digest"} {
+		for _, parameter := range []string{"id", "digest", "name", "thumbprint", "fingerprint"} {
 			path = strings.ReplaceAll(path, ":"+parameter, "{"+parameter+"}")
 		}
 		op, ok := operations[route.Method+" "+path]
@@ -69,7 +69,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 		if _, ok := op.Responses["default"]; !ok && path != healthPath {
 			t.Errorf("%s %s documents no problem", route.Method, path)
 		}
-		if route.Method != http.MethodPost {
+		if !takesBody(route.Method) {
 			continue
 		}
 		if _, ok := op.RequestBody.Content[bodyType(route.Path)]; !ok || len(op.RequestBody.Content) != 1 {

@@ -2,9 +2,7 @@ package api
 
 import (
 	"encoding/hex"
-	"strconv"
 
-	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -45,13 +43,18 @@ func showTarget(t tam.Target) Target {
 }
 
 func showDevice(d tam.SeenDevice) Device {
-	return Device{
+	out := Device{
 		ID: string(d.ID), UEID: hex.EncodeToString(d.UEID), Name: d.Name,
 		State: DeviceState(d.State), StateReason: d.StateReason,
 		OEMID: hex.EncodeToString(d.OEMID), HardwareModel: hex.EncodeToString(d.HWModel),
-		HardwareVersion: d.HWVersion, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
-		LastSeen: d.LastSeen,
+		HardwareVersion: d.HWVersion, Labels: d.Labels, QuarantinedBy: d.QuarantinedBy,
+		Exception: showException(d.Exception), Attestations: showCount(d.Attestations),
+		CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt, LastSeen: d.LastSeen,
 	}
+	if d.AttestationKey != (cosekit.Thumbprint{}) {
+		out.AttestationKey = d.AttestationKey.String()
+	}
+	return out
 }
 
 func showDetail(d tam.DeviceDetail) DeviceDetail {
@@ -118,27 +121,6 @@ func showRemoval(r devices.Removal) Removal {
 	return Removal{Component: r.Component.String(), CreatedAt: r.CreatedAt}
 }
 
-func showAppraisal(a devices.Appraisal) Appraisal {
-	return Appraisal{
-		At: a.At, Agent: a.Agent.String(), Accepted: a.Accepted, Reason: a.Reason,
-		Status: statusName(attest.Status(a.Status)), Verifier: a.Verifier, Format: a.Format,
-	}
-}
-
-func statusName(s attest.Status) string {
-	switch s {
-	case attest.None:
-		return "none"
-	case attest.Affirming:
-		return "affirming"
-	case attest.Warning:
-		return "warning"
-	case attest.Contraindicated:
-		return "contraindicated"
-	}
-	return strconv.Itoa(int(s))
-}
-
 func showPublisher(a anchor.Anchor) Publisher {
 	return Publisher{
 		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
@@ -154,8 +136,8 @@ func showScope(s anchor.Scope) Scope {
 	return Scope{Component: s.Prefix.String(), Commands: s.CommandNames(), Parameters: s.ParameterNames()}
 }
 
-func showAttestationAnchor(a anchor.Anchor) AttestationAnchor {
-	return AttestationAnchor{
+func showTrustedKey(a anchor.Anchor) TrustedKey {
+	return TrustedKey{
 		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
 		PublicKey: string(a.Key.PEM()), Title: a.Title, NotBefore: a.NotBefore, NotAfter: a.NotAfter,
 	}

@@ -99,6 +99,24 @@ func (e KeyUse) Valid() bool {
 	}
 }
 
+// Defines values for PolicyKind.
+const (
+	PolicyKindAdmission PolicyKind = "admission"
+	PolicyKindAppraisal PolicyKind = "appraisal"
+)
+
+// Valid indicates whether the value is a known member of the PolicyKind enum.
+func (e PolicyKind) Valid() bool {
+	switch e {
+	case PolicyKindAdmission:
+		return true
+	case PolicyKindAppraisal:
+		return true
+	default:
+		return false
+	}
+}
+
 // Agent defines model for Agent.
 type Agent struct {
 	// Algorithm Examples: ESP256
@@ -131,10 +149,26 @@ type Appraisal struct {
 	Agent string    `json:"agent"`
 	At    time.Time `json:"at"`
 
+	// Code Why it was not accepted, as a stable code.
+	Code   string `json:"code,omitempty,omitzero"`
+	Device string `json:"device"`
+
 	// Format The media type of the evidence.
 	Format string `json:"format"`
 
-	// Reason Why it was not accepted.
+	// Genuine Whether its signature was found good, so that its claims are known.
+	Genuine bool `json:"genuine"`
+
+	// ID Its number.
+	ID int64 `json:"id"`
+
+	// Outcome What a policy decided; absent where none was asked.
+	Outcome string `json:"outcome,omitempty,omitzero"`
+
+	// Policy Which one, as name@version, or default, or exception.
+	Policy string `json:"policy,omitempty,omitzero"`
+
+	// Reason Why it was not accepted, in words.
 	Reason string `json:"reason,omitempty,omitzero"`
 
 	// Status The AR4SI tier: none, affirming, warning or contraindicated.
@@ -143,15 +177,90 @@ type Appraisal struct {
 }
 
 // AttestationAnchor defines model for AttestationAnchor.
-type AttestationAnchor struct {
-	Algorithm string    `json:"algorithm"`
-	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
-	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+type AttestationAnchor = TrustedKey
 
-	// PublicKey PEM.
-	PublicKey  string `json:"publicKey"`
-	Thumbprint string `json:"thumbprint"`
-	Title      string `json:"title"`
+// AttestationChange defines model for AttestationChange.
+type AttestationChange struct {
+	// After Absent where it is not there any more.
+	After string `json:"after,omitempty,omitzero"`
+
+	// Before Absent where it was not there.
+	Before string `json:"before,omitempty,omitzero"`
+
+	// Expected The reference values.
+	Expected []string `json:"expected,omitempty,omitzero"`
+	Name     string   `json:"name"`
+
+	// Source The file that has them.
+	Source string `json:"source,omitempty,omitzero"`
+
+	// Wrong What is there now differs from every reference value.
+	Wrong bool `json:"wrong"`
+}
+
+// AttestationCount What became of the evidence of the device, since it is known. Never reset.
+type AttestationCount struct {
+	Accepted uint64 `json:"accepted"`
+
+	// Failed By reason code.
+	Failed map[string]uint64 `json:"failed"`
+}
+
+// AttestationDetail defines model for AttestationDetail.
+type AttestationDetail struct {
+	Attestation Appraisal `json:"attestation"`
+
+	// Challenge What the evidence answered, hexadecimal.
+	Challenge string `json:"challenge,omitempty,omitzero"`
+
+	// Claims By name, byte strings in hexadecimal; absent where the evidence was not genuine.
+	Claims json.RawMessage `json:"claims,omitempty,omitzero"`
+
+	// Comparisons Measured values beside the reference values.
+	Comparisons []Comparison `json:"comparisons"`
+
+	// Evidence As it arrived, base64; only with `raw`, and as long as it is kept.
+	Evidence []byte `json:"evidence,omitempty,omitzero"`
+
+	// Result As the remote verifier issued it, base64; only with `raw`.
+	Result []byte `json:"result,omitempty,omitzero"`
+
+	// ResultFormat The media type of the result of a remote verifier.
+	ResultFormat string          `json:"resultFormat,omitempty,omitzero"`
+	Vector       []VectorElement `json:"vector"`
+}
+
+// AttestationDiff defines model for AttestationDiff.
+type AttestationDiff struct {
+	Changes []AttestationChange `json:"changes"`
+	From    Appraisal           `json:"from"`
+	To      Appraisal           `json:"to"`
+}
+
+// AttestationPage defines model for AttestationPage.
+type AttestationPage struct {
+	Items []Appraisal `json:"items"`
+
+	// Next The cursor of the next page.
+	Next string `json:"next,omitempty,omitzero"`
+}
+
+// Comparison defines model for Comparison.
+type Comparison struct {
+	// Element Of the trust vector that it counted for.
+	Element string `json:"element"`
+
+	// Expected The reference values; empty where none is known.
+	Expected []string `json:"expected"`
+	Match    bool     `json:"match"`
+	Measured string   `json:"measured"`
+
+	// Name Examples: PCR 7
+	Name string `json:"name"`
+
+	// Source The file that has them, as id@version.
+	Source string `json:"source,omitempty,omitzero"`
+	Submod string `json:"submod,omitempty,omitzero"`
 }
 
 // ComponentState Claimed is the agent's word; confirmed is what the attester measured, and failed
@@ -189,6 +298,20 @@ type ComponentStatus struct {
 	State ComponentState `json:"state"`
 }
 
+// Decision defines model for Decision.
+type Decision struct {
+	// Outcome accept, quarantine, reject or pending
+	Outcome string `json:"outcome"`
+
+	// Policy Which one decided, as name@version, or default, or exception.
+	Policy      string `json:"policy"`
+	Reason      string `json:"reason,omitempty,omitzero"`
+	Remediation string `json:"remediation,omitempty,omitzero"`
+
+	// Until Of an acceptance that ends.
+	Until time.Time `json:"until,omitempty,omitzero"`
+}
+
 // Dependency defines model for Dependency.
 type Dependency struct {
 	// Component Where devices store it.
@@ -200,7 +323,15 @@ type Dependency struct {
 
 // Device defines model for Device.
 type Device struct {
-	CreatedAt time.Time `json:"createdAt"`
+	// AttestationKey The identity of the hardware whose evidence was accepted first, hexadecimal.
+	AttestationKey string `json:"attestationKey,omitempty,omitzero"`
+
+	// Attestations What became of the evidence of the device, since it is known. Never reset.
+	Attestations AttestationCount `json:"attestations,omitempty,omitzero"`
+	CreatedAt    time.Time        `json:"createdAt"`
+
+	// Exception Faults of one attestation that an operator accepts for a time.
+	Exception Exception `json:"exception,omitempty,omitzero"`
 
 	// HardwareModel Hexadecimal.
 	HardwareModel   string `json:"hardwareModel,omitempty,omitzero"`
@@ -209,18 +340,42 @@ type Device struct {
 	// ID The UUID that this TAM gave the device.
 	ID string `json:"id"`
 
+	// Labels Examples: {"site":"hall-3"}
+	Labels Labels `json:"labels,omitempty,omitzero"`
+
 	// LastSeen When one of its agents last spoke.
 	LastSeen time.Time `json:"lastSeen,omitempty,omitzero"`
 	Name     string    `json:"name,omitempty,omitzero"`
 
 	// OEMID The encoded claim, hexadecimal.
-	OEMID       string      `json:"oemId,omitempty,omitzero"`
-	State       DeviceState `json:"state"`
-	StateReason string      `json:"stateReason,omitempty,omitzero"`
+	OEMID string `json:"oemId,omitempty,omitzero"`
+
+	// QuarantinedBy The policy that put it into quarantine, as name@version; absent where an operator did.
+	QuarantinedBy string      `json:"quarantinedBy,omitempty,omitzero"`
+	State         DeviceState `json:"state"`
+	StateReason   string      `json:"stateReason,omitempty,omitzero"`
 
 	// UEID The device's own id (RFC 9711 section 4.2.1), hexadecimal.
 	UEID      string    `json:"ueid"`
 	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// DeviceCA defines model for DeviceCA.
+type DeviceCA struct {
+	AddedAt time.Time `json:"addedAt"`
+	AddedBy string    `json:"addedBy"`
+
+	// Certificate PEM.
+	Certificate string `json:"certificate"`
+
+	// Fingerprint The SHA-256 of the certificate, hexadecimal.
+	Fingerprint string    `json:"fingerprint"`
+	NotAfter    time.Time `json:"notAfter"`
+	NotBefore   time.Time `json:"notBefore"`
+
+	// Subject Of the certificate.
+	Subject string `json:"subject"`
+	Title   string `json:"title"`
 }
 
 // DeviceDetail defines model for DeviceDetail.
@@ -277,6 +432,41 @@ type EventPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// Exception Faults of one attestation that an operator accepts for a time.
+type Exception struct {
+	At time.Time `json:"at"`
+
+	// Attestation The one whose faults are accepted.
+	Attestation int64  `json:"attestation"`
+	By          string `json:"by"`
+
+	// Covers The faults, in words.
+	Covers []string  `json:"covers"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// Group defines model for Group.
+type Group struct {
+	Name string `json:"name"`
+
+	// Selector CEL over device.
+	Selector string `json:"selector"`
+}
+
+// GroupDetail defines model for GroupDetail.
+type GroupDetail struct {
+	// Complete Whether all devices were looked at; else there may be more.
+	Complete bool `json:"complete"`
+
+	// Count How many devices are in it.
+	Count int `json:"count"`
+
+	// Devices The first of them.
+	Devices []Device `json:"devices"`
+	Group   Group    `json:"group"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	// Status Examples: ok
@@ -313,6 +503,9 @@ type Key struct {
 
 // KeyUse Agents trust it for messages, or encrypt SUIT reports to it.
 type KeyUse string
+
+// Labels Examples: {"site":"hall-3"}
+type Labels map[string]string
 
 // Manifest defines model for Manifest.
 type Manifest struct {
@@ -357,15 +550,52 @@ type ManifestPage struct {
 }
 
 // NewAttestationAnchor defines model for NewAttestationAnchor.
-type NewAttestationAnchor struct {
-	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
-	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+type NewAttestationAnchor = NewTrustedKey
 
-	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
-	PublicKey string `json:"publicKey"`
+// NewDeviceCA defines model for NewDeviceCA.
+type NewDeviceCA struct {
+	// Certificate A PEM block CERTIFICATE.
+	Certificate string `json:"certificate"`
 
 	// Title For people.
 	Title string `json:"title"`
+}
+
+// NewException defines model for NewException.
+type NewException struct {
+	// Reason For the record.
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// NewGroup defines model for NewGroup.
+type NewGroup struct {
+	// Selector CEL over device.
+	Selector string `json:"selector"`
+}
+
+// NewPolicy defines model for NewPolicy.
+type NewPolicy struct {
+	Comment string `json:"comment,omitempty,omitzero"`
+
+	// Expression CEL over device, result, claims and now. It gives a decision, such as
+	// `accept()` or `quarantine("why")`, or true to accept and false to reject.
+	Expression string `json:"expression"`
+
+	// Kind Appraisal decides about every attestation of a known device, admission about new devices.
+	Kind PolicyKind `json:"kind"`
+
+	// Name a-z, 0-9 and -
+	Name string `json:"name"`
+
+	// Position The first by position, then name, whose selector matches decides.
+	Position int `json:"position,omitempty,omitzero"`
+
+	// Remediation The manifest component id of what a device is offered that this policy does not accept.
+	Remediation string `json:"remediation,omitempty,omitzero"`
+
+	// Selector CEL over device; empty for all devices.
+	Selector string `json:"selector,omitempty,omitzero"`
 }
 
 // NewPublisher defines model for NewPublisher.
@@ -395,6 +625,18 @@ type NewRequirement struct {
 	Component string `json:"component"`
 }
 
+// NewTrustedKey defines model for NewTrustedKey.
+type NewTrustedKey struct {
+	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
+	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
+	PublicKey string `json:"publicKey"`
+
+	// Title For people.
+	Title string `json:"title"`
+}
+
 // Payload defines model for Payload.
 type Payload struct {
 	// Digest Examples: sha-256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -404,16 +646,63 @@ type Payload struct {
 	Size int64 `json:"size"`
 }
 
+// Policy defines model for Policy.
+type Policy struct {
+	Comment    string    `json:"comment,omitempty,omitzero"`
+	CreatedAt  time.Time `json:"createdAt"`
+	CreatedBy  string    `json:"createdBy"`
+	Expression string    `json:"expression"`
+
+	// Kind Appraisal decides about every attestation of a known device, admission about new devices.
+	Kind        PolicyKind `json:"kind"`
+	Name        string     `json:"name"`
+	Position    int        `json:"position"`
+	Remediation string     `json:"remediation,omitempty,omitzero"`
+
+	// Retired This version ends the policy.
+	Retired  bool   `json:"retired"`
+	Selector string `json:"selector,omitempty,omitzero"`
+
+	// Version From 1.
+	Version int `json:"version"`
+}
+
+// PolicyKind Appraisal decides about every attestation of a known device, admission about new devices.
+type PolicyKind string
+
+// PolicyTrial defines model for PolicyTrial.
+type PolicyTrial struct {
+	Counts []TrialCount `json:"counts"`
+
+	// Devices Those to which the policy makes a difference.
+	Devices []TriedDevice `json:"devices"`
+
+	// Next The cursor of the next page.
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Skipped Those whose last evidence was not genuine: no policy is asked.
+	Skipped int `json:"skipped"`
+
+	// Tried The devices of this page about which policies were asked.
+	Tried int `json:"tried"`
+}
+
 // Problem Problem details (RFC 9457).
 type Problem struct {
 	// Code Stable, for programs.
 	Code string `json:"code"`
+
+	// Column The character of the line, from 1.
+	Column int `json:"column,omitempty,omitzero"`
 
 	// Detail The thing and the reason of this occurrence.
 	Detail string `json:"detail"`
 
 	// Hint What to do next.
 	Hint string `json:"hint,omitempty,omitzero"`
+
+	// Line Where an expression is at fault, from 1.
+	Line int `json:"line,omitempty,omitzero"`
 
 	// Status The HTTP status.
 	Status int `json:"status"`
@@ -444,6 +733,27 @@ type Publisher struct {
 	Scopes     []Scope `json:"scopes"`
 	Thumbprint string  `json:"thumbprint"`
 	Title      string  `json:"title"`
+}
+
+// ReferenceFile defines model for ReferenceFile.
+type ReferenceFile struct {
+	// File The signed CoRIM, base64.
+	File   []byte          `json:"file"`
+	Values ReferenceValues `json:"values"`
+}
+
+// ReferenceValues defines model for ReferenceValues.
+type ReferenceValues struct {
+	ID         string    `json:"id"`
+	ImportedAt time.Time `json:"importedAt"`
+	ImportedBy string    `json:"importedBy"`
+
+	// Signer The thumbprint of the key that signed them.
+	Signer string `json:"signer"`
+
+	// Size In bytes.
+	Size    int    `json:"size"`
+	Version uint64 `json:"version"`
 }
 
 // Removal defines model for Removal.
@@ -513,6 +823,53 @@ type Target struct {
 	URI string `json:"uri,omitempty,omitzero"`
 }
 
+// TrialCount defines model for TrialCount.
+type TrialCount struct {
+	Devices int `json:"devices"`
+
+	// Now The outcome under the policies in force.
+	Now string `json:"now"`
+
+	// Then The outcome with the policy that is tried.
+	Then string `json:"then"`
+}
+
+// TriedDevice defines model for TriedDevice.
+type TriedDevice struct {
+	Attestation int64    `json:"attestation"`
+	Device      string   `json:"device"`
+	Now         Decision `json:"now"`
+	Then        Decision `json:"then"`
+}
+
+// TrustedKey defines model for TrustedKey.
+type TrustedKey struct {
+	Algorithm string    `json:"algorithm"`
+	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
+	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// PublicKey PEM.
+	PublicKey  string `json:"publicKey"`
+	Thumbprint string `json:"thumbprint"`
+	Title      string `json:"title"`
+}
+
+// VectorElement One element of a trust vector (draft-ietf-rats-ar4si section 2.3).
+type VectorElement struct {
+	// Name Examples: executables
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Submod What it is about; absent where there is one attester.
+	Submod string `json:"submod,omitempty,omitzero"`
+
+	// Tier none, affirming, warning or contraindicated
+	Tier string `json:"tier"`
+
+	// Value -128 to 127; 0 is no claim.
+	Value int `json:"value"`
+}
+
 // After defines model for After.
 type After = string
 
@@ -525,6 +882,51 @@ type DeviceID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// Name defines model for Name.
+type Name = string
+
+// Reason defines model for Reason.
+type Reason = string
+
+// ReferenceID defines model for ReferenceID.
+type ReferenceID = string
+
+// ReferenceVersion defines model for ReferenceVersion.
+type ReferenceVersion = uint64
+
+// RemoveAnchorParams defines parameters for RemoveAnchor.
+type RemoveAnchorParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// ListAttestationsParams defines parameters for ListAttestations.
+type ListAttestationsParams struct {
+	// After The `next` of the page before.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Device Only those of this device, by its whole id.
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Accepted Only those that were accepted, or that were not.
+	Accepted *bool `form:"accepted,omitempty" json:"accepted,omitempty"`
+}
+
+// GetAttestationParams defines parameters for GetAttestation.
+type GetAttestationParams struct {
+	// Raw Whether the evidence and the result as they arrived are wanted too.
+	Raw bool `form:"raw,omitempty" json:"raw,omitempty,omitzero"`
+}
+
+// DeleteDeviceCAParams defines parameters for DeleteDeviceCA.
+type DeleteDeviceCAParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
 // ListDevicesParams defines parameters for ListDevices.
 type ListDevicesParams struct {
 	// After The `next` of the page before.
@@ -533,8 +935,27 @@ type ListDevicesParams struct {
 	// Limit How many items at most; 100 where it is not given.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
+	// Selector Only devices that this CEL expression over `device` matches, for example
+	// `device.labels.site == "hall-3"` or `group("kiosks")`.
+	Selector *string `form:"selector,omitempty" json:"selector,omitempty"`
+
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// DiffAttestationsParams defines parameters for DiffAttestations.
+type DiffAttestationsParams struct {
+	// From An attestation; the last accepted one before `to` where it is not given.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// To An attestation; the last one where it is not given.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// EndExceptionParams defines parameters for EndException.
+type EndExceptionParams struct {
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 }
 
 // WithdrawRemovalParams defines parameters for WithdrawRemoval.
@@ -558,6 +979,12 @@ type ListEventsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetGroupParams defines parameters for GetGroup.
+type GetGroupParams struct {
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListManifestsParams defines parameters for ListManifests.
 type ListManifestsParams struct {
 	// After The `next` of the page before.
@@ -570,14 +997,59 @@ type ListManifestsParams struct {
 	Component *string `form:"component,omitempty" json:"component,omitempty"`
 }
 
+// TryPolicyParams defines parameters for TryPolicy.
+type TryPolicyParams struct {
+	// After The `next` of the page before.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many items at most; 100 where it is not given.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeleteReferenceValuesParams defines parameters for DeleteReferenceValues.
+type DeleteReferenceValuesParams struct {
+	// ID The id of the reference values.
+	ID ReferenceID `form:"id" json:"id"`
+
+	// Version Their version.
+	Version ReferenceVersion `form:"version" json:"version"`
+
+	// Reason Why, for the record.
+	Reason Reason `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
+}
+
+// GetReferenceValuesParams defines parameters for GetReferenceValues.
+type GetReferenceValuesParams struct {
+	// ID The id of the reference values.
+	ID ReferenceID `form:"id" json:"id"`
+
+	// Version Their version.
+	Version ReferenceVersion `form:"version" json:"version"`
+}
+
 // AddAttestationAnchorJSONRequestBody defines body for AddAttestationAnchor for application/json ContentType.
 type AddAttestationAnchorJSONRequestBody = NewAttestationAnchor
+
+// AddDeviceCAJSONRequestBody defines body for AddDeviceCA for application/json ContentType.
+type AddDeviceCAJSONRequestBody = NewDeviceCA
 
 // AcceptDeviceJSONRequestBody defines body for AcceptDevice for application/json ContentType.
 type AcceptDeviceJSONRequestBody = StateChange
 
+// AcceptUntilJSONRequestBody defines body for AcceptUntil for application/json ContentType.
+type AcceptUntilJSONRequestBody = NewException
+
+// SetLabelsJSONRequestBody defines body for SetLabels for application/json ContentType.
+type SetLabelsJSONRequestBody = Labels
+
+// QuarantineDeviceJSONRequestBody defines body for QuarantineDevice for application/json ContentType.
+type QuarantineDeviceJSONRequestBody = StateChange
+
 // RejectDeviceJSONRequestBody defines body for RejectDevice for application/json ContentType.
 type RejectDeviceJSONRequestBody = StateChange
+
+// ReleaseDeviceJSONRequestBody defines body for ReleaseDevice for application/json ContentType.
+type ReleaseDeviceJSONRequestBody = StateChange
 
 // RemoveComponentJSONRequestBody defines body for RemoveComponent for application/json ContentType.
 type RemoveComponentJSONRequestBody = NewRequirement
@@ -585,8 +1057,26 @@ type RemoveComponentJSONRequestBody = NewRequirement
 // RequireComponentJSONRequestBody defines body for RequireComponent for application/json ContentType.
 type RequireComponentJSONRequestBody = NewRequirement
 
+// PutGroupJSONRequestBody defines body for PutGroup for application/json ContentType.
+type PutGroupJSONRequestBody = NewGroup
+
+// AddPolicyJSONRequestBody defines body for AddPolicy for application/json ContentType.
+type AddPolicyJSONRequestBody = NewPolicy
+
+// RetirePolicyJSONRequestBody defines body for RetirePolicy for application/json ContentType.
+type RetirePolicyJSONRequestBody = StateChange
+
+// TryPolicyJSONRequestBody defines body for TryPolicy for application/json ContentType.
+type TryPolicyJSONRequestBody = NewPolicy
+
 // AddPublisherJSONRequestBody defines body for AddPublisher for application/json ContentType.
 type AddPublisherJSONRequestBody = NewPublisher
+
+// AddReferenceProviderJSONRequestBody defines body for AddReferenceProvider for application/json ContentType.
+type AddReferenceProviderJSONRequestBody = NewTrustedKey
+
+// AddVerifierJSONRequestBody defines body for AddVerifier for application/json ContentType.
+type AddVerifierJSONRequestBody = NewTrustedKey
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -662,6 +1152,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// RemoveAnchor Trust a key no longer
+	//
+	// An attestation anchor, a verifier or a reference-value provider; publishers are not
+	// removed here. A reason is required.
+	//
+	// Corresponds with DELETE /api/v1/anchors/{thumbprint} (the `RemoveAnchor` operationId).
+	RemoveAnchor(ctx context.Context, thumbprint string, params *RemoveAnchorParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAttestationAnchors List attestation anchors
 	//
 	// Corresponds with GET /api/v1/attestation-anchors (the `ListAttestationAnchors` operationId).
@@ -685,9 +1183,54 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/attestation-anchors (the `AddAttestationAnchor` operationId).
 	AddAttestationAnchor(ctx context.Context, body AddAttestationAnchorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAttestations List attestations
+	//
+	// The newest first.
+	//
+	// Corresponds with GET /api/v1/attestations (the `ListAttestations` operationId).
+	ListAttestations(ctx context.Context, params *ListAttestationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAttestation Show an attestation
+	//
+	// Corresponds with GET /api/v1/attestations/{id} (the `GetAttestation` operationId).
+	GetAttestation(ctx context.Context, id int64, params *GetAttestationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeviceCAs List device CAs
+	//
+	// Corresponds with GET /api/v1/device-cas (the `ListDeviceCAs` operationId).
+	ListDeviceCAs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddDeviceCAWithBody Add a device CA
+	//
+	// Registers the certificate of a CA under which devices sign their evidence, so that
+	// their keys need not be registered one by one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+	AddDeviceCAWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddDeviceCA Add a device CA
+	//
+	// Registers the certificate of a CA under which devices sign their evidence, so that
+	// their keys need not be registered one by one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+	AddDeviceCA(ctx context.Context, body AddDeviceCAJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteDeviceCA Trust a device CA no longer
+	//
+	// Devices that it certifies fail their next attestation. A reason is required.
+	//
+	// Corresponds with DELETE /api/v1/device-cas/{fingerprint} (the `DeleteDeviceCA` operationId).
+	DeleteDeviceCA(ctx context.Context, fingerprint string, params *DeleteDeviceCAParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDevices List devices
 	//
-	// By ascending id.
+	// By ascending id. With `selector` a page may hold fewer devices than asked for, or
+	// none, and still have a `next`: so many were looked at that did not match.
 	//
 	// Corresponds with GET /api/v1/devices (the `ListDevices` operationId).
 	ListDevices(ctx context.Context, params *ListDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -715,6 +1258,86 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/devices/{id}/accept (the `AcceptDevice` operationId).
 	AcceptDevice(ctx context.Context, id DeviceID, body AcceptDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DiffAttestations Tell what changed between two attestations of a device
+	//
+	// Measured values, claims and elements of the trust vector that are not what they
+	// were, or not what the reference values say. Claims that differ in all evidence,
+	// such as the nonce, are left out.
+	//
+	// Corresponds with GET /api/v1/devices/{id}/attestation-diff (the `DiffAttestations` operationId).
+	DiffAttestations(ctx context.Context, id DeviceID, params *DiffAttestationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndException Take an exception back
+	//
+	// The device has to show evidence at its next poll.
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/exception (the `EndException` operationId).
+	EndException(ctx context.Context, id DeviceID, params *EndExceptionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptUntilWithBody Accept a device with its faults, until a time
+	//
+	// Lets the device pass with what its last attestation found wrong. What is wrong
+	// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+	// days ahead. The device has to show evidence at its next poll.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+	AcceptUntilWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptUntil Accept a device with its faults, until a time
+	//
+	// Lets the device pass with what its last attestation found wrong. What is wrong
+	// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+	// days ahead. The device has to show evidence at its next poll.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+	AcceptUntil(ctx context.Context, id DeviceID, body AcceptUntilJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLabelsWithBody Set the labels of a device
+	//
+	// Replaces all labels; an empty object takes them away. At most 32, of names with
+	// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+	SetLabelsWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLabels Set the labels of a device
+	//
+	// Replaces all labels; an empty object takes them away. At most 32, of names with
+	// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+	SetLabels(ctx context.Context, id DeviceID, body SetLabelsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QuarantineDeviceWithBody Quarantine a device
+	//
+	// The device is offered nothing but what a policy names as its remedy, until an
+	// operator releases it. A quarantine that a policy began becomes the operator's.
+	// A reason is required.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+	QuarantineDeviceWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QuarantineDevice Quarantine a device
+	//
+	// The device is offered nothing but what a policy names as its remedy, until an
+	// operator releases it. A quarantine that a policy began becomes the operator's.
+	// A reason is required.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+	QuarantineDevice(ctx context.Context, id DeviceID, body QuarantineDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RejectDeviceWithBody Reject a device
 	//
 	// The device is offered nothing any more. A reason is required.
@@ -732,6 +1355,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 	RejectDevice(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseDeviceWithBody Release a device from quarantine
+	//
+	// Whoever began the quarantine. The device has to show evidence before it is offered
+	// anything. A reason is required.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+	ReleaseDeviceWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseDevice Release a device from quarantine
+	//
+	// Whoever began the quarantine. The device has to show evidence before it is offered
+	// anything. A reason is required.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+	ReleaseDevice(ctx context.Context, id DeviceID, body ReleaseDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WithdrawRemoval Withdraw the order to remove a component
 	//
@@ -795,6 +1438,43 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListGroups List groups
+	//
+	// Corresponds with GET /api/v1/groups (the `ListGroups` operationId).
+	ListGroups(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteGroup Delete a group
+	//
+	// One that a policy in force names is refused (`group-in-use`).
+	//
+	// Corresponds with DELETE /api/v1/groups/{name} (the `DeleteGroup` operationId).
+	DeleteGroup(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetGroup Show a group and who is in it
+	//
+	// Corresponds with GET /api/v1/groups/{name} (the `GetGroup` operationId).
+	GetGroup(ctx context.Context, name Name, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroupWithBody Create a group, or give it another selector
+	//
+	// A selector that does not compile is refused (`bad-selector`) with the line and the
+	// column, and so is one under which a policy in force would not.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+	PutGroupWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroup Create a group, or give it another selector
+	//
+	// A selector that does not compile is refused (`bad-selector`) with the line and the
+	// column, and so is one under which a policy in force would not.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+	PutGroup(ctx context.Context, name Name, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListKeys Show the TAM's public keys
 	//
 	// The keys with which this TAM signs TEEP messages. Agents must trust them.
@@ -845,6 +1525,76 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/payloads (the `UploadPayload` operationId).
 	UploadPayloadWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListPolicies List the policies in force
+	//
+	// In the order in which they are asked. The first whose selector matches decides.
+	//
+	// Corresponds with GET /api/v1/policies (the `ListPolicies` operationId).
+	ListPolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddPolicyWithBody Put a policy into force, or its next version
+	//
+	// A policy that does not compile is refused (`bad-policy`) with the line and the
+	// column. One that says what the version in force says is left as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+	AddPolicyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddPolicy Put a policy into force, or its next version
+	//
+	// A policy that does not compile is refused (`bad-policy`) with the line and the
+	// column. One that says what the version in force says is left as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+	AddPolicy(ctx context.Context, body AddPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListPolicyVersions Show all versions of a policy
+	//
+	// Corresponds with GET /api/v1/policies/{name} (the `ListPolicyVersions` operationId).
+	ListPolicyVersions(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetirePolicyWithBody Retire a policy
+	//
+	// Its versions stay on record. A reason is required.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+	RetirePolicyWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetirePolicy Retire a policy
+	//
+	// Its versions stay on record. A reason is required.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+	RetirePolicy(ctx context.Context, name Name, body RetirePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TryPolicyWithBody Try a policy on stored attestations
+	//
+	// What the policy would decide about the last attestation of each device, beside what
+	// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+	TryPolicyWithBody(ctx context.Context, params *TryPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TryPolicy Try a policy on stored attestations
+	//
+	// What the policy would decide about the last attestation of each device, beside what
+	// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+	TryPolicy(ctx context.Context, params *TryPolicyParams, body TryPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPublishers List publishers
 	//
 	// Corresponds with GET /api/v1/publishers (the `ListPublishers` operationId).
@@ -872,10 +1622,102 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/publishers (the `AddPublisher` operationId).
 	AddPublisher(ctx context.Context, body AddPublisherJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListReferenceProviders List reference-value providers
+	//
+	// Corresponds with GET /api/v1/reference-providers (the `ListReferenceProviders` operationId).
+	ListReferenceProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddReferenceProviderWithBody Add a reference-value provider
+	//
+	// Lets a key sign the reference values that are imported.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+	AddReferenceProviderWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddReferenceProvider Add a reference-value provider
+	//
+	// Lets a key sign the reference values that are imported.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+	AddReferenceProvider(ctx context.Context, body AddReferenceProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteReferenceValues Take reference values back
+	//
+	// A lower version counts again where there is one. A reason is required.
+	//
+	// Corresponds with DELETE /api/v1/reference-values (the `DeleteReferenceValues` operationId).
+	DeleteReferenceValues(ctx context.Context, params *DeleteReferenceValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReferenceValues List imported reference values
+	//
+	// Corresponds with GET /api/v1/reference-values (the `ListReferenceValues` operationId).
+	ListReferenceValues(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportReferenceValuesWithBody Import reference values
+	//
+	// Takes a signed CoRIM (draft-ietf-rats-corim). Its signer must be a reference-value
+	// provider. A higher version takes the place of a lower one, which is kept. Devices
+	// are held against it from their next attestation on.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/reference-values (the `ImportReferenceValues` operationId).
+	ImportReferenceValuesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReferenceValues Show an imported file
+	//
+	// Corresponds with GET /api/v1/reference-values/file (the `GetReferenceValues` operationId).
+	GetReferenceValues(ctx context.Context, params *GetReferenceValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListVerifiers List verifiers
+	//
+	// Corresponds with GET /api/v1/verifiers (the `ListVerifiers` operationId).
+	ListVerifiers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddVerifierWithBody Add a verifier
+	//
+	// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+	AddVerifierWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddVerifier Add a verifier
+	//
+	// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+	AddVerifier(ctx context.Context, body AddVerifierJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Health Tell whether the process lives
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// RemoveAnchor Trust a key no longer
+//
+// An attestation anchor, a verifier or a reference-value provider; publishers are not
+// removed here. A reason is required.
+//
+// Corresponds with DELETE /api/v1/anchors/{thumbprint} (the `RemoveAnchor` operationId).
+func (c *Client) RemoveAnchor(ctx context.Context, thumbprint string, params *RemoveAnchorParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveAnchorRequest(c.Server, thumbprint, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListAttestationAnchors List attestation anchors
@@ -931,9 +1773,114 @@ func (c *Client) AddAttestationAnchor(ctx context.Context, body AddAttestationAn
 	return c.Client.Do(req)
 }
 
+// ListAttestations List attestations
+//
+// The newest first.
+//
+// Corresponds with GET /api/v1/attestations (the `ListAttestations` operationId).
+func (c *Client) ListAttestations(ctx context.Context, params *ListAttestationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAttestationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAttestation Show an attestation
+//
+// Corresponds with GET /api/v1/attestations/{id} (the `GetAttestation` operationId).
+func (c *Client) GetAttestation(ctx context.Context, id int64, params *GetAttestationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAttestationRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeviceCAs List device CAs
+//
+// Corresponds with GET /api/v1/device-cas (the `ListDeviceCAs` operationId).
+func (c *Client) ListDeviceCAs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeviceCAsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddDeviceCAWithBody Add a device CA
+//
+// Registers the certificate of a CA under which devices sign their evidence, so that
+// their keys need not be registered one by one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+func (c *Client) AddDeviceCAWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDeviceCARequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddDeviceCA Add a device CA
+//
+// Registers the certificate of a CA under which devices sign their evidence, so that
+// their keys need not be registered one by one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+func (c *Client) AddDeviceCA(ctx context.Context, body AddDeviceCAJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDeviceCARequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteDeviceCA Trust a device CA no longer
+//
+// Devices that it certifies fail their next attestation. A reason is required.
+//
+// Corresponds with DELETE /api/v1/device-cas/{fingerprint} (the `DeleteDeviceCA` operationId).
+func (c *Client) DeleteDeviceCA(ctx context.Context, fingerprint string, params *DeleteDeviceCAParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteDeviceCARequest(c.Server, fingerprint, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDevices List devices
 //
-// By ascending id.
+// By ascending id. With `selector` a page may hold fewer devices than asked for, or
+// none, and still have a `next`: so many were looked at that did not match.
 //
 // Corresponds with GET /api/v1/devices (the `ListDevices` operationId).
 func (c *Client) ListDevices(ctx context.Context, params *ListDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1001,6 +1948,166 @@ func (c *Client) AcceptDevice(ctx context.Context, id DeviceID, body AcceptDevic
 	return c.Client.Do(req)
 }
 
+// DiffAttestations Tell what changed between two attestations of a device
+//
+// Measured values, claims and elements of the trust vector that are not what they
+// were, or not what the reference values say. Claims that differ in all evidence,
+// such as the nonce, are left out.
+//
+// Corresponds with GET /api/v1/devices/{id}/attestation-diff (the `DiffAttestations` operationId).
+func (c *Client) DiffAttestations(ctx context.Context, id DeviceID, params *DiffAttestationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiffAttestationsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndException Take an exception back
+//
+// The device has to show evidence at its next poll.
+//
+// Corresponds with DELETE /api/v1/devices/{id}/exception (the `EndException` operationId).
+func (c *Client) EndException(ctx context.Context, id DeviceID, params *EndExceptionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndExceptionRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcceptUntilWithBody Accept a device with its faults, until a time
+//
+// Lets the device pass with what its last attestation found wrong. What is wrong
+// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+// days ahead. The device has to show evidence at its next poll.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+func (c *Client) AcceptUntilWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptUntilRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcceptUntil Accept a device with its faults, until a time
+//
+// Lets the device pass with what its last attestation found wrong. What is wrong
+// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+// days ahead. The device has to show evidence at its next poll.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+func (c *Client) AcceptUntil(ctx context.Context, id DeviceID, body AcceptUntilJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptUntilRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLabelsWithBody Set the labels of a device
+//
+// Replaces all labels; an empty object takes them away. At most 32, of names with
+// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+func (c *Client) SetLabelsWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLabelsRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLabels Set the labels of a device
+//
+// Replaces all labels; an empty object takes them away. At most 32, of names with
+// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+func (c *Client) SetLabels(ctx context.Context, id DeviceID, body SetLabelsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLabelsRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QuarantineDeviceWithBody Quarantine a device
+//
+// The device is offered nothing but what a policy names as its remedy, until an
+// operator releases it. A quarantine that a policy began becomes the operator's.
+// A reason is required.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+func (c *Client) QuarantineDeviceWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQuarantineDeviceRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QuarantineDevice Quarantine a device
+//
+// The device is offered nothing but what a policy names as its remedy, until an
+// operator releases it. A quarantine that a policy began becomes the operator's.
+// A reason is required.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+func (c *Client) QuarantineDevice(ctx context.Context, id DeviceID, body QuarantineDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQuarantineDeviceRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RejectDeviceWithBody Reject a device
 //
 // The device is offered nothing any more. A reason is required.
@@ -1029,6 +2136,46 @@ func (c *Client) RejectDeviceWithBody(ctx context.Context, id DeviceID, contentT
 // Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 func (c *Client) RejectDevice(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRejectDeviceRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseDeviceWithBody Release a device from quarantine
+//
+// Whoever began the quarantine. The device has to show evidence before it is offered
+// anything. A reason is required.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+func (c *Client) ReleaseDeviceWithBody(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseDeviceRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseDevice Release a device from quarantine
+//
+// Whoever began the quarantine. The device has to show evidence before it is offered
+// anything. A reason is required.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+func (c *Client) ReleaseDevice(ctx context.Context, id DeviceID, body ReleaseDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseDeviceRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1171,6 +2318,93 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 	return c.Client.Do(req)
 }
 
+// ListGroups List groups
+//
+// Corresponds with GET /api/v1/groups (the `ListGroups` operationId).
+func (c *Client) ListGroups(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListGroupsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteGroup Delete a group
+//
+// One that a policy in force names is refused (`group-in-use`).
+//
+// Corresponds with DELETE /api/v1/groups/{name} (the `DeleteGroup` operationId).
+func (c *Client) DeleteGroup(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetGroup Show a group and who is in it
+//
+// Corresponds with GET /api/v1/groups/{name} (the `GetGroup` operationId).
+func (c *Client) GetGroup(ctx context.Context, name Name, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGroupRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroupWithBody Create a group, or give it another selector
+//
+// A selector that does not compile is refused (`bad-selector`) with the line and the
+// column, and so is one under which a policy in force would not.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+func (c *Client) PutGroupWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroup Create a group, or give it another selector
+//
+// A selector that does not compile is refused (`bad-selector`) with the line and the
+// column, and so is one under which a policy in force would not.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+func (c *Client) PutGroup(ctx context.Context, name Name, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListKeys Show the TAM's public keys
 //
 // The keys with which this TAM signs TEEP messages. Agents must trust them.
@@ -1271,6 +2505,156 @@ func (c *Client) UploadPayloadWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
+// ListPolicies List the policies in force
+//
+// In the order in which they are asked. The first whose selector matches decides.
+//
+// Corresponds with GET /api/v1/policies (the `ListPolicies` operationId).
+func (c *Client) ListPolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPoliciesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddPolicyWithBody Put a policy into force, or its next version
+//
+// A policy that does not compile is refused (`bad-policy`) with the line and the
+// column. One that says what the version in force says is left as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+func (c *Client) AddPolicyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPolicyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddPolicy Put a policy into force, or its next version
+//
+// A policy that does not compile is refused (`bad-policy`) with the line and the
+// column. One that says what the version in force says is left as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+func (c *Client) AddPolicy(ctx context.Context, body AddPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPolicyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListPolicyVersions Show all versions of a policy
+//
+// Corresponds with GET /api/v1/policies/{name} (the `ListPolicyVersions` operationId).
+func (c *Client) ListPolicyVersions(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPolicyVersionsRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetirePolicyWithBody Retire a policy
+//
+// Its versions stay on record. A reason is required.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+func (c *Client) RetirePolicyWithBody(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetirePolicyRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetirePolicy Retire a policy
+//
+// Its versions stay on record. A reason is required.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+func (c *Client) RetirePolicy(ctx context.Context, name Name, body RetirePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetirePolicyRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TryPolicyWithBody Try a policy on stored attestations
+//
+// What the policy would decide about the last attestation of each device, beside what
+// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+func (c *Client) TryPolicyWithBody(ctx context.Context, params *TryPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTryPolicyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TryPolicy Try a policy on stored attestations
+//
+// What the policy would decide about the last attestation of each device, beside what
+// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+func (c *Client) TryPolicy(ctx context.Context, params *TryPolicyParams, body TryPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTryPolicyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListPublishers List publishers
 //
 // Corresponds with GET /api/v1/publishers (the `ListPublishers` operationId).
@@ -1328,6 +2712,180 @@ func (c *Client) AddPublisher(ctx context.Context, body AddPublisherJSONRequestB
 	return c.Client.Do(req)
 }
 
+// ListReferenceProviders List reference-value providers
+//
+// Corresponds with GET /api/v1/reference-providers (the `ListReferenceProviders` operationId).
+func (c *Client) ListReferenceProviders(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReferenceProvidersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddReferenceProviderWithBody Add a reference-value provider
+//
+// Lets a key sign the reference values that are imported.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+func (c *Client) AddReferenceProviderWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddReferenceProviderRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddReferenceProvider Add a reference-value provider
+//
+// Lets a key sign the reference values that are imported.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+func (c *Client) AddReferenceProvider(ctx context.Context, body AddReferenceProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddReferenceProviderRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteReferenceValues Take reference values back
+//
+// A lower version counts again where there is one. A reason is required.
+//
+// Corresponds with DELETE /api/v1/reference-values (the `DeleteReferenceValues` operationId).
+func (c *Client) DeleteReferenceValues(ctx context.Context, params *DeleteReferenceValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteReferenceValuesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReferenceValues List imported reference values
+//
+// Corresponds with GET /api/v1/reference-values (the `ListReferenceValues` operationId).
+func (c *Client) ListReferenceValues(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReferenceValuesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportReferenceValuesWithBody Import reference values
+//
+// Takes a signed CoRIM (draft-ietf-rats-corim). Its signer must be a reference-value
+// provider. A higher version takes the place of a lower one, which is kept. Devices
+// are held against it from their next attestation on.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/reference-values (the `ImportReferenceValues` operationId).
+func (c *Client) ImportReferenceValuesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportReferenceValuesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetReferenceValues Show an imported file
+//
+// Corresponds with GET /api/v1/reference-values/file (the `GetReferenceValues` operationId).
+func (c *Client) GetReferenceValues(ctx context.Context, params *GetReferenceValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReferenceValuesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListVerifiers List verifiers
+//
+// Corresponds with GET /api/v1/verifiers (the `ListVerifiers` operationId).
+func (c *Client) ListVerifiers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListVerifiersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddVerifierWithBody Add a verifier
+//
+// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+func (c *Client) AddVerifierWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddVerifierRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddVerifier Add a verifier
+//
+// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+func (c *Client) AddVerifier(ctx context.Context, body AddVerifierJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddVerifierRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Health Tell whether the process lives
 //
 // Corresponds with GET /healthz (the `Health` operationId).
@@ -1341,6 +2899,63 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewRemoveAnchorRequest constructs an http.Request for the RemoveAnchor method
+func NewRemoveAnchorRequest(server string, thumbprint string, params *RemoveAnchorParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "thumbprint", thumbprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/anchors/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListAttestationAnchorsRequest constructs an http.Request for the ListAttestationAnchors method
@@ -1410,6 +3025,277 @@ func NewAddAttestationAnchorRequestWithBody(server string, contentType string, b
 	return req, nil
 }
 
+// NewListAttestationsRequest constructs an http.Request for the ListAttestations method
+func NewListAttestationsRequest(server string, params *ListAttestationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/attestations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Device != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "device", *params.Device, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Accepted != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "accepted", *params.Accepted, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAttestationRequest constructs an http.Request for the GetAttestation method
+func NewGetAttestationRequest(server string, id int64, params *GetAttestationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/attestations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "raw", params.Raw, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDeviceCAsRequest constructs an http.Request for the ListDeviceCAs method
+func NewListDeviceCAsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/device-cas")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddDeviceCARequest calls the generic AddDeviceCA builder with application/json body
+func NewAddDeviceCARequest(server string, body AddDeviceCAJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddDeviceCARequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddDeviceCARequestWithBody constructs an http.Request for the AddDeviceCA method, with any body, and a specified content type
+func NewAddDeviceCARequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/device-cas")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteDeviceCARequest constructs an http.Request for the DeleteDeviceCA method
+func NewDeleteDeviceCARequest(server string, fingerprint string, params *DeleteDeviceCAParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "fingerprint", fingerprint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/device-cas/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListDevicesRequest constructs an http.Request for the ListDevices method
 func NewListDevicesRequest(server string, params *ListDevicesParams) (*http.Request, error) {
 	var err error
@@ -1453,6 +3339,18 @@ func NewListDevicesRequest(server string, params *ListDevicesParams) (*http.Requ
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Selector != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "selector", *params.Selector, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1569,6 +3467,277 @@ func NewAcceptDeviceRequestWithBody(server string, id DeviceID, contentType stri
 	return req, nil
 }
 
+// NewDiffAttestationsRequest constructs an http.Request for the DiffAttestations method
+func NewDiffAttestationsRequest(server string, id DeviceID, params *DiffAttestationsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/attestation-diff", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndExceptionRequest constructs an http.Request for the EndException method
+func NewEndExceptionRequest(server string, id DeviceID, params *EndExceptionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/exception", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAcceptUntilRequest calls the generic AcceptUntil builder with application/json body
+func NewAcceptUntilRequest(server string, id DeviceID, body AcceptUntilJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcceptUntilRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewAcceptUntilRequestWithBody constructs an http.Request for the AcceptUntil method, with any body, and a specified content type
+func NewAcceptUntilRequestWithBody(server string, id DeviceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/exception", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSetLabelsRequest calls the generic SetLabels builder with application/json body
+func NewSetLabelsRequest(server string, id DeviceID, body SetLabelsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetLabelsRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewSetLabelsRequestWithBody constructs an http.Request for the SetLabels method, with any body, and a specified content type
+func NewSetLabelsRequestWithBody(server string, id DeviceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/labels", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewQuarantineDeviceRequest calls the generic QuarantineDevice builder with application/json body
+func NewQuarantineDeviceRequest(server string, id DeviceID, body QuarantineDeviceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewQuarantineDeviceRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewQuarantineDeviceRequestWithBody constructs an http.Request for the QuarantineDevice method, with any body, and a specified content type
+func NewQuarantineDeviceRequestWithBody(server string, id DeviceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/quarantine", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRejectDeviceRequest calls the generic RejectDevice builder with application/json body
 func NewRejectDeviceRequest(server string, id DeviceID, body RejectDeviceJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1597,6 +3766,53 @@ func NewRejectDeviceRequestWithBody(server string, id DeviceID, contentType stri
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/devices/%s/reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReleaseDeviceRequest calls the generic ReleaseDevice builder with application/json body
+func NewReleaseDeviceRequest(server string, id DeviceID, body ReleaseDeviceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReleaseDeviceRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewReleaseDeviceRequestWithBody constructs an http.Request for the ReleaseDevice method, with any body, and a specified content type
+func NewReleaseDeviceRequestWithBody(server string, id DeviceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/release", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1890,6 +4106,175 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 	return req, nil
 }
 
+// NewListGroupsRequest constructs an http.Request for the ListGroups method
+func NewListGroupsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteGroupRequest constructs an http.Request for the DeleteGroup method
+func NewDeleteGroupRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetGroupRequest constructs an http.Request for the GetGroup method
+func NewGetGroupRequest(server string, name Name, params *GetGroupParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutGroupRequest calls the generic PutGroup builder with application/json body
+func NewPutGroupRequest(server string, name Name, body PutGroupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutGroupRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewPutGroupRequestWithBody constructs an http.Request for the PutGroup method, with any body, and a specified content type
+func NewPutGroupRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string) (*http.Request, error) {
 	var err error
@@ -2087,6 +4472,233 @@ func NewUploadPayloadRequestWithBody(server string, contentType string, body io.
 	return req, nil
 }
 
+// NewListPoliciesRequest constructs an http.Request for the ListPolicies method
+func NewListPoliciesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/policies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddPolicyRequest calls the generic AddPolicy builder with application/json body
+func NewAddPolicyRequest(server string, body AddPolicyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddPolicyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddPolicyRequestWithBody constructs an http.Request for the AddPolicy method, with any body, and a specified content type
+func NewAddPolicyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/policies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListPolicyVersionsRequest constructs an http.Request for the ListPolicyVersions method
+func NewListPolicyVersionsRequest(server string, name Name) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/policies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetirePolicyRequest calls the generic RetirePolicy builder with application/json body
+func NewRetirePolicyRequest(server string, name Name, body RetirePolicyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetirePolicyRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewRetirePolicyRequestWithBody constructs an http.Request for the RetirePolicy method, with any body, and a specified content type
+func NewRetirePolicyRequestWithBody(server string, name Name, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/policies/%s/retire", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTryPolicyRequest calls the generic TryPolicy builder with application/json body
+func NewTryPolicyRequest(server string, params *TryPolicyParams, body TryPolicyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTryPolicyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTryPolicyRequestWithBody constructs an http.Request for the TryPolicy method, with any body, and a specified content type
+func NewTryPolicyRequestWithBody(server string, params *TryPolicyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/policy-trials")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListPublishersRequest constructs an http.Request for the ListPublishers method
 func NewListPublishersRequest(server string) (*http.Request, error) {
 	var err error
@@ -2135,6 +4747,320 @@ func NewAddPublisherRequestWithBody(server string, contentType string, body io.R
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/publishers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListReferenceProvidersRequest constructs an http.Request for the ListReferenceProviders method
+func NewListReferenceProvidersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-providers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddReferenceProviderRequest calls the generic AddReferenceProvider builder with application/json body
+func NewAddReferenceProviderRequest(server string, body AddReferenceProviderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddReferenceProviderRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddReferenceProviderRequestWithBody constructs an http.Request for the AddReferenceProvider method, with any body, and a specified content type
+func NewAddReferenceProviderRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-providers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteReferenceValuesRequest constructs an http.Request for the DeleteReferenceValues method
+func NewDeleteReferenceValuesRequest(server string, params *DeleteReferenceValuesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-values")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "uint64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListReferenceValuesRequest constructs an http.Request for the ListReferenceValues method
+func NewListReferenceValuesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-values")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewImportReferenceValuesRequestWithBody constructs an http.Request for the ImportReferenceValues method, with any body, and a specified content type
+func NewImportReferenceValuesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-values")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetReferenceValuesRequest constructs an http.Request for the GetReferenceValues method
+func NewGetReferenceValuesRequest(server string, params *GetReferenceValuesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/reference-values/file")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "uint64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListVerifiersRequest constructs an http.Request for the ListVerifiers method
+func NewListVerifiersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/verifiers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddVerifierRequest calls the generic AddVerifier builder with application/json body
+func NewAddVerifierRequest(server string, body AddVerifierJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddVerifierRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddVerifierRequestWithBody constructs an http.Request for the AddVerifier method, with any body, and a specified content type
+func NewAddVerifierRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/verifiers")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2225,6 +5151,16 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// RemoveAnchorWithResponse Trust a key no longer
+	//
+	// An attestation anchor, a verifier or a reference-value provider; publishers are not
+	// removed here. A reason is required.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/anchors/{thumbprint} (the `RemoveAnchor` operationId).
+	RemoveAnchorWithResponse(ctx context.Context, thumbprint string, params *RemoveAnchorParams, reqEditors ...RequestEditorFn) (*RemoveAnchorResponse, error)
+
 	// ListAttestationAnchorsWithResponse List attestation anchors
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2250,9 +5186,62 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/attestation-anchors (the `AddAttestationAnchor` operationId).
 	AddAttestationAnchorWithResponse(ctx context.Context, body AddAttestationAnchorJSONRequestBody, reqEditors ...RequestEditorFn) (*AddAttestationAnchorResponse, error)
 
+	// ListAttestationsWithResponse List attestations
+	//
+	// The newest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/attestations (the `ListAttestations` operationId).
+	ListAttestationsWithResponse(ctx context.Context, params *ListAttestationsParams, reqEditors ...RequestEditorFn) (*ListAttestationsResponse, error)
+
+	// GetAttestationWithResponse Show an attestation
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/attestations/{id} (the `GetAttestation` operationId).
+	GetAttestationWithResponse(ctx context.Context, id int64, params *GetAttestationParams, reqEditors ...RequestEditorFn) (*GetAttestationResponse, error)
+
+	// ListDeviceCAsWithResponse List device CAs
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/device-cas (the `ListDeviceCAs` operationId).
+	ListDeviceCAsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDeviceCAsResponse, error)
+
+	// AddDeviceCAWithBodyWithResponse Add a device CA
+	//
+	// Registers the certificate of a CA under which devices sign their evidence, so that
+	// their keys need not be registered one by one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+	AddDeviceCAWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDeviceCAResponse, error)
+
+	// AddDeviceCAWithResponse Add a device CA
+	//
+	// Registers the certificate of a CA under which devices sign their evidence, so that
+	// their keys need not be registered one by one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+	AddDeviceCAWithResponse(ctx context.Context, body AddDeviceCAJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDeviceCAResponse, error)
+
+	// DeleteDeviceCAWithResponse Trust a device CA no longer
+	//
+	// Devices that it certifies fail their next attestation. A reason is required.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/device-cas/{fingerprint} (the `DeleteDeviceCA` operationId).
+	DeleteDeviceCAWithResponse(ctx context.Context, fingerprint string, params *DeleteDeviceCAParams, reqEditors ...RequestEditorFn) (*DeleteDeviceCAResponse, error)
+
 	// ListDevicesWithResponse List devices
 	//
-	// By ascending id.
+	// By ascending id. With `selector` a page may hold fewer devices than asked for, or
+	// none, and still have a `next`: so many were looked at that did not match.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2284,6 +5273,90 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/devices/{id}/accept (the `AcceptDevice` operationId).
 	AcceptDeviceWithResponse(ctx context.Context, id DeviceID, body AcceptDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptDeviceResponse, error)
 
+	// DiffAttestationsWithResponse Tell what changed between two attestations of a device
+	//
+	// Measured values, claims and elements of the trust vector that are not what they
+	// were, or not what the reference values say. Claims that differ in all evidence,
+	// such as the nonce, are left out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/devices/{id}/attestation-diff (the `DiffAttestations` operationId).
+	DiffAttestationsWithResponse(ctx context.Context, id DeviceID, params *DiffAttestationsParams, reqEditors ...RequestEditorFn) (*DiffAttestationsResponse, error)
+
+	// EndExceptionWithResponse Take an exception back
+	//
+	// The device has to show evidence at its next poll.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/devices/{id}/exception (the `EndException` operationId).
+	EndExceptionWithResponse(ctx context.Context, id DeviceID, params *EndExceptionParams, reqEditors ...RequestEditorFn) (*EndExceptionResponse, error)
+
+	// AcceptUntilWithBodyWithResponse Accept a device with its faults, until a time
+	//
+	// Lets the device pass with what its last attestation found wrong. What is wrong
+	// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+	// days ahead. The device has to show evidence at its next poll.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+	AcceptUntilWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptUntilResponse, error)
+
+	// AcceptUntilWithResponse Accept a device with its faults, until a time
+	//
+	// Lets the device pass with what its last attestation found wrong. What is wrong
+	// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+	// days ahead. The device has to show evidence at its next poll.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+	AcceptUntilWithResponse(ctx context.Context, id DeviceID, body AcceptUntilJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptUntilResponse, error)
+
+	// SetLabelsWithBodyWithResponse Set the labels of a device
+	//
+	// Replaces all labels; an empty object takes them away. At most 32, of names with
+	// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+	SetLabelsWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLabelsResponse, error)
+
+	// SetLabelsWithResponse Set the labels of a device
+	//
+	// Replaces all labels; an empty object takes them away. At most 32, of names with
+	// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+	SetLabelsWithResponse(ctx context.Context, id DeviceID, body SetLabelsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLabelsResponse, error)
+
+	// QuarantineDeviceWithBodyWithResponse Quarantine a device
+	//
+	// The device is offered nothing but what a policy names as its remedy, until an
+	// operator releases it. A quarantine that a policy began becomes the operator's.
+	// A reason is required.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+	QuarantineDeviceWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QuarantineDeviceResponse, error)
+
+	// QuarantineDeviceWithResponse Quarantine a device
+	//
+	// The device is offered nothing but what a policy names as its remedy, until an
+	// operator releases it. A quarantine that a policy began becomes the operator's.
+	// A reason is required.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+	QuarantineDeviceWithResponse(ctx context.Context, id DeviceID, body QuarantineDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*QuarantineDeviceResponse, error)
+
 	// RejectDeviceWithBodyWithResponse Reject a device
 	//
 	// The device is offered nothing any more. A reason is required.
@@ -2301,6 +5374,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/devices/{id}/reject (the `RejectDevice` operationId).
 	RejectDeviceWithResponse(ctx context.Context, id DeviceID, body RejectDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectDeviceResponse, error)
+
+	// ReleaseDeviceWithBodyWithResponse Release a device from quarantine
+	//
+	// Whoever began the quarantine. The device has to show evidence before it is offered
+	// anything. A reason is required.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+	ReleaseDeviceWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseDeviceResponse, error)
+
+	// ReleaseDeviceWithResponse Release a device from quarantine
+	//
+	// Whoever began the quarantine. The device has to show evidence before it is offered
+	// anything. A reason is required.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+	ReleaseDeviceWithResponse(ctx context.Context, id DeviceID, body ReleaseDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseDeviceResponse, error)
 
 	// WithdrawRemovalWithResponse Withdraw the order to remove a component
 	//
@@ -2370,6 +5463,49 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
+	// ListGroupsWithResponse List groups
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/groups (the `ListGroups` operationId).
+	ListGroupsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error)
+
+	// DeleteGroupWithResponse Delete a group
+	//
+	// One that a policy in force names is refused (`group-in-use`).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/groups/{name} (the `DeleteGroup` operationId).
+	DeleteGroupWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error)
+
+	// GetGroupWithResponse Show a group and who is in it
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/groups/{name} (the `GetGroup` operationId).
+	GetGroupWithResponse(ctx context.Context, name Name, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error)
+
+	// PutGroupWithBodyWithResponse Create a group, or give it another selector
+	//
+	// A selector that does not compile is refused (`bad-selector`) with the line and the
+	// column, and so is one under which a policy in force would not.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+	PutGroupWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+
+	// PutGroupWithResponse Create a group, or give it another selector
+	//
+	// A selector that does not compile is refused (`bad-selector`) with the line and the
+	// column, and so is one under which a policy in force would not.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+	PutGroupWithResponse(ctx context.Context, name Name, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+
 	// ListKeysWithResponse Show the TAM's public keys
 	//
 	// The keys with which this TAM signs TEEP messages. Agents must trust them.
@@ -2426,6 +5562,80 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/payloads (the `UploadPayload` operationId).
 	UploadPayloadWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadPayloadResponse, error)
 
+	// ListPoliciesWithResponse List the policies in force
+	//
+	// In the order in which they are asked. The first whose selector matches decides.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/policies (the `ListPolicies` operationId).
+	ListPoliciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPoliciesResponse, error)
+
+	// AddPolicyWithBodyWithResponse Put a policy into force, or its next version
+	//
+	// A policy that does not compile is refused (`bad-policy`) with the line and the
+	// column. One that says what the version in force says is left as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+	AddPolicyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPolicyResponse, error)
+
+	// AddPolicyWithResponse Put a policy into force, or its next version
+	//
+	// A policy that does not compile is refused (`bad-policy`) with the line and the
+	// column. One that says what the version in force says is left as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+	AddPolicyWithResponse(ctx context.Context, body AddPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPolicyResponse, error)
+
+	// ListPolicyVersionsWithResponse Show all versions of a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/policies/{name} (the `ListPolicyVersions` operationId).
+	ListPolicyVersionsWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ListPolicyVersionsResponse, error)
+
+	// RetirePolicyWithBodyWithResponse Retire a policy
+	//
+	// Its versions stay on record. A reason is required.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+	RetirePolicyWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetirePolicyResponse, error)
+
+	// RetirePolicyWithResponse Retire a policy
+	//
+	// Its versions stay on record. A reason is required.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+	RetirePolicyWithResponse(ctx context.Context, name Name, body RetirePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*RetirePolicyResponse, error)
+
+	// TryPolicyWithBodyWithResponse Try a policy on stored attestations
+	//
+	// What the policy would decide about the last attestation of each device, beside what
+	// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+	TryPolicyWithBodyWithResponse(ctx context.Context, params *TryPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TryPolicyResponse, error)
+
+	// TryPolicyWithResponse Try a policy on stored attestations
+	//
+	// What the policy would decide about the last attestation of each device, beside what
+	// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+	TryPolicyWithResponse(ctx context.Context, params *TryPolicyParams, body TryPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*TryPolicyResponse, error)
+
 	// ListPublishersWithResponse List publishers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2455,12 +5665,137 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/publishers (the `AddPublisher` operationId).
 	AddPublisherWithResponse(ctx context.Context, body AddPublisherJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPublisherResponse, error)
 
+	// ListReferenceProvidersWithResponse List reference-value providers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/reference-providers (the `ListReferenceProviders` operationId).
+	ListReferenceProvidersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListReferenceProvidersResponse, error)
+
+	// AddReferenceProviderWithBodyWithResponse Add a reference-value provider
+	//
+	// Lets a key sign the reference values that are imported.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+	AddReferenceProviderWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddReferenceProviderResponse, error)
+
+	// AddReferenceProviderWithResponse Add a reference-value provider
+	//
+	// Lets a key sign the reference values that are imported.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+	AddReferenceProviderWithResponse(ctx context.Context, body AddReferenceProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*AddReferenceProviderResponse, error)
+
+	// DeleteReferenceValuesWithResponse Take reference values back
+	//
+	// A lower version counts again where there is one. A reason is required.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/reference-values (the `DeleteReferenceValues` operationId).
+	DeleteReferenceValuesWithResponse(ctx context.Context, params *DeleteReferenceValuesParams, reqEditors ...RequestEditorFn) (*DeleteReferenceValuesResponse, error)
+
+	// ListReferenceValuesWithResponse List imported reference values
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/reference-values (the `ListReferenceValues` operationId).
+	ListReferenceValuesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListReferenceValuesResponse, error)
+
+	// ImportReferenceValuesWithBodyWithResponse Import reference values
+	//
+	// Takes a signed CoRIM (draft-ietf-rats-corim). Its signer must be a reference-value
+	// provider. A higher version takes the place of a lower one, which is kept. Devices
+	// are held against it from their next attestation on.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/reference-values (the `ImportReferenceValues` operationId).
+	ImportReferenceValuesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportReferenceValuesResponse, error)
+
+	// GetReferenceValuesWithResponse Show an imported file
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/reference-values/file (the `GetReferenceValues` operationId).
+	GetReferenceValuesWithResponse(ctx context.Context, params *GetReferenceValuesParams, reqEditors ...RequestEditorFn) (*GetReferenceValuesResponse, error)
+
+	// ListVerifiersWithResponse List verifiers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/verifiers (the `ListVerifiers` operationId).
+	ListVerifiersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListVerifiersResponse, error)
+
+	// AddVerifierWithBodyWithResponse Add a verifier
+	//
+	// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+	AddVerifierWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddVerifierResponse, error)
+
+	// AddVerifierWithResponse Add a verifier
+	//
+	// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+	AddVerifierWithResponse(ctx context.Context, body AddVerifierJSONRequestBody, reqEditors ...RequestEditorFn) (*AddVerifierResponse, error)
+
 	// HealthWithResponse Tell whether the process lives
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
 	HealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HealthResponse, error)
+}
+
+type RemoveAnchorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveAnchorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveAnchorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveAnchorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveAnchorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveAnchorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListAttestationAnchorsResponse struct {
@@ -2553,6 +5888,239 @@ func (r AddAttestationAnchorResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AddAttestationAnchorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAttestationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttestationPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAttestationsResponse) GetJSON200() *AttestationPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAttestationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAttestationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAttestationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAttestationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAttestationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAttestationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttestationDetail
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAttestationResponse) GetJSON200() *AttestationDetail {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetAttestationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAttestationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAttestationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAttestationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAttestationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeviceCAsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]DeviceCA
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeviceCAsResponse) GetJSON200() *[]DeviceCA {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeviceCAsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeviceCAsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeviceCAsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeviceCAsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeviceCAsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddDeviceCAResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *DeviceCA
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddDeviceCAResponse) GetJSON201() *DeviceCA {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddDeviceCAResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddDeviceCAResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddDeviceCAResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddDeviceCAResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddDeviceCAResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteDeviceCAResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteDeviceCAResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteDeviceCAResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteDeviceCAResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteDeviceCAResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteDeviceCAResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2703,6 +6271,246 @@ func (r AcceptDeviceResponse) ContentType() string {
 	return ""
 }
 
+type DiffAttestationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttestationDiff
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiffAttestationsResponse) GetJSON200() *AttestationDiff {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiffAttestationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiffAttestationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiffAttestationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiffAttestationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiffAttestationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EndExceptionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Device
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EndExceptionResponse) GetJSON200() *Device {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EndExceptionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EndExceptionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndExceptionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndExceptionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndExceptionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AcceptUntilResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Device
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AcceptUntilResponse) GetJSON200() *Device {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AcceptUntilResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AcceptUntilResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AcceptUntilResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcceptUntilResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AcceptUntilResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetLabelsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Device
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetLabelsResponse) GetJSON200() *Device {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetLabelsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetLabelsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetLabelsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetLabelsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetLabelsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type QuarantineDeviceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Device
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QuarantineDeviceResponse) GetJSON200() *Device {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r QuarantineDeviceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r QuarantineDeviceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QuarantineDeviceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QuarantineDeviceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QuarantineDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type RejectDeviceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2745,6 +6553,54 @@ func (r RejectDeviceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RejectDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReleaseDeviceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Device
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReleaseDeviceResponse) GetJSON200() *Device {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseDeviceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseDeviceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseDeviceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseDeviceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseDeviceResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2971,6 +6827,191 @@ func (r ListEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Group
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListGroupsResponse) GetJSON200() *[]Group {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListGroupsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListGroupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListGroupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GroupDetail
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetGroupResponse) GetJSON200() *GroupDetail {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Group
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutGroupResponse) GetJSON200() *Group {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutGroupResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3217,6 +7258,246 @@ func (r UploadPayloadResponse) ContentType() string {
 	return ""
 }
 
+type ListPoliciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Policy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPoliciesResponse) GetJSON200() *[]Policy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListPoliciesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPoliciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPoliciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPoliciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPoliciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Policy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AddPolicyResponse) GetJSON200() *Policy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddPolicyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListPolicyVersionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Policy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPolicyVersionsResponse) GetJSON200() *[]Policy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListPolicyVersionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPolicyVersionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPolicyVersionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPolicyVersionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPolicyVersionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetirePolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Policy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetirePolicyResponse) GetJSON200() *Policy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RetirePolicyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetirePolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetirePolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetirePolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetirePolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TryPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PolicyTrial
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TryPolicyResponse) GetJSON200() *PolicyTrial {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TryPolicyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TryPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TryPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TryPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TryPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListPublishersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3313,6 +7594,383 @@ func (r AddPublisherResponse) ContentType() string {
 	return ""
 }
 
+type ListReferenceProvidersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]TrustedKey
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReferenceProvidersResponse) GetJSON200() *[]TrustedKey {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReferenceProvidersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReferenceProvidersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReferenceProvidersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReferenceProvidersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReferenceProvidersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddReferenceProviderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TrustedKey
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddReferenceProviderResponse) GetJSON201() *TrustedKey {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddReferenceProviderResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddReferenceProviderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddReferenceProviderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddReferenceProviderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddReferenceProviderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteReferenceValuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteReferenceValuesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteReferenceValuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteReferenceValuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteReferenceValuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteReferenceValuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListReferenceValuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]ReferenceValues
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReferenceValuesResponse) GetJSON200() *[]ReferenceValues {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReferenceValuesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReferenceValuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReferenceValuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReferenceValuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReferenceValuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportReferenceValuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ReferenceValues
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ImportReferenceValuesResponse) GetJSON201() *ReferenceValues {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportReferenceValuesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportReferenceValuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportReferenceValuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportReferenceValuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportReferenceValuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetReferenceValuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReferenceFile
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReferenceValuesResponse) GetJSON200() *ReferenceFile {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReferenceValuesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReferenceValuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReferenceValuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReferenceValuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReferenceValuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListVerifiersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]TrustedKey
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListVerifiersResponse) GetJSON200() *[]TrustedKey {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListVerifiersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListVerifiersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListVerifiersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListVerifiersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListVerifiersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddVerifierResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TrustedKey
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddVerifierResponse) GetJSON201() *TrustedKey {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddVerifierResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddVerifierResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddVerifierResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddVerifierResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddVerifierResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type HealthResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3352,6 +8010,22 @@ func (r HealthResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// RemoveAnchorWithResponse Trust a key no longer
+//
+// An attestation anchor, a verifier or a reference-value provider; publishers are not
+// removed here. A reason is required.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/anchors/{thumbprint} (the `RemoveAnchor` operationId).
+func (c *ClientWithResponses) RemoveAnchorWithResponse(ctx context.Context, thumbprint string, params *RemoveAnchorParams, reqEditors ...RequestEditorFn) (*RemoveAnchorResponse, error) {
+	rsp, err := c.RemoveAnchor(ctx, thumbprint, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveAnchorResponse(rsp)
 }
 
 // ListAttestationAnchorsWithResponse List attestation anchors
@@ -3397,9 +8071,98 @@ func (c *ClientWithResponses) AddAttestationAnchorWithResponse(ctx context.Conte
 	return ParseAddAttestationAnchorResponse(rsp)
 }
 
+// ListAttestationsWithResponse List attestations
+//
+// The newest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/attestations (the `ListAttestations` operationId).
+func (c *ClientWithResponses) ListAttestationsWithResponse(ctx context.Context, params *ListAttestationsParams, reqEditors ...RequestEditorFn) (*ListAttestationsResponse, error) {
+	rsp, err := c.ListAttestations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAttestationsResponse(rsp)
+}
+
+// GetAttestationWithResponse Show an attestation
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/attestations/{id} (the `GetAttestation` operationId).
+func (c *ClientWithResponses) GetAttestationWithResponse(ctx context.Context, id int64, params *GetAttestationParams, reqEditors ...RequestEditorFn) (*GetAttestationResponse, error) {
+	rsp, err := c.GetAttestation(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAttestationResponse(rsp)
+}
+
+// ListDeviceCAsWithResponse List device CAs
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/device-cas (the `ListDeviceCAs` operationId).
+func (c *ClientWithResponses) ListDeviceCAsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDeviceCAsResponse, error) {
+	rsp, err := c.ListDeviceCAs(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeviceCAsResponse(rsp)
+}
+
+// AddDeviceCAWithBodyWithResponse Add a device CA
+//
+// Registers the certificate of a CA under which devices sign their evidence, so that
+// their keys need not be registered one by one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+func (c *ClientWithResponses) AddDeviceCAWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDeviceCAResponse, error) {
+	rsp, err := c.AddDeviceCAWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDeviceCAResponse(rsp)
+}
+
+// AddDeviceCAWithResponse Add a device CA
+//
+// Registers the certificate of a CA under which devices sign their evidence, so that
+// their keys need not be registered one by one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/device-cas (the `AddDeviceCA` operationId).
+func (c *ClientWithResponses) AddDeviceCAWithResponse(ctx context.Context, body AddDeviceCAJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDeviceCAResponse, error) {
+	rsp, err := c.AddDeviceCA(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDeviceCAResponse(rsp)
+}
+
+// DeleteDeviceCAWithResponse Trust a device CA no longer
+//
+// Devices that it certifies fail their next attestation. A reason is required.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/device-cas/{fingerprint} (the `DeleteDeviceCA` operationId).
+func (c *ClientWithResponses) DeleteDeviceCAWithResponse(ctx context.Context, fingerprint string, params *DeleteDeviceCAParams, reqEditors ...RequestEditorFn) (*DeleteDeviceCAResponse, error) {
+	rsp, err := c.DeleteDeviceCA(ctx, fingerprint, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteDeviceCAResponse(rsp)
+}
+
 // ListDevicesWithResponse List devices
 //
-// By ascending id.
+// By ascending id. With `selector` a page may hold fewer devices than asked for, or
+// none, and still have a `next`: so many were looked at that did not match.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3455,6 +8218,138 @@ func (c *ClientWithResponses) AcceptDeviceWithResponse(ctx context.Context, id D
 	return ParseAcceptDeviceResponse(rsp)
 }
 
+// DiffAttestationsWithResponse Tell what changed between two attestations of a device
+//
+// Measured values, claims and elements of the trust vector that are not what they
+// were, or not what the reference values say. Claims that differ in all evidence,
+// such as the nonce, are left out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/devices/{id}/attestation-diff (the `DiffAttestations` operationId).
+func (c *ClientWithResponses) DiffAttestationsWithResponse(ctx context.Context, id DeviceID, params *DiffAttestationsParams, reqEditors ...RequestEditorFn) (*DiffAttestationsResponse, error) {
+	rsp, err := c.DiffAttestations(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiffAttestationsResponse(rsp)
+}
+
+// EndExceptionWithResponse Take an exception back
+//
+// The device has to show evidence at its next poll.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/devices/{id}/exception (the `EndException` operationId).
+func (c *ClientWithResponses) EndExceptionWithResponse(ctx context.Context, id DeviceID, params *EndExceptionParams, reqEditors ...RequestEditorFn) (*EndExceptionResponse, error) {
+	rsp, err := c.EndException(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndExceptionResponse(rsp)
+}
+
+// AcceptUntilWithBodyWithResponse Accept a device with its faults, until a time
+//
+// Lets the device pass with what its last attestation found wrong. What is wrong
+// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+// days ahead. The device has to show evidence at its next poll.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+func (c *ClientWithResponses) AcceptUntilWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptUntilResponse, error) {
+	rsp, err := c.AcceptUntilWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptUntilResponse(rsp)
+}
+
+// AcceptUntilWithResponse Accept a device with its faults, until a time
+//
+// Lets the device pass with what its last attestation found wrong. What is wrong
+// besides, or worse, is not covered, nor is evidence that is not genuine. At most 366
+// days ahead. The device has to show evidence at its next poll.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices/{id}/exception (the `AcceptUntil` operationId).
+func (c *ClientWithResponses) AcceptUntilWithResponse(ctx context.Context, id DeviceID, body AcceptUntilJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptUntilResponse, error) {
+	rsp, err := c.AcceptUntil(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptUntilResponse(rsp)
+}
+
+// SetLabelsWithBodyWithResponse Set the labels of a device
+//
+// Replaces all labels; an empty object takes them away. At most 32, of names with
+// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+func (c *ClientWithResponses) SetLabelsWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLabelsResponse, error) {
+	rsp, err := c.SetLabelsWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLabelsResponse(rsp)
+}
+
+// SetLabelsWithResponse Set the labels of a device
+//
+// Replaces all labels; an empty object takes them away. At most 32, of names with
+// a-z, 0-9, -, _ and . and values of printable text, each up to 63 bytes.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices/{id}/labels (the `SetLabels` operationId).
+func (c *ClientWithResponses) SetLabelsWithResponse(ctx context.Context, id DeviceID, body SetLabelsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLabelsResponse, error) {
+	rsp, err := c.SetLabels(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLabelsResponse(rsp)
+}
+
+// QuarantineDeviceWithBodyWithResponse Quarantine a device
+//
+// The device is offered nothing but what a policy names as its remedy, until an
+// operator releases it. A quarantine that a policy began becomes the operator's.
+// A reason is required.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+func (c *ClientWithResponses) QuarantineDeviceWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QuarantineDeviceResponse, error) {
+	rsp, err := c.QuarantineDeviceWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQuarantineDeviceResponse(rsp)
+}
+
+// QuarantineDeviceWithResponse Quarantine a device
+//
+// The device is offered nothing but what a policy names as its remedy, until an
+// operator releases it. A quarantine that a policy began becomes the operator's.
+// A reason is required.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/quarantine (the `QuarantineDevice` operationId).
+func (c *ClientWithResponses) QuarantineDeviceWithResponse(ctx context.Context, id DeviceID, body QuarantineDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*QuarantineDeviceResponse, error) {
+	rsp, err := c.QuarantineDevice(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQuarantineDeviceResponse(rsp)
+}
+
 // RejectDeviceWithBodyWithResponse Reject a device
 //
 // The device is offered nothing any more. A reason is required.
@@ -3483,6 +8378,38 @@ func (c *ClientWithResponses) RejectDeviceWithResponse(ctx context.Context, id D
 		return nil, err
 	}
 	return ParseRejectDeviceResponse(rsp)
+}
+
+// ReleaseDeviceWithBodyWithResponse Release a device from quarantine
+//
+// Whoever began the quarantine. The device has to show evidence before it is offered
+// anything. A reason is required.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+func (c *ClientWithResponses) ReleaseDeviceWithBodyWithResponse(ctx context.Context, id DeviceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseDeviceResponse, error) {
+	rsp, err := c.ReleaseDeviceWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseDeviceResponse(rsp)
+}
+
+// ReleaseDeviceWithResponse Release a device from quarantine
+//
+// Whoever began the quarantine. The device has to show evidence before it is offered
+// anything. A reason is required.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{id}/release (the `ReleaseDevice` operationId).
+func (c *ClientWithResponses) ReleaseDeviceWithResponse(ctx context.Context, id DeviceID, body ReleaseDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseDeviceResponse, error) {
+	rsp, err := c.ReleaseDevice(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseDeviceResponse(rsp)
 }
 
 // WithdrawRemovalWithResponse Withdraw the order to remove a component
@@ -3595,6 +8522,79 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 	return ParseListEventsResponse(rsp)
 }
 
+// ListGroupsWithResponse List groups
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/groups (the `ListGroups` operationId).
+func (c *ClientWithResponses) ListGroupsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error) {
+	rsp, err := c.ListGroups(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListGroupsResponse(rsp)
+}
+
+// DeleteGroupWithResponse Delete a group
+//
+// One that a policy in force names is refused (`group-in-use`).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/groups/{name} (the `DeleteGroup` operationId).
+func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error) {
+	rsp, err := c.DeleteGroup(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteGroupResponse(rsp)
+}
+
+// GetGroupWithResponse Show a group and who is in it
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/groups/{name} (the `GetGroup` operationId).
+func (c *ClientWithResponses) GetGroupWithResponse(ctx context.Context, name Name, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error) {
+	rsp, err := c.GetGroup(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetGroupResponse(rsp)
+}
+
+// PutGroupWithBodyWithResponse Create a group, or give it another selector
+//
+// A selector that does not compile is refused (`bad-selector`) with the line and the
+// column, and so is one under which a policy in force would not.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+func (c *ClientWithResponses) PutGroupWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroupWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupResponse(rsp)
+}
+
+// PutGroupWithResponse Create a group, or give it another selector
+//
+// A selector that does not compile is refused (`bad-selector`) with the line and the
+// column, and so is one under which a policy in force would not.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/groups/{name} (the `PutGroup` operationId).
+func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, name Name, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroup(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupResponse(rsp)
+}
+
 // ListKeysWithResponse Show the TAM's public keys
 //
 // The keys with which this TAM signs TEEP messages. Agents must trust them.
@@ -3681,6 +8681,128 @@ func (c *ClientWithResponses) UploadPayloadWithBodyWithResponse(ctx context.Cont
 	return ParseUploadPayloadResponse(rsp)
 }
 
+// ListPoliciesWithResponse List the policies in force
+//
+// In the order in which they are asked. The first whose selector matches decides.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/policies (the `ListPolicies` operationId).
+func (c *ClientWithResponses) ListPoliciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPoliciesResponse, error) {
+	rsp, err := c.ListPolicies(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPoliciesResponse(rsp)
+}
+
+// AddPolicyWithBodyWithResponse Put a policy into force, or its next version
+//
+// A policy that does not compile is refused (`bad-policy`) with the line and the
+// column. One that says what the version in force says is left as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+func (c *ClientWithResponses) AddPolicyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPolicyResponse, error) {
+	rsp, err := c.AddPolicyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPolicyResponse(rsp)
+}
+
+// AddPolicyWithResponse Put a policy into force, or its next version
+//
+// A policy that does not compile is refused (`bad-policy`) with the line and the
+// column. One that says what the version in force says is left as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policies (the `AddPolicy` operationId).
+func (c *ClientWithResponses) AddPolicyWithResponse(ctx context.Context, body AddPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPolicyResponse, error) {
+	rsp, err := c.AddPolicy(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPolicyResponse(rsp)
+}
+
+// ListPolicyVersionsWithResponse Show all versions of a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/policies/{name} (the `ListPolicyVersions` operationId).
+func (c *ClientWithResponses) ListPolicyVersionsWithResponse(ctx context.Context, name Name, reqEditors ...RequestEditorFn) (*ListPolicyVersionsResponse, error) {
+	rsp, err := c.ListPolicyVersions(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPolicyVersionsResponse(rsp)
+}
+
+// RetirePolicyWithBodyWithResponse Retire a policy
+//
+// Its versions stay on record. A reason is required.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+func (c *ClientWithResponses) RetirePolicyWithBodyWithResponse(ctx context.Context, name Name, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetirePolicyResponse, error) {
+	rsp, err := c.RetirePolicyWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetirePolicyResponse(rsp)
+}
+
+// RetirePolicyWithResponse Retire a policy
+//
+// Its versions stay on record. A reason is required.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policies/{name}/retire (the `RetirePolicy` operationId).
+func (c *ClientWithResponses) RetirePolicyWithResponse(ctx context.Context, name Name, body RetirePolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*RetirePolicyResponse, error) {
+	rsp, err := c.RetirePolicy(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetirePolicyResponse(rsp)
+}
+
+// TryPolicyWithBodyWithResponse Try a policy on stored attestations
+//
+// What the policy would decide about the last attestation of each device, beside what
+// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+func (c *ClientWithResponses) TryPolicyWithBodyWithResponse(ctx context.Context, params *TryPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TryPolicyResponse, error) {
+	rsp, err := c.TryPolicyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTryPolicyResponse(rsp)
+}
+
+// TryPolicyWithResponse Try a policy on stored attestations
+//
+// What the policy would decide about the last attestation of each device, beside what
+// the policies in force decide. Nothing is changed. One page looks at `limit` devices.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/policy-trials (the `TryPolicy` operationId).
+func (c *ClientWithResponses) TryPolicyWithResponse(ctx context.Context, params *TryPolicyParams, body TryPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*TryPolicyResponse, error) {
+	rsp, err := c.TryPolicy(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTryPolicyResponse(rsp)
+}
+
 // ListPublishersWithResponse List publishers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3728,6 +8850,150 @@ func (c *ClientWithResponses) AddPublisherWithResponse(ctx context.Context, body
 	return ParseAddPublisherResponse(rsp)
 }
 
+// ListReferenceProvidersWithResponse List reference-value providers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/reference-providers (the `ListReferenceProviders` operationId).
+func (c *ClientWithResponses) ListReferenceProvidersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListReferenceProvidersResponse, error) {
+	rsp, err := c.ListReferenceProviders(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReferenceProvidersResponse(rsp)
+}
+
+// AddReferenceProviderWithBodyWithResponse Add a reference-value provider
+//
+// Lets a key sign the reference values that are imported.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+func (c *ClientWithResponses) AddReferenceProviderWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddReferenceProviderResponse, error) {
+	rsp, err := c.AddReferenceProviderWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddReferenceProviderResponse(rsp)
+}
+
+// AddReferenceProviderWithResponse Add a reference-value provider
+//
+// Lets a key sign the reference values that are imported.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/reference-providers (the `AddReferenceProvider` operationId).
+func (c *ClientWithResponses) AddReferenceProviderWithResponse(ctx context.Context, body AddReferenceProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*AddReferenceProviderResponse, error) {
+	rsp, err := c.AddReferenceProvider(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddReferenceProviderResponse(rsp)
+}
+
+// DeleteReferenceValuesWithResponse Take reference values back
+//
+// A lower version counts again where there is one. A reason is required.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/reference-values (the `DeleteReferenceValues` operationId).
+func (c *ClientWithResponses) DeleteReferenceValuesWithResponse(ctx context.Context, params *DeleteReferenceValuesParams, reqEditors ...RequestEditorFn) (*DeleteReferenceValuesResponse, error) {
+	rsp, err := c.DeleteReferenceValues(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteReferenceValuesResponse(rsp)
+}
+
+// ListReferenceValuesWithResponse List imported reference values
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/reference-values (the `ListReferenceValues` operationId).
+func (c *ClientWithResponses) ListReferenceValuesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListReferenceValuesResponse, error) {
+	rsp, err := c.ListReferenceValues(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReferenceValuesResponse(rsp)
+}
+
+// ImportReferenceValuesWithBodyWithResponse Import reference values
+//
+// Takes a signed CoRIM (draft-ietf-rats-corim). Its signer must be a reference-value
+// provider. A higher version takes the place of a lower one, which is kept. Devices
+// are held against it from their next attestation on.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/reference-values (the `ImportReferenceValues` operationId).
+func (c *ClientWithResponses) ImportReferenceValuesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportReferenceValuesResponse, error) {
+	rsp, err := c.ImportReferenceValuesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportReferenceValuesResponse(rsp)
+}
+
+// GetReferenceValuesWithResponse Show an imported file
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/reference-values/file (the `GetReferenceValues` operationId).
+func (c *ClientWithResponses) GetReferenceValuesWithResponse(ctx context.Context, params *GetReferenceValuesParams, reqEditors ...RequestEditorFn) (*GetReferenceValuesResponse, error) {
+	rsp, err := c.GetReferenceValues(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReferenceValuesResponse(rsp)
+}
+
+// ListVerifiersWithResponse List verifiers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/verifiers (the `ListVerifiers` operationId).
+func (c *ClientWithResponses) ListVerifiersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListVerifiersResponse, error) {
+	rsp, err := c.ListVerifiers(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListVerifiersResponse(rsp)
+}
+
+// AddVerifierWithBodyWithResponse Add a verifier
+//
+// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+func (c *ClientWithResponses) AddVerifierWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddVerifierResponse, error) {
+	rsp, err := c.AddVerifierWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddVerifierResponse(rsp)
+}
+
+// AddVerifierWithResponse Add a verifier
+//
+// Lets a key sign Attestation Results (RFC 9334) that agents pass on.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/verifiers (the `AddVerifier` operationId).
+func (c *ClientWithResponses) AddVerifierWithResponse(ctx context.Context, body AddVerifierJSONRequestBody, reqEditors ...RequestEditorFn) (*AddVerifierResponse, error) {
+	rsp, err := c.AddVerifier(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddVerifierResponse(rsp)
+}
+
 // HealthWithResponse Tell whether the process lives
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3739,6 +9005,35 @@ func (c *ClientWithResponses) HealthWithResponse(ctx context.Context, reqEditors
 		return nil, err
 	}
 	return ParseHealthResponse(rsp)
+}
+
+// ParseRemoveAnchorResponse parses an HTTP response from a RemoveAnchorWithResponse call
+func ParseRemoveAnchorResponse(rsp *http.Response) (*RemoveAnchorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveAnchorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAttestationAnchorsResponse parses an HTTP response from a ListAttestationAnchorsWithResponse call
@@ -3794,6 +9089,167 @@ func ParseAddAttestationAnchorResponse(rsp *http.Response) (*AddAttestationAncho
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAttestationsResponse parses an HTTP response from a ListAttestationsWithResponse call
+func ParseListAttestationsResponse(rsp *http.Response) (*ListAttestationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAttestationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttestationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAttestationResponse parses an HTTP response from a GetAttestationWithResponse call
+func ParseGetAttestationResponse(rsp *http.Response) (*GetAttestationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAttestationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttestationDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeviceCAsResponse parses an HTTP response from a ListDeviceCAsWithResponse call
+func ParseListDeviceCAsResponse(rsp *http.Response) (*ListDeviceCAsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeviceCAsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []DeviceCA
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddDeviceCAResponse parses an HTTP response from a AddDeviceCAWithResponse call
+func ParseAddDeviceCAResponse(rsp *http.Response) (*AddDeviceCAResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddDeviceCAResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest DeviceCA
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteDeviceCAResponse parses an HTTP response from a DeleteDeviceCAWithResponse call
+func ParseDeleteDeviceCAResponse(rsp *http.Response) (*DeleteDeviceCAResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteDeviceCAResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -3906,6 +9362,171 @@ func ParseAcceptDeviceResponse(rsp *http.Response) (*AcceptDeviceResponse, error
 	return response, nil
 }
 
+// ParseDiffAttestationsResponse parses an HTTP response from a DiffAttestationsWithResponse call
+func ParseDiffAttestationsResponse(rsp *http.Response) (*DiffAttestationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiffAttestationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttestationDiff
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEndExceptionResponse parses an HTTP response from a EndExceptionWithResponse call
+func ParseEndExceptionResponse(rsp *http.Response) (*EndExceptionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndExceptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAcceptUntilResponse parses an HTTP response from a AcceptUntilWithResponse call
+func ParseAcceptUntilResponse(rsp *http.Response) (*AcceptUntilResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcceptUntilResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetLabelsResponse parses an HTTP response from a SetLabelsWithResponse call
+func ParseSetLabelsResponse(rsp *http.Response) (*SetLabelsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetLabelsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseQuarantineDeviceResponse parses an HTTP response from a QuarantineDeviceWithResponse call
+func ParseQuarantineDeviceResponse(rsp *http.Response) (*QuarantineDeviceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QuarantineDeviceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRejectDeviceResponse parses an HTTP response from a RejectDeviceWithResponse call
 func ParseRejectDeviceResponse(rsp *http.Response) (*RejectDeviceResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3915,6 +9536,39 @@ func ParseRejectDeviceResponse(rsp *http.Response) (*RejectDeviceResponse, error
 	}
 
 	response := &RejectDeviceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseDeviceResponse parses an HTTP response from a ReleaseDeviceWithResponse call
+func ParseReleaseDeviceResponse(rsp *http.Response) (*ReleaseDeviceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseDeviceResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -4079,6 +9733,134 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest EventPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListGroupsResponse parses an HTTP response from a ListGroupsWithResponse call
+func ParseListGroupsResponse(rsp *http.Response) (*ListGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Group
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteGroupResponse parses an HTTP response from a DeleteGroupWithResponse call
+func ParseDeleteGroupResponse(rsp *http.Response) (*DeleteGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetGroupResponse parses an HTTP response from a GetGroupWithResponse call
+func ParseGetGroupResponse(rsp *http.Response) (*GetGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GroupDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutGroupResponse parses an HTTP response from a PutGroupWithResponse call
+func ParsePutGroupResponse(rsp *http.Response) (*PutGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Group
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4261,6 +10043,171 @@ func ParseUploadPayloadResponse(rsp *http.Response) (*UploadPayloadResponse, err
 	return response, nil
 }
 
+// ParseListPoliciesResponse parses an HTTP response from a ListPoliciesWithResponse call
+func ParseListPoliciesResponse(rsp *http.Response) (*ListPoliciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPoliciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddPolicyResponse parses an HTTP response from a AddPolicyWithResponse call
+func ParseAddPolicyResponse(rsp *http.Response) (*AddPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListPolicyVersionsResponse parses an HTTP response from a ListPolicyVersionsWithResponse call
+func ParseListPolicyVersionsResponse(rsp *http.Response) (*ListPolicyVersionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPolicyVersionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetirePolicyResponse parses an HTTP response from a RetirePolicyWithResponse call
+func ParseRetirePolicyResponse(rsp *http.Response) (*RetirePolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetirePolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTryPolicyResponse parses an HTTP response from a TryPolicyWithResponse call
+func ParseTryPolicyResponse(rsp *http.Response) (*TryPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TryPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PolicyTrial
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListPublishersResponse parses an HTTP response from a ListPublishersWithResponse call
 func ParseListPublishersResponse(rsp *http.Response) (*ListPublishersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4310,6 +10257,266 @@ func ParseAddPublisherResponse(rsp *http.Response) (*AddPublisherResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Publisher
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListReferenceProvidersResponse parses an HTTP response from a ListReferenceProvidersWithResponse call
+func ParseListReferenceProvidersResponse(rsp *http.Response) (*ListReferenceProvidersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReferenceProvidersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []TrustedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddReferenceProviderResponse parses an HTTP response from a AddReferenceProviderWithResponse call
+func ParseAddReferenceProviderResponse(rsp *http.Response) (*AddReferenceProviderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddReferenceProviderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TrustedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteReferenceValuesResponse parses an HTTP response from a DeleteReferenceValuesWithResponse call
+func ParseDeleteReferenceValuesResponse(rsp *http.Response) (*DeleteReferenceValuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteReferenceValuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListReferenceValuesResponse parses an HTTP response from a ListReferenceValuesWithResponse call
+func ParseListReferenceValuesResponse(rsp *http.Response) (*ListReferenceValuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReferenceValuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []ReferenceValues
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportReferenceValuesResponse parses an HTTP response from a ImportReferenceValuesWithResponse call
+func ParseImportReferenceValuesResponse(rsp *http.Response) (*ImportReferenceValuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportReferenceValuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ReferenceValues
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetReferenceValuesResponse parses an HTTP response from a GetReferenceValuesWithResponse call
+func ParseGetReferenceValuesResponse(rsp *http.Response) (*GetReferenceValuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReferenceValuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReferenceFile
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListVerifiersResponse parses an HTTP response from a ListVerifiersWithResponse call
+func ParseListVerifiersResponse(rsp *http.Response) (*ListVerifiersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListVerifiersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []TrustedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddVerifierResponse parses an HTTP response from a AddVerifierWithResponse call
+func ParseAddVerifierResponse(rsp *http.Response) (*AddVerifierResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddVerifierResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TrustedKey
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
