@@ -11,10 +11,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"filippo.io/mldsa"
 	"github.com/veraison/go-cose"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -213,6 +215,20 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	trusted := []crypto.PublicKey{publicKey(t, s)}
+	private, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifestSigner, err := cosekit.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mldsaKey := private.PublicKey()
+	// Sign refuses nothing that a signer can do; whether it is accepted is for Verify.
+	manifestSigned, err := u.Sign(manifestSigner, "Acme")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		raw  []byte
@@ -225,6 +241,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"no keys", raw, now, nil, ErrSigner, "no key"},
 		{"wrong signer", raw, now, []crypto.PublicKey{publicKey(t, stranger)}, ErrSigner, "trusted reference-value provider"},
 		{"key of another curve", raw, now, []crypto.PublicKey{&p384.PublicKey}, ErrSigner, "P-384"},
+		{"post-quantum", manifestSigned, now, []crypto.PublicKey{mldsaKey}, ErrSigner, "ML-DSA-44"},
 		{"key of no kind", raw, now, []crypto.PublicKey{"key"}, ErrSigner, "key"},
 		{"expired", raw, now.Add(2 * time.Hour), trusted, ErrValidity, "valid until 2026-11-22T01:00:00Z"},
 		{"not yet valid", raw, now.Add(-2 * time.Hour), trusted, ErrValidity, "valid from 2026-11-21T23:00:00Z"},
@@ -344,6 +361,7 @@ func TestReadRefuses(t *testing.T) {
 		{"short COSE_Key", keyOf(taggedItem(tagCOSEKey, map[int]any{})), ErrKey, ""},
 		{"private COSE_Key", keyOf(taggedItem(tagCOSEKey, map[int]any{1: 1, -1: 6, -2: make([]byte, 32), -4: make([]byte, 32)})), ErrKey, "private"},
 		{"COSE_Key off its curve", keyOf(taggedItem(tagCOSEKey, map[int]any{1: 2, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)})), ErrKey, ""},
+		{"two profiles", cosekit.MustMarshal(map[int]any{0: "f", 1: []any{comid(1)}, 3: []any{"a", "b"}}), ErrMalformed, "2 profiles"},
 		{"ends before it begins", cosekit.MustMarshal(map[int]any{0: "f", 1: []any{comid(1)}, 4: map[int]any{0: 2, 1: 1}}), ErrMalformed, "ends before"},
 		{"time out of bounds", cosekit.MustMarshal(map[int]any{0: "f", 1: []any{comid(1)}, 4: map[int]any{1: 1 << 50}}), ErrMalformed, "9999"},
 	} {
@@ -386,6 +404,59 @@ func TestReadSignedRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestFormsOfToday reads values as the draft and the profiles of PSA and CCA have them now,
+// which is not how they are written here, and as older files have them.
+func TestFormsOfToday(t *testing.T) {
+	signer := []any{taggedItem(tagBytes, repeated(9))}
+	digest := func(alg any, size int) []any { return []any{[]any{alg, make([]byte, size)}} }
+	measurement := func(key any, value map[int]any) map[int]any {
+		if key == nil {
+			return map[int]any{1: value}
+		}
+		return map[int]any{0: key, 1: value}
+	}
+	for _, c := range []struct {
+		name string
+		m    map[int]any
+		want []Reference // nil where it is left out
+	}{
+		{"PSA", measurement(keyPSAComponent, map[int]any{2: digest("sha-256", 32), 11: "BL", 13: signer}), []Reference{{Key: "BL", Signer: repeated(9), Digests: zeros("sha-256", 32)}}},
+		{"CCA", measurement(keyCCAComponent, map[int]any{0: map[int]any{0: "1.2", 1: 1}, 2: digest(-43, 48)}), []Reference{{Version: "1.2", Digests: zeros("sha-384", 48)}}},
+		{"an older PSA file", measurement(taggedItem(tagPSARefValID, map[int]any{1: "BL", 4: "1.2", 5: repeated(9)}), map[int]any{2: digest("sha512", 64)}), []Reference{{Key: "BL", Version: "1.2", Signer: repeated(9), Digests: zeros("sha-512", 64)}}},
+		{"the configuration of a platform", measurement(taggedItem(tagCCAPlatformConf, "cfg"), map[int]any{4: taggedItem(tagBytes, []byte{1})}), []Reference{{Key: KeyPlatformConfig, Version: "cfg", Raw: []byte{1}}}},
+		{"an older realm", measurement(nil, map[int]any{14: map[any]any{"rim": digest(7, 48), "rem3": digest(7, 48)}}), []Reference{{Key: KeyRIM, Digests: zeros("sha-384", 48)}, {Key: "cca.rem3", Digests: zeros("sha-384", 48)}}},
+		{"registers of a part", measurement("bank", map[int]any{14: map[any]any{4: digest(1, 32), "x": digest(99, 5)}}), []Reference{{Key: "bank/4", Digests: zeros("sha-256", 32)}, {Key: "bank/x", Digests: zeros("algorithm 99", 5)}}},
+		{"registers and a value", measurement(nil, map[int]any{1: 5, 14: map[any]any{4: digest(-16, 32)}}), []Reference{{SVN: ptr(uint64(5))}, {Key: "4", Digests: zeros("sha-256", 32)}}},
+		{"a name alone", measurement(nil, map[int]any{1: taggedItem(tagMinSVN, 2), 11: "TEE"}), []Reference{{Key: "TEE", MinSVN: ptr(uint64(2))}}},
+		{"an OID for a key", measurement(taggedItem(tagOID, []byte{0x2a, 3}), map[int]any{1: 1}), []Reference{{Key: "1.2.3", SVN: ptr(uint64(1))}}},
+		{"a name beside a key", measurement("TEE", map[int]any{1: 1, 11: "x"}), nil},
+		{"keys that are measured", measurement("TEE", map[int]any{1: 1, 13: signer}), nil},
+		{"a raw value of a kind to come", measurement("TEE", map[int]any{4: taggedItem(999, 1)}), nil},
+		{"a security version of a kind to come", measurement("TEE", map[int]any{1: taggedItem(999, 1)}), nil},
+		{"a key of a kind to come", measurement(taggedItem(999, 1), map[int]any{1: 1}), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := readMeasurement(cosekit.MustMarshal(c.m))
+			if c.want == nil {
+				if !errors.Is(err, errUnread) {
+					t.Errorf("read %+v, %v", got, err)
+				}
+				return
+			}
+			sortByKey := func(all []Reference) {
+				slices.SortFunc(all, func(a, b Reference) int { return strings.Compare(a.Key, b.Key) })
+			}
+			sortByKey(got)
+			sortByKey(c.want)
+			if err != nil || !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func zeros(alg string, size int) []Digest { return []Digest{{alg, make([]byte, size)}} }
 
 // TestUnread leaves out, as a whole, what has a part that nothing compares.
 func TestUnread(t *testing.T) {

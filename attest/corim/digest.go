@@ -97,8 +97,6 @@ func (d Digest) item() ([]any, error) {
 	for _, a := range algorithms {
 		switch {
 		case a.name != d.Algorithm:
-		case a.size != len(d.Value):
-			return nil, fmt.Errorf("%w: %s of %d bytes, want %d", ErrMalformed, a.name, len(d.Value), a.size)
 		case a.id != 0:
 			return []any{a.id, d.Value}, nil
 		default:

@@ -238,6 +238,66 @@ func TestFindImagesAlongEveryWay(t *testing.T) {
 	}
 }
 
+// TestDependenciesWithoutClass are for the devices of the manifest that needs them.
+func TestDependenciesWithoutClass(t *testing.T) {
+	digest := suit.SumSHA256([]byte("x"))
+	child := shaped(t, func(m *suit.Manifest) {
+		m.ComponentID = suit.ComponentID{[]byte("child")}
+		m.Common.Shared.Commands = []suit.Command{override(suit.Parameters{ImageDigest: &digest})}
+	}, nil)
+	u, err := FromManifest(needing(t, child, &uuid.UUID{1}), ManifestOptions{Dependencies: [][]byte{child}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(told(u.References), "\n")
+	for _, want := range []string{"0100 a=", "0100 child=", "0100 m="} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in:\n%s", want, got)
+		}
+	}
+}
+
+// needing is a manifest that does nothing but depend on another.
+func needing(t *testing.T, child []byte, class *uuid.UUID) []byte {
+	t.Helper()
+	e, err := suit.Decode(child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := e.Digest()
+	return shaped(t, func(m *suit.Manifest) {
+		m.Common.Dependencies = []suit.Dependency{{Index: 1}}
+		m.Common.Shared.Commands = []suit.Command{choose(suit.Index(1)), override(suit.Parameters{ClassID: class, ImageDigest: &digest})}
+	}, nil)
+}
+
+// TestFromManifestIsBounded gives it a long chain, and many commands on many ways.
+func TestFromManifestIsBounded(t *testing.T) {
+	digest := suit.SumSHA256([]byte("x"))
+	image := override(suit.Parameters{ClassID: &uuid.UUID{1}, ImageDigest: &digest})
+	envelope := shaped(t, func(m *suit.Manifest) { m.Common.Shared.Commands = []suit.Command{image} }, nil)
+	var chain [][]byte
+	for range maxManifests {
+		chain = append(chain, envelope)
+		envelope = needing(t, envelope, nil)
+	}
+	if _, err := FromManifest(envelope, ManifestOptions{Dependencies: chain}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "64 manifests") {
+		t.Errorf("a chain of manifests: %v", err)
+	}
+	fork := suit.Command{Code: suit.DirectiveTryEach, Argument: &suit.Alternatives{Sequences: []suit.Sequence{{Commands: []suit.Command{image}}, {Commands: []suit.Command{image}}}}}
+	commands := append(append(slices.Repeat([]suit.Command{fork}, 8), choose(suit.AllComponents{})), slices.Repeat([]suit.Command{image}, 1000)...)
+	long := shaped(t, func(m *suit.Manifest) {
+		m.Common.Components = slices.Repeat(m.Common.Components, 4)
+		for i := range m.Common.Components {
+			m.Common.Components[i] = suit.ComponentID{{'c', byte('0' + i)}}
+		}
+		m.Common.Shared.Commands = commands
+	}, nil)
+	if _, err := FromManifest(long, ManifestOptions{}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "steps") {
+		t.Errorf("many commands on many ways: %v", err)
+	}
+}
+
 func TestFromManifestRefuses(t *testing.T) {
 	publisher, stranger := newSigner(t, cosekit.Ed25519), newSigner(t, cosekit.Ed25519)
 	good := envelopeOf(t, t.TempDir(), motd, publisher)
@@ -267,6 +327,8 @@ func TestFromManifestRefuses(t *testing.T) {
 		{"for any device", shaped(t, shared(override(suit.Parameters{ImageDigest: &digest})), nil), ManifestOptions{}, ErrManifest, "neither class id nor vendor id"},
 		{"no name", shaped(t, func(m *suit.Manifest) { m.ComponentID = nil; shared(image)(m) }, nil), ManifestOptions{}, ErrManifest, "no manifest component id"},
 		{"too many ways", shaped(t, shared(slices.Repeat([]suit.Command{fork}, 30)...), nil), ManifestOptions{}, ErrTooLarge, "256 ways"},
+		{"an index too high", shaped(t, shared(choose(suit.Index(9))), nil), ManifestOptions{}, ErrMalformed, "component index 9 of 2"},
+		{"an index too high to copy from", shaped(t, shared(suit.Command{Code: suit.DirectiveCopyParams, Argument: suit.ParameterCopies{9: {suit.ParameterClassID}}}), nil), ManifestOptions{}, ErrMalformed, "component index 9 of 2"},
 		{"a digest that is not written", shaped(t, shared(override(suit.Parameters{ClassID: &uuid.UUID{1}, ImageDigest: &suit.Digest{Algorithm: suit.SHAKE128, Bytes: make([]byte, 32)}})), nil), ManifestOptions{}, ErrManifest, "shake128"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

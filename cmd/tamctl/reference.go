@@ -297,7 +297,7 @@ Paths in the file start from its folder. Its keys:
 Kinds of identifiers: uuid, oid, ueid, bytes and psa.impl-id.`,
 		Example: `  tamctl reference-values create -f roadrunner.yaml --key provider.pem \
     --out roadrunner.corim`,
-		Args:    noArguments,
+		Args: noArguments,
 	}
 	p.addFlags(cmd.Flags())
 	cmd.Flags().StringVarP(&description, "file", "f", "", "description file (YAML, required)")
