@@ -176,6 +176,27 @@ func TestTooManyKeys(t *testing.T) {
 	}
 }
 
+// Many releases are all good, and only some of them are told beside a value that is none.
+func TestManyReferences(t *testing.T) {
+	d, trust := localtest.NewPSA(deviceName), &localtest.Trust{}
+	published := d.Published("psa")
+	for i := range 50 {
+		other := published.References[0]
+		other.Digests = []corim.Digest{{Algorithm: "sha-256", Value: bytes.Repeat([]byte{byte(i)}, 32)}}
+		published.References = append(published.References, other)
+	}
+	trust.Publish(now, published)
+	d.Components[0].Value = bytes.Repeat([]byte{49}, 32)
+	if r := resultOf(t, trust, localtest.PSAFormat, d.Token(challenge)); r.Status != attest.Affirming {
+		t.Error(r.Reason())
+	}
+	d.Components[0].Value = bytes.Repeat([]byte{50}, 32)
+	r := resultOf(t, trust, localtest.PSAFormat, d.Token(challenge))
+	if c := r.Comparisons[0]; c.Match || len(c.Expected) != maxExpected {
+		t.Errorf("%d expected values: %+v", len(c.Expected), c)
+	}
+}
+
 // Whatever the format, so much is read and no more.
 func TestOversizeEvidence(t *testing.T) {
 	v := New(&localtest.Trust{}, Options{})
@@ -228,6 +249,7 @@ func TestPSARegisteredKey(t *testing.T) {
 		t.Errorf("by instance id: %+v", r.Vector[0])
 	}
 	trust.Anchors[0].NotAfter = now.Add(-time.Second)
+	d.Unprotected = map[int]any{4: make([]byte, 32)}
 	if r := resultOf(t, trust, localtest.PSAFormat, d.Token(challenge)); r.Vector[0].Value != notTrustworthy {
 		t.Errorf("its trust has ended: %+v", r.Vector[0])
 	}
@@ -299,6 +321,10 @@ func TestRealmKey(t *testing.T) {
 	r := resultOf(t, trust, localtest.CCAFormat, mix(one[0], two[1]))
 	if r.Claims != nil || !strings.Contains(r.Reason(), "does not vouch for the realm's key") {
 		t.Errorf("realm of another key: %s", r.Reason())
+	}
+	unknown := good.Token(challenge, nil, func(c map[int]any) { c[44240] = "md5" })
+	if r := resultOf(t, trust, localtest.CCAFormat, unknown); r.Claims != nil || !strings.Contains(r.Reason(), `hash "md5" is not known`) {
+		t.Errorf("commitment by an unknown hash: %s", r.Reason())
 	}
 	// The right key in the claims, another under the signature.
 	good.RealmKey, evil.RealmKey = evil.RealmKey, good.RealmKey
