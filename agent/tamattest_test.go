@@ -115,9 +115,11 @@ func (w *wary) result(c *attest.Claims, signer cosekit.Signer) *teep.Attestation
 	return &teep.AttestationPayload{Payload: token}
 }
 
+// with returns the request with an attestation payload in it.
 func with(q *teep.QueryRequest, p *teep.AttestationPayload) *teep.QueryRequest {
-	q.Attestation = p
-	return q
+	c := *q
+	c.Attestation = p
+	return &c
 }
 
 // TestTAMAttestsItself: with evidence, with a result, and over a request for evidence of
