@@ -98,6 +98,7 @@ func TestBadClaims(t *testing.T) {
 		{"submods as list", ErrResult, inEAR(func(c object) { c["submods"] = []any{} })},
 		{"submod as text", ErrResult, inEAR(func(c object) { c["submods"].(object)["TEE"] = "x" })},
 		{"submod without a name", ErrResult, inEAR(func(c object) { c["submods"].(object)[""] = submod(c) })},
+		{"submod with a name that hides", ErrResult, inEAR(func(c object) { c["submods"].(object)["A\nB"] = submod(c) })},
 		{"too many submods", ErrResult, inEAR(func(c object) {
 			for i := range maxSubmods {
 				c["submods"].(object)[fmt.Sprint(i)] = submod(c)
@@ -120,6 +121,15 @@ func TestBadClaims(t *testing.T) {
 				return false
 			}
 			f.appraisal(c)["ear_teep_claims"] = []any{}
+			return true
+		}},
+		{"claim under its label and its name", ErrResult, func(f form, c object) bool {
+			if f.isJWT() || f.appraisal == nil {
+				return false
+			}
+			c["submods"] = cosekit.RawMessage(cosekit.MustMarshal(map[string]any{"TEE": map[any]any{
+				1000: 2, "ear_status": 2, 1001: map[int]int{0: 2},
+			}}))
 			return true
 		}},
 		{"other agent's cnf", attest.ErrKeyBinding, func(f form, c object) bool {

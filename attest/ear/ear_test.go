@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
 func verify(t testing.TB, f form, claims object) (*attest.Result, error) {
@@ -281,5 +282,31 @@ func TestPadded(t *testing.T) {
 	claims["eat_nonce"] = base64url(session) + "="
 	if r, err := verify(t, allForms[0], claims); err != nil || !bytes.Equal(r.Claims.Nonce, session) {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestNoKeyInTEEPClaims: they have no cnf, so what stands there binds no key.
+func TestNoKeyInTEEPClaims(t *testing.T) {
+	f := allForms[2]
+	claims := f.claims()
+	teepPart(claims)["cnf"] = cosekit.RawMessage(cosekit.MustMarshal(map[int]any{1: testSigner(1).PublicKey()}))
+	r, err := verify(t, f, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Claims.Confirmation.Key != nil {
+		t.Error("a key was taken from where none is told")
+	}
+}
+
+// TestNonceOfTheEvidence goes before that of the session, also where nothing else is told.
+func TestNonceOfTheEvidence(t *testing.T) {
+	for _, f := range allForms[1:3] {
+		claims := f.claims()
+		delete(submod(claims), "ear_teep_claims")
+		r, err := verify(t, f, claims)
+		if err != nil || !bytes.Equal(r.Claims.Nonce, challenge) {
+			t.Errorf("%s: %+v, %v", f.name, r, err)
+		}
 	}
 }

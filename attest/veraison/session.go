@@ -44,11 +44,7 @@ func (c *Client) ask(ctx context.Context, media attest.MediaType, payload, nonce
 	if err != nil {
 		return nil, err
 	}
-	// The spelling is looked up after trusted, which may have learnt it.
-	contentType, ok := c.spelling(media)
-	if !ok {
-		return nil, &evidenceFault{fmt.Errorf("%w: %s is not listed by the verifier", attest.ErrFormat, media)}
-	}
+	contentType, _ := c.spelling(media) // it is accepted, and trusted may have learnt how
 	location, err := c.newSession(ctx, nonce)
 	if err != nil {
 		return nil, err
@@ -89,7 +85,7 @@ func (c *Client) newSession(ctx context.Context, nonce []byte) (*url.URL, error)
 		return nil, err
 	}
 	location, err := at.Parse(a.header.Get("Location"))
-	if err != nil || a.header.Get("Location") == "" || location.Scheme != at.Scheme || location.Host != at.Host || location.User != nil {
+	if err != nil || a.header.Get("Location") == "" || location.Scheme != at.Scheme || location.Host != at.Host {
 		return nil, fmt.Errorf("%w: no location of a session at this verifier", ErrAnswer)
 	}
 	return location, nil
