@@ -65,6 +65,8 @@ type EndpointConfig struct {
 	Freshness        string         `yaml:"freshness"`     // of evidence: nonce or timestamp
 	TryKeys          []string       `yaml:"try_keys"`      // thumbprints of agents that sign without a kid
 	LegacyAlgorithms bool           `yaml:"legacy_algorithms"`
+	Passport         bool           `yaml:"passport"`       // asks for attestation results, without a challenge
+	ReturnResults    bool           `yaml:"return_results"` // passes results back, for agents to keep
 	Debug            bool           `yaml:"debug"`
 }
 
@@ -88,6 +90,23 @@ type AttestationConfig struct {
 	Admission    string        `yaml:"admission" doc:"new devices: pending until an operator accepts them, or affirming, which accepts the first device of each attestation key by its evidence"`
 	SecondKey    string        `yaml:"second_key" doc:"another key of a known device, of its agent or its attester: refuse or replace-after-attestation"`
 	MaxAge       time.Duration `yaml:"max_age" doc:"age at which an attestation must be renewed"`
+	Strict       bool          `yaml:"strict" doc:"the built-in verifier wants a reference value for every component that a device measures"`
+	// Verifiers are asked before the built-in one.
+	Verifiers      []VerifierConfig `yaml:"verifiers" doc:"list of remote verifiers, as YAML"`
+	ResultLifetime time.Duration    `yaml:"result_lifetime" doc:"of the results that the TAM issues for endpoints with return_results"`
+}
+
+// VerifierConfig is one remote verifier, a Veraison.
+type VerifierConfig struct {
+	Name          string        `yaml:"name"`           // for people, logs and metrics
+	URL           string        `yaml:"url"`            // without the path of its API
+	KeyFiles      []string      `yaml:"key_files"`      // of keys that sign its results, PEM or JWK
+	KeyThumbprint string        `yaml:"key_thumbprint"` // or which key to take from its discovery document
+	MediaTypes    []string      `yaml:"media_types"`    // what to send there; empty for PSA and CCA tokens
+	CAFile        string        `yaml:"ca_file"`        // PEM certificates that its TLS is checked with; empty for the system's
+	Timeout       time.Duration `yaml:"timeout"`        // of one appraisal
+	Attempts      int           `yaml:"attempts"`       // at each request
+	Concurrency   int           `yaml:"concurrency"`    // appraisals at once
 }
 
 // PublishersConfig is what manifests must have to be published.
@@ -112,6 +131,8 @@ type SessionsConfig struct {
 type RetentionConfig struct {
 	AppraisalAge   time.Duration `yaml:"appraisal_age" doc:"older attestations are dropped, with their evidence"`
 	KeepAppraisals int           `yaml:"keep_appraisals" doc:"attestations of each agent that are kept whatever their age"`
+	EvidenceAge    time.Duration `yaml:"evidence_age" doc:"raw evidence and results are dropped from older attestations; what they came to stays"`
+	KeepEvidence   int           `yaml:"keep_evidence" doc:"bytes of evidence, or of a result, that are kept raw; of more, none"`
 	AuditAge       time.Duration `yaml:"audit_age" doc:"older audit events are dropped, leaving an event that says so; 0s keeps all"`
 }
 
@@ -133,7 +154,7 @@ func DefaultConfig() Config {
 		},
 		API:         APIConfig{Listen: "127.0.0.1:8778", MaxPayload: 1 << 30},
 		Metrics:     MetricsConfig{Listen: "127.0.0.1:8779"},
-		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", SecondKey: "refuse", MaxAge: 24 * time.Hour},
+		Attestation: AttestationConfig{FirstContact: "token", Admission: "pending", SecondKey: "refuse", MaxAge: 24 * time.Hour, ResultLifetime: time.Hour},
 		Publishers:  PublishersConfig{Signatures: suit.AnySignature.String()},
 		Sessions: SessionsConfig{
 			TokenLifetime:     5 * time.Minute,
@@ -141,7 +162,7 @@ func DefaultConfig() Config {
 			UpdateLifetime:    6 * time.Hour,
 			Outstanding:       4,
 		},
-		Retention: RetentionConfig{AppraisalAge: tam.Defaults().AppraisalAge, KeepAppraisals: tam.Defaults().KeepAppraisals},
+		Retention: RetentionConfig{AppraisalAge: tam.Defaults().AppraisalAge, KeepAppraisals: tam.Defaults().KeepAppraisals, EvidenceAge: tam.Defaults().EvidenceAge, KeepEvidence: tam.Defaults().KeepEvidence},
 		Log:       LogConfig{Format: "text", Level: "info"},
 	}
 }
@@ -287,6 +308,7 @@ func (c *Config) check() error {
 	// Devices cannot be registered ahead yet, so "preregistered" would let nobody in.
 	choice("attestation.admission", c.Attestation.Admission, "pending", "affirming")
 	choice("attestation.second_key", c.Attestation.SecondKey, "refuse", "replace-after-attestation")
+	c.checkVerifiers(fault)
 	if _, err := suit.ParseSignatureRule(c.Publishers.Signatures); err != nil {
 		fault("publishers.signatures", "%v", err)
 	}
@@ -299,6 +321,9 @@ func (c *Config) check() error {
 		{"teep.max_body", c.TEEP.MaxBody},
 		{"api.max_payload", c.API.MaxPayload},
 		{"attestation.max_age", int64(c.Attestation.MaxAge)},
+		{"attestation.result_lifetime", int64(c.Attestation.ResultLifetime)},
+		{"retention.evidence_age", int64(c.Retention.EvidenceAge)},
+		{"retention.keep_evidence", int64(c.Retention.KeepEvidence)},
 		{"sessions.token_lifetime", int64(c.Sessions.TokenLifetime)},
 		{"sessions.challenge_lifetime", int64(c.Sessions.ChallengeLifetime)},
 		{"sessions.update_lifetime", int64(c.Sessions.UpdateLifetime)},
@@ -314,6 +339,26 @@ func (c *Config) check() error {
 		fault("retention.audit_age", "must not be negative")
 	}
 	return errors.Join(faults...)
+}
+
+func (c *Config) checkVerifiers(fault func(string, string, ...any)) {
+	seen := map[string]bool{}
+	for i, v := range c.Attestation.Verifiers {
+		key := fmt.Sprintf("attestation.verifiers[%d]", i)
+		if v.Name == "" || seen[v.Name] {
+			fault(key+".name", "%q: give each verifier a name of its own", v.Name)
+		}
+		seen[v.Name] = true
+		if (len(v.KeyFiles) == 0) == (v.KeyThumbprint == "") {
+			fault(key, "name the key that signs its results, with either key_files or key_thumbprint")
+		}
+		client, err := v.client(nil)
+		if err != nil {
+			fault(key, "%v", err)
+			continue
+		}
+		client.Close()
+	}
 }
 
 // reportKey is the file of the key that decrypts reports.

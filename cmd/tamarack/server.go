@@ -16,8 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tamarack-tam/tamarack/attest/local"
-	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/attest/veraison"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/api"
@@ -43,6 +42,9 @@ type server struct {
 	publicKeys   []string // files of their public halves
 	reportKey    cosekit.AgreementKey
 	reportPublic string // file of its public half
+	attester     tam.Attester
+	issuer       tam.Issuer
+	remote       []*veraison.Client
 
 	tam       *tam.TAM
 	store     *store.SQLite
@@ -81,14 +83,25 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if err != nil {
 		return nil, err
 	}
+	if err = s.loadAttestationKeys(filepath.Join(c.Data, "keys"), c.Attestation.ResultLifetime); err != nil {
+		return nil, err
+	}
+	trust := tam.NewTrust(s.store, time.Now, tam.Defaults().ClockSkew)
+	verifier, err := s.verifiers(c.Attestation, trust)
+	if err != nil {
+		return nil, err
+	}
 	s.tam, err = tam.New(ctx, tam.Config{
-		Store:      s.metrics.Store(s.store),
-		Verifier:   s.metrics.Verifier(local.New(attestationKeys{s.store}, local.Options{Skew: tam.Defaults().ClockSkew})),
-		Signers:    s.signers,
-		Policy:     c.policy(),
+		Store:          s.metrics.Store(s.store),
+		Verifier:       verifier,
+		Results:        trust,
+		Attester:       s.attester,
+		Issuer:         s.issuer,
+		Signers:        s.signers,
+		Policy:         c.policy(),
 		DecryptionKeys: cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{s.reportKey}},
-		Log:        log,
-		Observer:   s.metrics,
+		Log:            log,
+		Observer:       s.metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -220,24 +233,13 @@ func (s *server) close() error {
 			faults = append(faults, err)
 		}
 	}
+	for _, client := range s.remote {
+		client.Close()
+	}
 	if s.store != nil {
 		faults = append(faults, s.store.Close())
 	}
 	return errors.Join(faults...)
-}
-
-// attestationKeys gives the built-in verifier the keys that operators registered.
-type attestationKeys struct{ store tam.Store }
-
-func (k attestationKeys) AttestationKey(ctx context.Context, key cosekit.Thumbprint) (found anchor.Anchor, err error) {
-	err = k.store.View(ctx, func(r tam.Reader) error {
-		found, err = r.Anchor(key)
-		return err
-	})
-	if errors.Is(err, tam.ErrNotFound) {
-		err = fmt.Errorf("%w: %w", anchor.ErrUnknown, err)
-	}
-	return found, err
 }
 
 func (c *Config) policy() tam.Policy {
@@ -252,6 +254,8 @@ func (c *Config) policy() tam.Policy {
 		Outstanding:       c.Sessions.Outstanding,
 		AppraisalAge:      c.Retention.AppraisalAge,
 		KeepAppraisals:    c.Retention.KeepAppraisals,
+		EvidenceAge:       c.Retention.EvidenceAge,
+		KeepEvidence:      c.Retention.KeepEvidence,
 		AuditAge:          c.Retention.AuditAge,
 	}
 }
@@ -286,6 +290,8 @@ func (e EndpointConfig) endpoint() *tam.Endpoint {
 		Freshness:        freshness[e.Freshness],
 		TryKeys:          tried,
 		FirstContact:     tam.FirstContact(e.FirstContact),
+		Passport:         e.Passport,
+		ReturnResults:    e.ReturnResults,
 		Debug:            e.Debug,
 	}
 }
