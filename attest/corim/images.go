@@ -15,7 +15,7 @@ import (
 const maxWays = 256
 
 // maxSteps bounds how often a command is run, over all ways and selected components.
-const maxSteps = 1 << 20
+const maxSteps = 1 << 18
 
 // imageSections are those after which components hold what their image digest says.
 // Payload-fetch is about what is fetched, which may still be encrypted.

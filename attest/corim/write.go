@@ -34,10 +34,9 @@ func (u *Unsigned) Encode() ([]byte, error) {
 		return nil, within("CoRIM "+strconv.Quote(u.ID), err)
 	}
 	m := map[int]any{0: u.ID, 1: []any{taggedItem(tagCoMID, comid)}}
-	if u.Profile != "" {
-		const tagURI = 32
-		m[3] = taggedItem(tagURI, u.Profile)
-	}
+	// The draft has a URI under tag 32 here. Veraison, which is who looks at profiles, takes
+	// it without only, as EAT has it.
+	put(m, 3, u.Profile, u.Profile != "")
 	if validity := u.validity(); validity != nil {
 		m[4] = validity
 	}

@@ -35,11 +35,15 @@ func referenceValuesCommand(app *app) *cobra.Command {
 }
 
 // provider is who signs a CoRIM, and where it goes.
-type provider struct{ key, name, out string }
+type provider struct {
+	key, name, out string
+	legacy         bool
+}
 
 func (p *provider) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&p.key, "key", "", "private key file of the reference-value provider, ESP256 or Ed25519 (required)")
 	f.StringVar(&p.name, "signer", "", "what the provider is called in the file (default the thumbprint of the key)")
+	f.BoolVar(&p.legacy, "legacy-algorithm", false, "sign under the older name of the algorithm, ES256 or EdDSA, for Veraison")
 	f.StringVar(&p.out, "out", "", "file to write the CoRIM to (required)")
 }
 
@@ -59,6 +63,9 @@ func (p *provider) write(stdout io.Writer, u *corim.Unsigned, note string, input
 	signer, err := cosekit.LoadSigner(p.key)
 	if err != nil {
 		return advise(err, "name a private key file for ESP256 or Ed25519, as 'tamctl keygen' makes it")
+	}
+	if p.legacy {
+		signer = cosekit.UnderLegacyName(signer)
 	}
 	thumbprint := signer.PublicKey().Thumbprint()
 	raw, err := u.Sign(signer, cmp.Or(p.name, thumbprint.String()))

@@ -129,6 +129,16 @@ func TestReferenceValuesCreate(t *testing.T) {
 	wants(t, out, "tag acme/roadrunner, version 2: 4 values and 1 key")
 	out, _ = runReference(t, exitOK, "reference-values", "show", "roadrunner.corim")
 	wants(t, out, "class bytes:010101010101…, vendor Acme", "BL", "signer:090909090909…", "svn 72 or more", "raw:0000, mask:0008", "7 ", "KEYS OF", "instance ueid:01ceebae7b89…", "public key")
+	before, err := os.ReadFile("roadrunner.corim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Under the older name, the signature is as good.
+	runReference(t, exitOK, "reference-values", "create", "-f", "acme/roadrunner.yaml", "--legacy-algorithm", "--key", "provider.pem", "--out", "roadrunner.corim")
+	runReference(t, exitOK, "reference-values", "verify", "roadrunner.corim", "--key", "provider.pub.pem")
+	if after, err := os.ReadFile("roadrunner.corim"); err != nil || !bytes.Contains(after, []byte{0x01, 0x26}) || bytes.Contains(before[:16], []byte{0x01, 0x26}) {
+		t.Errorf("not signed with ES256: %x, %v", after[:16], err)
+	}
 	// An own file is written over, no other.
 	runReference(t, exitOK, "reference-values", "create", "-f", "acme/roadrunner.yaml", "--key", "provider.pem", "--out", "roadrunner.corim")
 	_, fault := runReference(t, exitFailure, "reference-values", "create", "-f", "acme/roadrunner.yaml", "--key", "provider.pem", "--out", "hello.txt")
