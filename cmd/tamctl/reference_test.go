@@ -208,10 +208,5 @@ func TestReferenceValuesHelp(t *testing.T) {
 		if cmd.Short == "" || !strings.Contains(cmd.Example, cmd.CommandPath()) {
 			t.Errorf("%s has no help or no example", cmd.CommandPath())
 		}
-		for line := range strings.SplitSeq(cmd.Long+"\n"+cmd.Example, "\n") {
-			if len([]rune(line)) > 92 {
-				t.Errorf("%s: a long line: %s", cmd.CommandPath(), line)
-			}
-		}
 	}
 }
