@@ -57,10 +57,10 @@ type turn struct {
 type turnKind string
 
 const (
-	connect  turnKind = "connect"
-	poll     turnKind = "QueryResponse"
-	evidence turnKind = "evidence"
-	success  turnKind = "Success"
+	connect   turnKind = "connect"
+	poll      turnKind = "QueryResponse"
+	attesting turnKind = "evidence"
+	success   turnKind = "Success"
 )
 
 // spentReason is why a message of this kind is refused that was taken before. A
@@ -155,7 +155,7 @@ func (a *killAgent) heardNothing(t *turn, reason tam.Reason) error {
 				a.claims[h.manifest.String()]++
 			}
 		}
-	case evidence:
+	case attesting:
 		if !taken && !a.served(reason) {
 			return fmt.Errorf("refused: %s", reason)
 		}
@@ -210,13 +210,13 @@ func (a *killAgent) hear(s *site, t *turn, r reply) error {
 			return a.asked(m)
 		}
 	case *teep.Update:
-		if t.kind != poll && t.kind != evidence {
+		if t.kind != poll && t.kind != attesting {
 			break
 		}
 		if m.ErrCode != 0 || len(m.Manifests) == 0 || len(m.UnneededManifests) > 0 {
 			return fmt.Errorf("Update with %d manifests: %s %s", len(m.Manifests), m.ErrCode, m.ErrMsg)
 		}
-		if t.kind == evidence {
+		if t.kind == attesting {
 			a.attested()
 		}
 		a.spend()
@@ -231,7 +231,7 @@ func (a *killAgent) asked(q *teep.QueryRequest) error {
 	m := &teep.QueryResponse{Token: q.Token, TCList: a.properties()}
 	next := &turn{kind: poll}
 	if q.DataItems.Has(teep.ItemAttestation) {
-		next.kind = evidence
+		next.kind = attesting
 		token, err := attest.SignEAT(a.measure(q.Challenge), a.attester)
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func (c *checker) agent(ctx context.Context, s *site, a *killAgent) error {
 		}
 		return 0
 	}
-	if got := c.log.attested[a.actor()]; got < a.evidence || got > a.evidence+perhaps(evidence) {
+	if got := c.log.attested[a.actor()]; got < a.evidence || got > a.evidence+perhaps(attesting) {
 		return fmt.Errorf("evidence was accepted %d times by the log, %d times by the answers", got, a.evidence)
 	}
 	for manifest, offers := range a.offers {
