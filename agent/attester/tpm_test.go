@@ -280,9 +280,13 @@ func TestOpenTPMRefuses(t *testing.T) {
 
 // TestBrokenTPM talks to TPMs that answer nonsense.
 func TestBrokenTPM(t *testing.T) {
-	for name, answer := range map[string][]byte{
-		"nothing": nil, "a head only": {0x80, 1, 0, 0, 0, 12, 0, 0, 0, 0}, "no size": {0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"a huge size": {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, "an error": {0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1},
+	for reason, answer := range map[string][]byte{
+		"answer of the TPM: ":           nil,
+		"answer of the TPM: unexpected": {0x80, 1, 0, 0, 0, 12, 0, 0, 0, 0},
+		"0 bytes, want 10 to 4096":      {0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"9 bytes, want 10 to 4096":      {0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0},
+		"4097 bytes, want 10 to 4096":   {0x80, 1, 0, 0, 0x10, 1, 0, 0, 0, 0},
+		"TPM2_CreatePrimary":            {0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1},
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -303,8 +307,8 @@ func TestBrokenTPM(t *testing.T) {
 		}()
 		if _, err := attester.OpenTPM(t.Context(), attester.TPMOptions{
 			Address: listener.Addr().String(), Directory: t.TempDir(), PCRs: []int{0},
-		}); err == nil {
-			t.Errorf("%s: no error", name)
+		}); err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("answer %x: %v, want %q", answer, err, reason)
 		}
 		listener.Close()
 		<-done

@@ -252,7 +252,7 @@ func TestSEVSNPReferences(t *testing.T) {
 	c := newCloud(t, evidence.VCEK)
 	chip := corim.Environment{ClassID: ClassSNPByChip}
 	c.say(t, measured(c.guest.Measurement), leastTCB(3),
-		corim.Reference{Environment: chip, Key: "policy", Raw: []byte{0, 0, 3, 0, 0, 0, 0, 0}, Mask: []byte{0, 0, 15, 0, 0, 0, 0, 0}},
+		corim.Reference{Environment: chip, Key: "policy", Raw: []byte{9, 9, 0x13, 9, 9, 9, 9, 9}, Mask: []byte{0, 0, 15, 0, 0, 0, 0, 0}},
 		corim.Reference{Environment: chip, Key: "tcb", Raw: []byte{3, 1, 0, 0, 0, 0, 8, 115}},
 	)
 	r := c.appraise(t, c.evidence(t))

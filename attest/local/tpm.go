@@ -132,7 +132,7 @@ func checkTPMSignature(s *tpm2.TPMTSignature, key crypto.PublicKey, message []by
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
 		sig, err := s.Signature.ECDSA()
-		if s.SigAlg != tpm2.TPMAlgECDSA || err != nil {
+		if err != nil {
 			return 0, fmt.Errorf("signature algorithm %#x, the attestation key wants ECDSA", uint16(s.SigAlg))
 		}
 		alg = sig.Hash

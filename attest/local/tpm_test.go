@@ -215,10 +215,10 @@ func TestTPM(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := newAuthority(t, "device CA")
-	certified := func(key crypto.Signer) func(t *testing.T, tpm *localtest.TPM, h *hardware) {
+	certified := func(key crypto.Signer, usages ...asn1.ObjectIdentifier) func(t *testing.T, tpm *localtest.TPM, h *hardware) {
 		return func(t *testing.T, tpm *localtest.TPM, h *hardware) {
 			leaf := ca.sign(t, key.Public(), func(c *x509.Certificate) {
-				c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{oidAttestationKey}
+				c.UnknownExtKeyUsage = usages
 				c.Subject.SerialNumber = hex.EncodeToString(ueid)
 			})
 			tpm.Chain, h.authorities = [][]byte{leaf.Raw}, []*x509.Certificate{ca.certificate}
@@ -233,11 +233,12 @@ func TestTPM(t *testing.T) {
 		ueid     []byte
 	}{
 		{"registered", p256, func(t *testing.T, _ *localtest.TPM, h *hardware) { h.register(t, p256.Public()) }, 0, nil},
-		{"certified", p256, certified(p256), genuine, ueid},
-		{"certified P-384", p384, certified(p384), genuine, ueid},
-		{"certified RSASSA", rsaKey, certified(rsaKey), genuine, ueid},
+		{"certified", p256, certified(p256, oidAttestationKey), genuine, ueid},
+		{"certified for something", p256, certified(p256), 0, ueid},
+		{"certified P-384", p384, certified(p384, oidAttestationKey), genuine, ueid},
+		{"certified RSASSA", rsaKey, certified(rsaKey, oidAttestationKey), genuine, ueid},
 		{"certified RSAPSS", rsaKey, func(t *testing.T, tpm *localtest.TPM, h *hardware) {
-			certified(rsaKey)(t, tpm, h)
+			certified(rsaKey, oidAttestationKey)(t, tpm, h)
 			tpm.PSS = true
 		}, genuine, ueid},
 		{"endorsed", p256, func(t *testing.T, _ *localtest.TPM, h *hardware) {
