@@ -172,7 +172,7 @@ func TestFaults(t *testing.T) {
 				if !errors.Is(err, test.want) || r != nil {
 					t.Fatalf("got %+v, %v, want %v", r, err, test.want)
 				}
-				if test.behaviour.HTML && !strings.Contains(err.Error(), "text/html") {
+				if test.behaviour.HTML && test.behaviour.At != "" && !strings.Contains(err.Error(), "text/html") {
 					t.Errorf("the error does not tell what came: %v", err)
 				}
 				if text := err.Error(); strings.Contains(text, "nonce=") || strings.Contains(text, "eyJ") {
