@@ -16,6 +16,9 @@ var (
 	// ErrTAMAttestation: the TAM is trusted, and has not shown what the device demands of
 	// it. It is not told anything.
 	ErrTAMAttestation = errors.New("the TAM has not attested itself")
+	// ErrPassport: the TAM did not take the passport, which is dropped. The next session
+	// has evidence.
+	ErrPassport = errors.New("passport not taken")
 	// ErrReplayed: an Update that was accepted before. Nothing is sent: its token
 	// may still wait for the real answer.
 	ErrReplayed = errors.New("update was accepted before")

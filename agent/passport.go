@@ -115,17 +115,19 @@ func sooner(x, y time.Time) time.Time {
 }
 
 // passportRefused drops a passport that a TAM asks more than: without it the agent says
-// that it has none, and is sent a challenge.
-func (a *Agent) passportRefused(code teep.ErrorCode) {
+// that it has none, and is sent a challenge. It returns ErrPassport where that was so.
+func (a *Agent) passportRefused(code teep.ErrorCode) error {
 	if code != teep.AttestationRequired || !a.presented {
-		return
+		return nil
 	}
 	a.presented = false
 	if err := a.keep(func(p *Papers) { p.Passport = nil }); err != nil {
-		a.observe(StepPassport, "refused, and cannot be dropped: %v", err)
-		return
+		a.papers.Passport = nil
+		a.observe(StepPassport, "refused by the TAM; it cannot be removed: %v", err)
+		return ErrPassport
 	}
 	a.observe(StepPassport, "refused by the TAM, and dropped")
+	return ErrPassport
 }
 
 // readPapers takes over what an earlier process has kept. What cannot be read was lost

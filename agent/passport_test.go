@@ -44,9 +44,13 @@ func unchallenged() *teep.QueryRequest {
 	}
 }
 
+// holdsNone wants the agent to ask for a challenge, which is no fault.
 func (w *wary) holdsNone() {
 	w.t.Helper()
-	w.mustError(w.seal(unchallenged(), w.tam), teep.UnsupportedFreshnessMechanisms, agent.ErrRefused)
+	answer, err := w.deliver(w.seal(unchallenged(), w.tam))
+	if e, ok := answer.(*teep.Error); !ok || e.Code != teep.UnsupportedFreshnessMechanisms || len(e.FreshnessMechanisms) != 1 || err != nil {
+		w.t.Errorf("answer %+v, %v", answer, err)
+	}
 }
 
 // TestPassport: it is presented as it came, where no challenge is sent, until it expires,
@@ -171,19 +175,19 @@ func (w *wary) passportEvent() (detail string) {
 func TestPassportRefusedByTheTAM(t *testing.T) {
 	w := newTraveller(t, true)
 	no := &teep.Update{ErrCode: teep.AttestationRequired, ErrMsg: "too old"}
-	told := func() {
+	told := func(dropped bool) {
 		t.Helper()
-		if _, err := w.deliver(w.seal(no, w.tam)); !errors.As(err, new(*agent.TAMError)) {
+		if _, err := w.deliver(w.seal(no, w.tam)); !errors.As(err, new(*agent.TAMError)) || errors.Is(err, agent.ErrPassport) != dropped {
 			t.Error(err)
 		}
 	}
 	must[*teep.Success](w.world, w.stamp(w.result(w.about(), w.verifier)))
-	told()
+	told(false)
 	must[*teep.QueryResponse](w.world, unchallenged())
 	must[*teep.QueryResponse](w.world, query(teep.ItemAttestation)) // evidence now
-	told()
+	told(false)
 	must[*teep.QueryResponse](w.world, unchallenged())
-	told()
+	told(true)
 	w.holdsNone()
 	if kept, err := w.store.Papers(); err != nil || kept.Passport != nil {
 		t.Errorf("kept %+v, %v", kept, err)
@@ -207,7 +211,7 @@ func TestPassportBesideAnError(t *testing.T) {
 func TestNoPassports(t *testing.T) {
 	w := newTraveller(t, true, func(c *agent.Config) { c.Passports = false })
 	must[*teep.Success](w.world, w.stamp(w.result(w.about(), w.verifier)))
-	w.holdsNone()
+	w.mustError(w.seal(unchallenged(), w.tam), teep.UnsupportedFreshnessMechanisms, agent.ErrRefused)
 	w = newTraveller(t, true, func(c *agent.Config) { c.Memory = noPaper{c.Memory} })
 	if s := must[*teep.Success](w.world, w.stamp(w.result(w.about(), w.verifier))); !strings.Contains(s.Msg, "disk full") {
 		t.Errorf("%q", s.Msg)

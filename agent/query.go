@@ -24,7 +24,12 @@ func (a *Agent) answerQuery(ctx context.Context, q *teep.QueryRequest, key *cose
 		return answer, err
 	}
 	prove, reason := a.proof(q)
-	if reason != nil {
+	switch {
+	case reason == nil:
+	case a.config.Passports && q.Challenge == nil: // which is how a TAM of the passport model learns to send one
+		a.observe(StepPassport, "none is held; the TAM has to send a challenge")
+		return a.seal(a.errorFor(q.Token, reason))
+	default:
 		return a.refuse(q.Token, reason)
 	}
 	a.observe(StepQuery, "the TAM asks for %s", q.DataItems)

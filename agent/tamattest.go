@@ -132,11 +132,9 @@ func (a *Agent) appraiseTAM(ctx context.Context, p *teep.AttestationPayload, cha
 }
 
 // appraisedTAM asks whoever can tell: an Attestation Result is known by its format
-// (section 7.2.1), everything else is Evidence.
+// (section 7.2.1), everything else is Evidence. Both have caps of their own.
 func (a *Agent) appraisedTAM(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
 	switch verifier := a.config.TAMAttestation.Verifier; {
-	case len(e.Payload) > attest.MaxTokenSize:
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", attest.ErrTooLarge, len(e.Payload), attest.MaxTokenSize)
 	case attest.IsResult(e.Format) && a.config.Results == nil:
 		return nil, fmt.Errorf("%w: an attestation result, and this device trusts no verifier", attest.ErrFormat)
 	case attest.IsResult(e.Format):

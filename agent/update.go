@@ -26,7 +26,7 @@ func (a *Agent) applyUpdate(ctx context.Context, u *teep.Update, key *cosekit.Pu
 	if u.ErrCode != 0 {
 		told = &TAMError{u.ErrCode, u.ErrMsg}
 		a.observe(StepRefused, "%v", told)
-		a.passportRefused(u.ErrCode)
+		told = errors.Join(told, a.passportRefused(u.ErrCode))
 	}
 	passport := u.Attestation
 	if !a.config.Passports || told != nil {

@@ -162,6 +162,8 @@ func (p *program) hint(err error) (advice, command string) {
 		return "choose another --dir: a device is a directory of several files", ""
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys", ""
+	case errors.Is(err, agent.ErrPassport):
+		return "poll again: the passport was dropped, and the next session has evidence", ""
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
 		return p.hintAttestation()
 	case errors.Is(err, agent.ErrTAMAttestation):
