@@ -2,10 +2,13 @@ package policy
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/expr"
+	"github.com/tamarack-tam/tamarack/suit"
 )
 
 // ErrPolicy: a policy that cannot be compiled; wrapped with the place and the reason.
@@ -39,6 +42,9 @@ type Policy struct {
 	Retired     bool // this version ends the policy
 }
 
+// String names the version of the policy, as decisions do.
+func (p Policy) String() string { return fmt.Sprintf("%s@%d", p.Name, p.Version) }
+
 // Outcome is what a policy decides.
 type Outcome string
 
@@ -66,29 +72,58 @@ type Subject struct {
 	Now    time.Time
 }
 
-// Compiled is a checked policy.
+// Compiled is a checked policy. It may be used by many goroutines.
 type Compiled struct {
-	Policy Policy
+	Policy   Policy
+	label    string         // name@version
+	selector *expr.Selector // nil for all devices
+	rule     *expr.Rule     // nil for a version that ends the policy
 }
 
-// Compile checks a policy: types, names and the bound on what it may cost.
-func Compile(p Policy, groups map[string]string) (*Compiled, error) { return &Compiled{p}, nil }
+var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// Set is the policies in force, in order.
-type Set struct{}
-
-// NewSet orders compiled policies.
-func NewSet(compiled []*Compiled) *Set { return &Set{} }
-
-// Appraise decides about a bound result. A policy that fails to evaluate rejects, with
-// the reason.
-func (s *Set) Appraise(in Subject) Decision {
-	if err := in.Result.Affirmed(); err != nil {
-		return Decision{Outcome: Reject, Reason: err.Error(), Policy: "default"}
+// Compile checks a policy: types, names and the bound on what it may cost. Groups are
+// selectors by name, which the policy may refer to. An error is ErrPolicy, and an
+// [*expr.Error] where it has a place in a text.
+func Compile(p Policy, groups map[string]string) (*Compiled, error) {
+	if err := checkFields(p); err != nil {
+		return nil, err
 	}
-	return Decision{Outcome: Accept, Policy: "default"}
+	c := &Compiled{Policy: p, label: p.String()}
+	if p.Retired {
+		return c, nil
+	}
+	var err error
+	if p.Selector != "" {
+		if c.selector, err = expr.NewSelector(p.Selector, groups); err != nil {
+			return nil, refuse(p, "selector", err)
+		}
+	}
+	newRule := expr.NewAppraisal
+	if p.Kind == Admission {
+		newRule = expr.NewAdmission
+	}
+	if c.rule, err = newRule(p.Expression, groups); err != nil {
+		return nil, refuse(p, "expression", err)
+	}
+	return c, nil
 }
 
-// Admit decides about a new device whose result was accepted; ok is false where no policy
-// speaks of it.
-func (s *Set) Admit(in Subject) (d Decision, ok bool) { return Decision{}, false }
+func checkFields(p Policy) error {
+	switch {
+	case !nameForm.MatchString(p.Name):
+		return fmt.Errorf("%w: name %.80q: a name is 1 to 64 of a-z, 0-9 and -", ErrPolicy, p.Name)
+	case p.Version < 1:
+		return refuse(p, "version", errors.New("versions count from 1"))
+	case p.Kind != Appraisal && p.Kind != Admission:
+		return refuse(p, "kind", fmt.Errorf("%.80q is neither %s nor %s", p.Kind, Appraisal, Admission))
+	}
+	if _, err := suit.ParseComponentID(p.Remediation); err != nil {
+		return refuse(p, "remediation", err)
+	}
+	return nil
+}
+
+func refuse(p Policy, field string, err error) error {
+	return fmt.Errorf("%w: %s: %s: %w", ErrPolicy, p.Name, field, err)
+}

@@ -41,7 +41,7 @@ func (estimator) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 		return &cost.SizeEstimate{Max: expectedText}
 	case types.DynKind:
 		return expectedClaim
-	case types.ListKind, types.MapKind:
+	case types.ListKind, types.MapKind, types.StructKind:
 		if slices.Contains(node.Path(), "expected") {
 			return &cost.SizeEstimate{Max: expectedValues}
 		}

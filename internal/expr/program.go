@@ -115,8 +115,8 @@ func (in *input) ResolveName(name string) (any, bool) {
 func (in *input) Parent() cel.Activation { return nil }
 
 type program struct {
-	text    string
-	info    *ast.SourceInfo
+	kind    kind
+	tree    *ast.AST
 	program cel.Program
 }
 
@@ -181,7 +181,7 @@ func check(k kind, text string, tree *cel.Ast) (*program, error) {
 	if err != nil {
 		return nil, &Error{Text: err.Error()}
 	}
-	return &program{text, checked.NativeRep().SourceInfo(), p}, nil
+	return &program{k, checked.NativeRep(), p}, nil
 }
 
 func checkType(k kind, text string, checked *cel.Ast) error {
@@ -235,7 +235,7 @@ func (p *program) eval(in *input) (ref.Val, error) {
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
 		return nil, fmt.Errorf("%w: it goes over more than it may", ErrEvaluate)
 	case errors.As(err, &at):
-		if place := p.info.GetStartLocation(at.NodeID()); place.Line() > 0 {
+		if place := p.tree.SourceInfo().GetStartLocation(at.NodeID()); place.Line() > 0 {
 			return nil, fmt.Errorf("%w: line %d, column %d: %s", ErrEvaluate, place.Line(), place.Column()+1, plain(err.Error()))
 		}
 	}
