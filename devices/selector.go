@@ -46,11 +46,11 @@ func (g Group) Compile() (*Selector, error) {
 	if g.Selector == "" {
 		return nil, fmt.Errorf("%w: group %q selects nothing: write true for every device", ErrSelector, g.Name)
 	}
-	s, err := NewSelector(g.Selector, nil)
+	compiled, err := expr.NewGroup(g.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("group %q: %w", g.Name, err)
+		return nil, fmt.Errorf("%w: group %q: %w", ErrSelector, g.Name, err)
 	}
-	return s, nil
+	return &Selector{compiled}, nil
 }
 
 // Selectors are the texts of groups by name, as compilers want them.

@@ -31,7 +31,7 @@ func (c *Compiled) values(in Subject) []expr.Value {
 	if c.selector != nil {
 		all = c.selector.Values(in.Device)
 	}
-	return append(all, c.rule.Values(input(in))...)
+	return append(all, c.rule.Values(c.input(in))...)
 }
 
 // Change is what became of a subject, and what would become of it.

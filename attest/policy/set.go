@@ -100,7 +100,7 @@ func (c *Compiled) selects(d *expr.Device) (bool, error) {
 // decide evaluates the expression. What it accepts still has to be genuine, and not to
 // have ended.
 func (c *Compiled) decide(in Subject) Decision {
-	found, err := c.rule.Decide(input(in))
+	found, err := c.rule.Decide(c.input(in))
 	if err != nil {
 		return c.reject("its expression " + err.Error())
 	}

@@ -5,28 +5,46 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/expr"
 )
 
-// view is the result as policies see it.
-func view(r *attest.Result) *expr.Result {
+// view is the result as a policy sees it, as far as the policy looks.
+func view(r *attest.Result, rule *expr.Rule) *expr.Result {
 	if r == nil {
 		return &expr.Result{Status: attest.None.String()}
 	}
-	v := &expr.Result{
-		Status: status(r).String(), Reason: r.Reason(),
-		Vector: make(map[string]int64, len(attest.ElementNames)), Tiers: make(map[string]string, len(attest.ElementNames)),
-		Verifier: r.Verifier, Format: r.Evidence.Format,
+	v := &expr.Result{Status: status(r).String(), Verifier: r.Verifier, Format: r.Evidence.Format}
+	if rule.Uses("reason") {
+		v.Reason = r.Reason()
 	}
+	if rule.Uses("vector") {
+		v.Vector = byElement(r.Vector, func(e attest.Element) int64 { return int64(e.Value) })
+	}
+	if rule.Uses("tiers") {
+		v.Tiers = byElement(r.Vector, func(e attest.Element) string { return e.Tier().String() })
+	}
+	if rule.Uses("differences") {
+		v.Differences = differences(r.Comparisons)
+	}
+	return v
+}
+
+// byElement makes a map of the worst element of each name.
+func byElement[V any](vector []attest.Element, show func(attest.Element) V) map[string]V {
+	out := make(map[string]V, len(attest.ElementNames))
 	for _, name := range attest.ElementNames {
-		worst := worstOf(r.Vector, name)
-		v.Vector[name], v.Tiers[name] = int64(worst.Value), worst.Tier().String()
+		out[name] = show(worstOf(vector, name))
 	}
-	for _, c := range r.Comparisons {
+	return out
+}
+
+func differences(comparisons []attest.Comparison) []expr.Difference {
+	var list []expr.Difference
+	for _, c := range comparisons {
 		if !c.Match {
-			v.Differences = append(v.Differences, expr.Difference{
+			list = append(list, expr.Difference{
 				Element: c.Element, Submod: c.Submod, Name: c.Name, Measured: c.Measured, Expected: c.Expected,
 			})
 		}
 	}
-	return v
+	return list
 }
 
 // status is the worse of what the Verifier says and what its vector says. None is not
@@ -63,8 +81,8 @@ func badness(e attest.Element) int {
 }
 
 // input gives the claims only where they were verified.
-func input(in Subject) expr.Input {
-	out := expr.Input{Device: in.Device, Result: view(in.Result), Now: in.Now}
+func (c *Compiled) input(in Subject) expr.Input {
+	out := expr.Input{Device: in.Device, Result: view(in.Result, c.rule), Now: in.Now}
 	if in.Result != nil && in.Result.Claims != nil {
 		out.Claims = in.Result.Document
 	}

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/operators"
@@ -59,27 +60,31 @@ var expectedClaim = func() *cost.SizeEstimate {
 }()
 
 // EstimateCallCost implements cost.Estimator for what CEL takes for cheap.
-func (estimator) EstimateCallCost(_, overload string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
-	if !slices.Contains(zoned, overload) {
+func (estimator) EstimateCallCost(function, _ string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
+	if target == nil || !zoned(function, 1+len(args)) {
 		return nil
 	}
 	return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(zoneCost)}
 }
 
-// CallCost implements cost.ActualCostEstimator. CEL counts comparisons, contains and
-// matches by what they go over; of other functions it counts only those whose types are
-// known before, which those of claims are not.
-func (estimator) CallCost(function, overload string, args []ref.Val, _ ref.Val) *uint64 {
-	var price uint64 = 1
+// CallCost implements cost.ActualCostEstimator. CEL prices contains, matches, and the
+// comparison of lists and maps, by what they go over; of other functions it prices only
+// those whose types are known before, which those of claims are not.
+func (estimator) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+	price := unit
 	switch function {
-	case operators.Equals, operators.NotEquals, overloads.Contains, overloads.Matches:
+	case overloads.Contains, overloads.Matches:
 		return nil
+	case operators.Equals, operators.NotEquals:
+		if aggregate(args[0]) && aggregate(args[1]) {
+			return nil
+		}
 	case operators.In:
 		if list, ok := args[1].(traits.Lister); ok {
 			price += uint64(list.Size().(types.Int))
 		}
 	}
-	if slices.Contains(zoned, overload) {
+	if zoned(function, len(args)) {
 		price += zoneCost
 	}
 	for _, arg := range args {
@@ -90,12 +95,25 @@ func (estimator) CallCost(function, overload string, args []ref.Val, _ ref.Val) 
 			price += uint64(len(v)) / 10
 		}
 	}
-	return &price
+	if price == unit {
+		return &unit
+	}
+	dear := price
+	return &dear
 }
 
-var zoned = []string{
-	overloads.TimestampToYearWithTz, overloads.TimestampToMonthWithTz, overloads.TimestampToDayOfYearWithTz,
-	overloads.TimestampToDayOfMonthZeroBasedWithTz, overloads.TimestampToDayOfMonthOneBasedWithTz,
-	overloads.TimestampToDayOfWeekWithTz, overloads.TimestampToHoursWithTz, overloads.TimestampToMinutesWithTz,
-	overloads.TimestampToSecondsWithTz, overloads.TimestampToMillisecondsWithTz,
+func aggregate(v ref.Val) bool {
+	switch v.(type) {
+	case types.String, types.Bytes, types.Int, types.Uint, types.Double, types.Bool, types.Null, types.Timestamp, types.Duration:
+		return false
+	}
+	return true
+}
+
+// unit is what most calls cost; it is shared, since CEL takes a pointer.
+var unit uint64 = 1
+
+// zoned reports whether a function takes a time zone: now.getHours("Europe/Berlin").
+func zoned(function string, arguments int) bool {
+	return arguments == 2 && strings.HasPrefix(function, "get")
 }

@@ -31,6 +31,19 @@ func NewSelector(text string, groups map[string]string) (*Selector, error) {
 	return &Selector{p}, nil
 }
 
+// NewGroup checks the selector of a group, which refers to no other one.
+func NewGroup(text string) (*Selector, error) {
+	tree, err := parse(selection, text, nil)
+	if err != nil {
+		return nil, err
+	}
+	p, err := check(selection, text, tree)
+	if err != nil {
+		return nil, err
+	}
+	return &Selector{p}, nil
+}
+
 // Matches reports whether the device is selected. An error is ErrEvaluate.
 func (s *Selector) Matches(d *Device) (bool, error) {
 	value, err := s.program.eval(&input{device: d})
@@ -41,7 +54,10 @@ func (s *Selector) Matches(d *Device) (bool, error) {
 }
 
 // Rule is a checked text that decides about a device and a result.
-type Rule struct{ program *program }
+type Rule struct {
+	program *program
+	uses    map[string]bool // fields of result; nil for all
+}
 
 // NewAppraisal checks a text over device, result, claims and now that returns a decision
 // or a bool. A fault is an [*Error].
@@ -59,7 +75,30 @@ func newRule(k kind, text string, groups map[string]string) (*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rule{p}, nil
+	return &Rule{p, resultFields(p.tree)}, nil
+}
+
+// Uses reports whether the rule may look at a field of the result. Those at which it
+// does not need no value.
+func (r *Rule) Uses(field string) bool { return r.uses == nil || r.uses[field] }
+
+// resultFields are the fields of result in a text; nil where it has the whole of it.
+func resultFields(tree *ast.AST) map[string]bool {
+	uses := map[string]bool{}
+	whole := 0
+	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch {
+		case path(e) == "result":
+			whole++
+		case e.Kind() == ast.SelectKind && path(e.AsSelect().Operand()) == "result":
+			uses[e.AsSelect().FieldName()] = true
+			whole--
+		}
+	}))
+	if whole != 0 {
+		return nil
+	}
+	return uses
 }
 
 // Input is what a rule decides about.

@@ -189,13 +189,11 @@ func (s *shaper) group(e ast.Expr, args []ast.Expr) {
 		s.refuse(e, "", "more than %d groups are named", maxGroups)
 		return
 	}
-	tree, err := parse(selection, text, nil)
-	if err == nil {
-		_, err = check(selection, text, tree)
+	if _, err := NewGroup(text); err != nil {
+		s.refuse(e, "", "group %q: %v", name, err)
+		return
 	}
-	if err == nil {
-		tree, err = parse(selection, text, nil) // anew, since checking changes it
-	}
+	tree, err := parse(selection, text, nil) // anew, since checking changes it
 	if err != nil {
 		s.refuse(e, "", "group %q: %v", name, err)
 		return

@@ -57,7 +57,7 @@ func suggestName(name string, k kind) string {
 	if name == "map" {
 		return "of the macros there are has, all, exists, exists_one and filter"
 	}
-	var names []string
+	names := []string{"true", "false"}
 	for _, e := range reference(k) {
 		if !strings.Contains(e.Name, ".") {
 			names = append(names, strings.TrimSuffix(e.Name, "()"))
