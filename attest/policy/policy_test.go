@@ -105,12 +105,12 @@ func TestDecisions(t *testing.T) {
 // The first policy whose selector matches decides, whatever those behind it would say.
 func TestOrder(t *testing.T) {
 	s := compile(t,
-		Policy{Name: "z-all", Position: 9, Expression: `reject("last")`},
+		Policy{Name: "all", Position: 9, Expression: `reject("last")`},
 		Policy{Name: "lab", Position: 2, Selector: `group("lab")`, Expression: `quarantine("second")`},
 		Policy{Name: "hall", Position: 1, Selector: `device.labels.site == "hall"`, Expression: `accept()`},
 		Policy{Name: "lab-too", Position: 2, Selector: `group("lab")`, Expression: `accept()`},
 	)
-	for site, want := range map[string]string{"lab": "lab@1", "hall": "hall@1", "": "z-all@1"} {
+	for site, want := range map[string]string{"lab": "lab@1", "hall": "hall@1", "": "all@1"} {
 		in := subject(good)
 		in.Device.Labels = map[string]string{"site": site}
 		if got := s.Appraise(in).Policy; got != want {
@@ -168,7 +168,7 @@ func TestAdmit(t *testing.T) {
 func TestVersions(t *testing.T) {
 	s := compile(t,
 		Policy{Name: "a", Version: 2, Expression: `accept()`}, Policy{Name: "a", Version: 1, Expression: `reject("old")`},
-		Policy{Name: "b", Version: 1, Position: -1, Expression: `reject("ended")`}, Policy{Name: "b", Version: 2, Retired: true})
+		Policy{Name: "b", Version: 1, Position: -1, Expression: `reject("ended")`}, Policy{Name: "b", Version: 2, Position: -1, Retired: true})
 	if d := s.Appraise(subject(good)); d.Policy != "a@2" {
 		t.Errorf("%+v", d)
 	}

@@ -235,13 +235,13 @@ func TestEvaluationIsBounded(t *testing.T) {
 	for range 2_000 {
 		texts = append(texts, strings.Repeat("a", MaxMatched))
 	}
-	hostile := map[string]any{"n": numbers, "s": texts, "t": strings.Repeat("a", 1<<20)}
+	hostile := map[string]any{"n": numbers, "k": numbers[:500], "s": texts, "t": strings.Repeat("a", 1<<20)}
 	for text, want := range map[string]string{
 		`claims.n.exists(x, claims.n.exists(y, y == -1))`:      "more than it may",
 		`claims.n.filter(x, true).filter(x, true).size() == 1`: "more than it may",
 		`claims.n.all(x, claims == claims)`:                    "more than it may",
 		`claims.n.all(x, claims.n == claims.n)`:                "more than it may",
-		`claims.n.all(x, !(-1 in claims.n))`:                   "more than it may",
+		`claims.k.all(x, !(-1 in claims.n))`:                   "more than it may",
 		`claims.n.all(x, (claims.n + claims.n).size() > 1)`:    "more than it may",
 		`claims.n.all(x, (claims.t + claims.t).size() > 1)`:    "more than it may",
 		`claims.n.all(x, claims.t.endsWith(claims.t))`:         "more than it may",
@@ -249,7 +249,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 		`claims.n.all(x, bytes(claims.t) != b"x")`:             "more than it may",
 		`claims.n.all(x, string(claims.t) != "x")`:             "more than it may",
 		`claims.n.all(x, timestamp(claims.t) < now || true)`:   "more than it may",
-		`claims.n.all(x, now.getHours("Europe/Berlin") < 25)`:  "more than it may",
+		`claims.s.all(x, now.getHours("Europe/Berlin") < 25)`:  "more than it may",
 		`claims.s.all(x, !x.matches("(a?){40}a{40}b"))`:        "more than it may",
 		`claims.t.matches("a*b")`:                              "a text of 1048576 bytes, at most 1024",
 		`matches(claims.t, "a*b")`:                             "a text of 1048576 bytes, at most 1024",
