@@ -282,7 +282,7 @@ func TestOpenTPMRefuses(t *testing.T) {
 func TestBrokenTPM(t *testing.T) {
 	for reason, answer := range map[string][]byte{
 		"answer of the TPM: ":           nil,
-		"answer of the TPM: unexpected": {0x80, 1, 0, 0, 0, 12, 0, 0, 0, 0},
+		"answer of the TPM: unexpected": {0x80, 1, 0, 0, 0, 12, 0, 0, 0, 0, 0},
 		"0 bytes, want 10 to 4096":      {0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0},
 		"9 bytes, want 10 to 4096":      {0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0},
 		"4097 bytes, want 10 to 4096":   {0x80, 1, 0, 0, 0x10, 1, 0, 0, 0, 0},
