@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -268,4 +269,45 @@ func agreementKey(t testing.TB) cosekit.AgreementKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// told is a verifier of results that says what it is told to.
+type told struct{ result *attest.Result }
+
+func (t told) Verify(context.Context, string, []byte) (*attest.Result, error) { return t.result, nil }
+
+// TestResultThatDoesNotAffirm: a signature is not enough, neither of a passport nor about
+// the TAM; the vector counts, not what it is called.
+func TestResultThatDoesNotAffirm(t *testing.T) {
+	vector := func(value int8) []attest.Element {
+		return []attest.Element{{Name: attest.InstanceIdentity, Value: 2}, {Name: attest.Executables, Value: value, Reason: "an implant"}}
+	}
+	for name, r := range map[string]*attest.Result{
+		"warning":                        {Status: attest.Warning, Vector: vector(33)},
+		"affirming over contraindicated": {Status: attest.Affirming, Vector: vector(96)},
+		"none":                           {Status: attest.None},
+		"no claims":                      {Status: attest.Affirming, Vector: vector(2)},
+		"no result":                      nil,
+	} {
+		results := func(c *agent.Config) { c.Results = told{r} }
+		w := newTraveller(t, false, results)
+		fill := func(c *attest.Claims) {
+			if r != nil && name != "no claims" {
+				r.Claims = c
+			}
+		}
+		fill(w.about())
+		if s := must[*teep.Success](w.world, w.stamp(&teep.AttestationPayload{Payload: []byte{1}})); !strings.Contains(s.Msg, "not kept") {
+			t.Errorf("%s: kept, %q", name, s.Msg)
+		}
+		w.holdsNone()
+
+		w = newWary(t, results)
+		q := query(teep.ItemTrustedComponents)
+		fill(w.claims(w.demanded(q)))
+		answer, err := w.deliver(w.seal(with(q, &teep.AttestationPayload{Payload: []byte{1}}), w.tam))
+		if answer != nil || !errors.Is(err, agent.ErrTAMAttestation) {
+			t.Errorf("%s: answer %+v, %v", name, answer, err)
+		}
+	}
 }
