@@ -3,7 +3,6 @@ package tam
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/policy"
@@ -18,15 +17,8 @@ func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) 
 		return t.refuseResult(x, err)
 	}
 	defer in.leave()
-	var device devices.Device
-	err = t.cfg.Store.View(ctx, func(r Reader) (err error) {
-		device, err = r.Device(x.device)
-		return err
-	})
-	if err != nil {
-		return outcome{}, fmt.Errorf("look up a device: %w", err)
-	}
 	var a appraisal
+	device := in.device
 	// A challenge to this agent went out while it was not held.
 	held := x.agent.HoldActive(x.now) && in.challenge.purpose&purposeAddressed == 0
 	if device.State != devices.Rejected && device.State != devices.Retired && !held {

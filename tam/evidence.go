@@ -10,6 +10,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -100,7 +101,8 @@ type admitted struct {
 	// result is that of a passport, which a trusted verifier has signed; nil for evidence,
 	// which has not been appraised yet.
 	result *attest.Result
-	leave  func() // to be called in the end
+	device devices.Device // of a registered agent, as it was before the transaction
+	leave  func()         // to be called in the end
 }
 
 // admit finds what shows that the payload is fresh, before it costs more than that.
@@ -123,23 +125,35 @@ func (t *TAM) admitEvidence(ctx context.Context, x *exchange) (admitted, error) 
 	if err != nil {
 		return admitted{}, err
 	}
-	if err := t.unspent(ctx, challenge); err != nil {
+	in := admitted{challenge: challenge, leave: leave}
+	if err := t.lookInto(ctx, x, &in); err != nil {
 		leave()
 		return admitted{}, err
 	}
-	return admitted{challenge: challenge, leave: leave}, nil
+	return in, nil
 }
 
-func (t *TAM) unspent(ctx context.Context, challenge token) error {
-	var spent bool
-	err := t.cfg.Store.View(ctx, func(r Reader) (err error) {
-		spent, err = r.Spent(challenge.raw)
-		return err
+// lookInto refuses a challenge that was answered before, and reads the device of a
+// registered agent.
+func (t *TAM) lookInto(ctx context.Context, x *exchange, in *admitted) error {
+	return t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		if !in.challenge.passport {
+			spent, err := r.Spent(in.challenge.raw)
+			if err == nil && spent {
+				err = refuse(ReasonTokenSpent, nil)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if x.agent == nil {
+			return nil
+		}
+		if in.device, err = r.Device(x.device); err != nil {
+			return fmt.Errorf("look up a device: %w", err)
+		}
+		return nil
 	})
-	if err == nil && spent {
-		err = refuse(ReasonTokenSpent, nil)
-	}
-	return err
 }
 
 // freshness finds what shows that the evidence is fresh

@@ -3,6 +3,8 @@ package tam_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"slices"
 	"testing"
 	"time"
@@ -360,6 +362,92 @@ func TestBadBundles(t *testing.T) {
 			w.now.add(time.Second)
 			good := w.process(d.seal(&teep.QueryResponse{Attestation: d.bundle(psa, d.connect().Challenge)}))
 			expect(t, "good evidence afterwards", good.Reason, tam.ReasonNothingToDo)
+		})
+	}
+}
+
+// frame puts a claims set into what looks like a COSE_Sign1, with a signature of its own.
+func frame(d *device, challenge []byte, protected map[int]any, sign func(toBeSigned []byte) []byte) *teep.AttestationPayload {
+	payload := good(attest.EncodeClaims(d.claims(challenge)))
+	header := cosekit.MustMarshal(protected)
+	toBeSigned := cosekit.MustMarshal([]any{"Signature1", header, []byte{}, payload})
+	kid := d.attester.PublicKey().Thumbprint()
+	token := cosekit.MustMarshal([]any{header, map[int]any{4: kid[:]}, payload, sign(toBeSigned)})
+	return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: token}
+}
+
+// Evidence that pretends to be signed is not trusted, nor read where it is not strict.
+func TestForgedEATs(t *testing.T) {
+	mac := func(key []byte) func([]byte) []byte {
+		return func(b []byte) []byte {
+			h := hmac.New(sha256.New, key)
+			h.Write(b)
+			return h.Sum(nil)
+		}
+	}
+	changed := func(change func([]byte) []byte) func(*device, []byte) *teep.AttestationPayload {
+		return func(d *device, challenge []byte) *teep.AttestationPayload {
+			p := d.evidence(challenge)
+			p.Payload = change(p.Payload)
+			return p
+		}
+	}
+	claims := func(of func(challenge []byte) []byte) func(*device, []byte) *teep.AttestationPayload {
+		return func(d *device, challenge []byte) *teep.AttestationPayload {
+			return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: sealed(t, of(challenge), d.attester)}
+		}
+	}
+	for name, c := range map[string]struct {
+		reasons []tam.Reason
+		make    func(*device, []byte) *teep.AttestationPayload
+	}{
+		"alg none": {[]tam.Reason{tam.ReasonEvidenceUnreadable, tam.ReasonNotAffirmed}, func(d *device, challenge []byte) *teep.AttestationPayload {
+			return frame(d, challenge, map[int]any{}, func([]byte) []byte { return nil })
+		}},
+		"alg 0": {[]tam.Reason{tam.ReasonEvidenceUnreadable, tam.ReasonNotAffirmed}, func(d *device, challenge []byte) *teep.AttestationPayload {
+			return frame(d, challenge, map[int]any{1: 0}, func([]byte) []byte { return make([]byte, 64) })
+		}},
+		"HMAC under the public key": {[]tam.Reason{tam.ReasonEvidenceUnreadable, tam.ReasonNotAffirmed}, func(d *device, challenge []byte) *teep.AttestationPayload {
+			return frame(d, challenge, map[int]any{1: 5}, mac(d.attester.PublicKey().COSEKey()))
+		}},
+		"truncated": {[]tam.Reason{tam.ReasonEvidenceUnreadable}, changed(func(b []byte) []byte { return b[:len(b)-1] })},
+		"oversize":  {[]tam.Reason{tam.ReasonEvidenceTooLarge}, changed(func([]byte) []byte { return make([]byte, 200<<10) })},
+		"trailing":  {[]tam.Reason{tam.ReasonEvidenceUnreadable}, changed(func(b []byte) []byte { return append(b, 0) })},
+		"array nonce": {[]tam.Reason{tam.ReasonEvidenceUnreadable}, claims(func(challenge []byte) []byte {
+			return cosekit.MustMarshal(map[int]any{10: []any{challenge, challenge}})
+		})},
+		"duplicate claims": {[]tam.Reason{tam.ReasonEvidenceUnreadable}, claims(func(challenge []byte) []byte {
+			nonce := append([]byte{10, 0x58, 32}, challenge...)
+			return slices.Concat([]byte{0xa2}, nonce, nonce)
+		})},
+		"unknown profile": {[]tam.Reason{tam.ReasonEvidenceFormat, tam.ReasonEvidenceUnreadable, tam.ReasonNotAffirmed}, func(d *device, challenge []byte) *teep.AttestationPayload {
+			p := d.evidence(challenge, func(c *attest.Claims) { c.Profile = "tag:example.org,2026:unknown" })
+			p.Format = `application/eat+cwt; eat_profile="tag:example.org,2026:unknown"`
+			return p
+		}},
+		"profile hidden inside": {[]tam.Reason{tam.ReasonNotAffirmed, tam.ReasonEvidenceUnreadable}, func(d *device, challenge []byte) *teep.AttestationPayload {
+			return d.evidence(challenge, func(c *attest.Claims) { c.Profile = "tag:example.org,2026:unknown" })
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, routed, func(c *tam.Config) { c.Policy.FirstContact = tam.ChallengeFirst })
+			d, stranger := w.device(cosekit.ESP256), w.device(cosekit.ESP256)
+			d.respond(d.connect())
+			d.setState(devices.Accepted)
+			before := w.dump()
+			answer := stranger.present(c.make(stranger, stranger.connect().Challenge))
+			if answer.Reason != tam.ReasonCnfMissing { // what has no cnf is not looked at any further
+				expectReason(t, "stranger", answer.Reason, c.reasons)
+			}
+			expect(t, "stranger answered", answer.Body != nil, false)
+			expect(t, "stranger changed", w.dump() != before, false)
+			accepted := d.record().Attestations.Accepted
+			answer = d.present(c.make(d, d.connect().Challenge))
+			expectReason(t, "registered", answer.Reason, c.reasons)
+			expect(t, "error code", d.open(answer.Body).(*teep.Update).ErrCode != 0, true)
+			expect(t, "accepted", d.record().Attestations.Accepted, accepted)
+			w.now.add(time.Second)
+			expect(t, "good evidence afterwards", d.respond(d.connect()).Reason, tam.ReasonNothingToDo)
 		})
 	}
 }

@@ -177,7 +177,8 @@ type TriedDevice struct {
 
 // Changed reports whether the candidate makes a difference to the device.
 func (d TriedDevice) Changed() bool {
-	return d.Now.Outcome != d.Then.Outcome || !d.Now.Until.Equal(d.Then.Until) || d.Now.Remediation != d.Then.Remediation
+	return d.Now.Outcome != d.Then.Outcome || !d.Now.Until.Equal(d.Then.Until) ||
+		d.Then.Outcome != policy.Accept && d.Now.Remediation != d.Then.Remediation
 }
 
 // PolicyTrial is what a policy would do to the devices that it was tried on.

@@ -33,10 +33,8 @@ func (t *TAM) admitResult(ctx context.Context, x *exchange) (admitted, error) {
 	if err != nil {
 		return admitted{}, err
 	}
-	if challenge.passport {
-		return admitted{challenge, result, func() {}}, nil
-	}
-	return admitted{challenge, result, func() {}}, t.unspent(ctx, challenge)
+	in := admitted{challenge: challenge, result: result, leave: func() {}}
+	return in, t.lookInto(ctx, x, &in)
 }
 
 // resultReason tells what is wrong with a result that is not taken.
