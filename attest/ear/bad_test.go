@@ -350,6 +350,15 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
+	// A media type without a profile does not let every profile in.
+	for _, f := range allForms[:3] {
+		format, _, _ := strings.Cut(f.format, ";")
+		for _, profile := range []string{"tag:example.com,2026:other", attest.ProfileEAT, attest.ProfileTEEP, ""} {
+			if r, err := Verify(format, f.token(t, with(f.claims(), "eat_profile", profile)), options()); !errors.Is(err, ErrResult) {
+				t.Errorf("%s with profile %q: %+v, %v", f.name, profile, r, err)
+			}
+		}
+	}
 	// Without a profile in the media type the one in the claims counts.
 	for _, f := range allForms[:3] {
 		format, _, _ := strings.Cut(f.format, ";")

@@ -523,6 +523,13 @@ func TestNotSent(t *testing.T) {
 	if asked := v.Requests(); len(asked) != 0 {
 		t.Errorf("asked %v", asked)
 	}
+	only := start(t, func(c *Config) { c.MediaTypes = []string{veraisontest.MediaPSA} })
+	for i, kind := range kinds[1:3] {
+		_, err := only.client.Appraise(t.Context(), sample(t, i+1, faults{}))
+		if !errors.Is(err, attest.ErrFormat) || len(only.Requests()) != 0 {
+			t.Errorf("%s, for which it is not configured: %v", kind.name, err)
+		}
+	}
 	// Under timestamp freshness there is no challenge, and the evidence has a nonce.
 	good.Challenge = nil
 	if r, err := v.client.Appraise(t.Context(), good); err != nil || r.Affirmed() != nil {
