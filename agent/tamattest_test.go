@@ -158,6 +158,16 @@ func TestTAMAttestsItself(t *testing.T) {
 	}
 }
 
+// TestTAMAttestsItselfInBothNumberings: the demand says the same in each.
+func TestTAMAttestsItselfInBothNumberings(t *testing.T) {
+	for _, n := range []teep.Numbering{teep.IANA, teep.PreIANA} {
+		w := newWary(t, func(c *agent.Config) { c.Numbering = n })
+		q := query(teep.ItemTrustedComponents)
+		w.answer(with(q, evidence(t, w.claims(w.demanded(q)), w.attester)), w.tam)
+		must[*teep.QueryResponse](w.world, q)
+	}
+}
+
 // naming are claims whose cnf names the key by its thumbprint, as the draft has it.
 func naming(w *wary, challenge []byte) *attest.Claims {
 	c, kid := w.claims(challenge), w.tam.PublicKey().Thumbprint()
