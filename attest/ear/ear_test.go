@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -64,7 +65,7 @@ func TestVerify(t *testing.T) {
 				string(c.HWModel) != "board" || c.HWVersion != "1.2" || len(c.Manifests) != 1 || !c.IssuedAt.Equal(now) {
 				t.Errorf("claims %+v", c)
 			}
-			if r.Document["ueid"] != "01dededededededededededededededede" || r.Document["oemid"] != "010203" && f.name != "EAR JWT" {
+			if r.Document["ueid"] != "01dededededededededededededededede" || r.Document["oemid"] != "010203" || r.Document["hwversion"] != "1.2" {
 				t.Errorf("document %v", r.Document)
 			}
 		})
@@ -308,5 +309,20 @@ func TestNonceOfTheEvidence(t *testing.T) {
 		if err != nil || !bytes.Equal(r.Claims.Nonce, challenge) {
 			t.Errorf("%s: %+v, %v", f.name, r, err)
 		}
+	}
+}
+
+// TestDocumentIsThatOfEvidence compares with what attest/evidence writes of the same claims.
+func TestDocumentIsThatOfEvidence(t *testing.T) {
+	c := appraised().Claims
+	size := uint64(7)
+	c.Measurements[0].Components[0].ImageSize = &size
+	c.NotBefore, c.Confirmation.KeyID = now, []byte{1, 2}
+	c.OtherMeasurements = c.OtherManifests
+	c.Unknown = map[int64]cosekit.RawMessage{-70099: {0x01}, 257: cosekit.MustMarshal(map[int]int{1: 2})}
+	c.Unknown[11] = cosekit.MustMarshal(map[string]any{"a": []any{1, -1, "x", []byte{1}, true, nil, 1.5}})
+	c.Named = map[string]cosekit.RawMessage{"own": {0x01}}
+	if got, want := documentOf(c), evidence.Document(c); !reflect.DeepEqual(got, want) {
+		t.Errorf("document %v\nwant %v", got, want)
 	}
 }

@@ -28,12 +28,8 @@ func readTEEP(payload []byte, key Key, o Options) (*attest.Result, error) {
 			return nil, err
 		}
 	}
-	document, err := documentOf(payload)
-	if err != nil {
-		return nil, err
-	}
 	r := &attest.Result{
-		Verifier: key.Name, Claims: claims, Document: document,
+		Verifier: key.Name, Claims: claims, Document: documentOf(claims),
 		AppraisedAt: claims.IssuedAt, Expires: claims.Expires, Format: MediaTypeTEEP,
 	}
 	if r.AppraisedAt.IsZero() {
@@ -62,15 +58,6 @@ func (k Key) label() string {
 	return "the verifier with key " + thumbprint.String()
 }
 
-func documentOf(claims []byte) (map[string]any, error) {
-	tree, err := readItem(claims, claimNames)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrResult, err)
-	}
-	document, _ := plain(tree).(map[string]any)
-	return document, nil
-}
-
 // claims reads ear_teep_claims (draft-ietf-rats-ear-03 section 4.4): nil where there are
 // none. Those of JSON are written in CBOR first, so that both are held against the same
 // rules.
@@ -94,8 +81,7 @@ func (d dialect) claims(s claimsSet) (*attest.Claims, map[string]any, error) {
 	}
 	// They have no cnf: what came under its label is no word of the verifier about a key.
 	claims.Confirmation = attest.Confirmation{}
-	document, err := documentOf(raw)
-	return claims, document, err
+	return claims, documentOf(claims), nil
 }
 
 // encodeTEEP writes the members that ear_teep_claims may have in CBOR.
