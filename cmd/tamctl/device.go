@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -17,18 +18,21 @@ device has them), or its whole ueid in hexadecimal digits ('tamctl device list -
 
 func deviceCommand(app *app) *cobra.Command {
 	return group("device", "Show devices, admit them, and say what they must have",
-		deviceList(app), deviceShow(app), deviceAccept(app), deviceReject(app), deviceRequire(app), deviceUnrequire(app), deviceRemoveComponent(app))
+		deviceList(app), deviceShow(app), deviceAccept(app), deviceReject(app), deviceQuarantine(app), deviceRelease(app), deviceLabel(app), deviceRequire(app), deviceUnrequire(app), deviceRemoveComponent(app))
 }
 
 func deviceList(app *app) *cobra.Command {
-	var state string
+	var state, selector string
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List devices",
-		Example: "  tamctl device list --state pending",
+		Use:   "list",
+		Short: "List devices",
+		Long: `List prints devices by id. A selector is a CEL expression over device:
+device.labels.site == "hall-3", device.state == "quarantined", group("kiosks").`,
+		Example: "  tamctl device list --state pending\n  tamctl device list -q 'device.labels.site == \"hall-3\"'",
 	}
+	cmd.Flags().StringVarP(&selector, "selector", "q", "", "only devices that this CEL expression matches")
 	cmd.Flags().StringVar(&state, "state", "", "only devices that are pending, accepted, quarantined, rejected or retired")
-	return listing(app, cmd, "whole ueids", func(ctx context.Context, api *client.ClientWithResponses) ([]client.Device, error) {
+	return listing(app, cmd, "labels, and whole ueids", func(ctx context.Context, api *client.ClientWithResponses) ([]client.Device, error) {
 		params := client.ListDevicesParams{}
 		if state != "" {
 			wanted := client.DeviceState(state)
@@ -37,15 +41,25 @@ func deviceList(app *app) *cobra.Command {
 			}
 			params.State = &wanted
 		}
+		if selector != "" {
+			params.Selector = &selector
+		}
 		return allPages(func(after *string) ([]client.Device, string, error) {
 			params.After = after
 			page, err := got(api.ListDevicesWithResponse(ctx, &params))
 			return page.Items, page.Next, err
 		})
 	}, func(t *tabwriter.Writer, list []client.Device, wide bool) {
+		if wide {
+			row(t, "ID", "STATE", "LAST SEEN", "LABELS", "UEID")
+			for _, d := range list {
+				row(t, d.ID, d.State, d.LastSeen, labelText(d.Labels), d.UEID)
+			}
+			return
+		}
 		row(t, "ID", "STATE", "LAST SEEN", "UEID")
 		for _, d := range list {
-			row(t, d.ID, d.State, d.LastSeen, elided(d.UEID, wide))
+			row(t, d.ID, d.State, d.LastSeen, elided(d.UEID, false))
 		}
 	})
 }
@@ -73,7 +87,11 @@ func findDevice(ctx context.Context, api *client.ClientWithResponses, ref string
 	if err := enoughDigits(ref); err != nil {
 		return client.DeviceDetail{}, err
 	}
-	return got(api.GetDeviceWithResponse(ctx, ref))
+	d, err := got(api.GetDeviceWithResponse(ctx, ref))
+	if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.Code == "not-found" {
+		err = advise(err, "'tamctl device list --wide' shows what there is")
+	}
+	return d, err
 }
 
 func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
@@ -82,9 +100,13 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 	fact(t, "ueid", d.Device.UEID)
 	fact(t, "state", string(d.Device.State))
 	fact(t, "  because", d.Device.StateReason)
+	fact(t, "  by policy", d.Device.QuarantinedBy)
+	fact(t, "labels", labelText(d.Device.Labels))
+	describeException(t, d.Device.Exception)
 	fact(t, "hardware", d.Device.HardwareVersion)
 	fact(t, "first seen", d.Device.CreatedAt)
 	fact(t, "last seen", d.Device.LastSeen)
+	describeCount(t, d.Device.Attestations)
 	for _, a := range d.Agents {
 		fact(t, "agent", a.Key)
 		fact(t, "  algorithm", a.Algorithm+", numbering "+a.Numbering)
@@ -114,8 +136,9 @@ func describeDevice(t *tabwriter.Writer, d client.DeviceDetail) {
 		fact(t, "  digest", i.Digest)
 	}
 	for _, a := range d.Appraisals {
-		fact(t, "attestation", a.At)
+		fact(t, "attestation", fmt.Sprintf("%d of %s", a.ID, instant(a.At)))
 		fact(t, "  result", a.Status+" by "+a.Verifier)
+		fact(t, "  policy", policyWord(a))
 		fact(t, "  because", a.Reason)
 	}
 }
@@ -140,11 +163,7 @@ func deviceAccept(app *app) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return app.moveDevice(cmd, args[0], func(api *client.ClientWithResponses, id string) (client.Device, error) {
-			r, err := api.AcceptDeviceWithResponse(cmd.Context(), id, client.StateChange{Reason: reason})
-			if err != nil {
-				return client.Device{}, transportFault(err)
-			}
-			return result(r.JSON200, r)
+			return got(api.AcceptDeviceWithResponse(cmd.Context(), id, client.StateChange{Reason: reason}))
 		})
 	}
 	return cmd
@@ -165,11 +184,7 @@ func deviceReject(app *app) *cobra.Command {
 			return usage("say why, with --reason")
 		}
 		return app.moveDevice(cmd, args[0], func(api *client.ClientWithResponses, id string) (client.Device, error) {
-			r, err := api.RejectDeviceWithResponse(cmd.Context(), id, client.StateChange{Reason: reason})
-			if err != nil {
-				return client.Device{}, transportFault(err)
-			}
-			return result(r.JSON200, r)
+			return got(api.RejectDeviceWithResponse(cmd.Context(), id, client.StateChange{Reason: reason}))
 		})
 	}
 	return cmd

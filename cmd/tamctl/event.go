@@ -77,7 +77,7 @@ func eventDetail(e client.Event, wide bool) string {
 	if text := e.Details["detail"]; text != "" && text != e.Reason {
 		words = append(words, text)
 	}
-	return printable(strings.Join(words, " "))
+	return printable(strings.Join(strings.Fields(strings.Join(words, " ")), " ")) // some are of several lines
 }
 
 // briefHex is brief for what may be other text as well.

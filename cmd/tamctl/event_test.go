@@ -46,7 +46,7 @@ func TestEventsFitTheTerminal(t *testing.T) {
 	}
 	for _, want := range []string{
 		"09-09 01:46:40", "agent:0123456…", "attestation-anchor:0123456789ab", "title=my device", "device:11111111-aaa",
-		"component=app/hello/suit", "manifest=0123456789ab sequence=3", "the image does not match", "device-state", "is accepted?[2J?already",
+		"component=app/hello/suit", "manifest=0123456789ab sequence=3", "the image does not match", "device-state", "is accepted?[2J already",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)

@@ -36,9 +36,9 @@ const (
 	exitFindings    = 6
 )
 
-const longHelp = `tamctl makes, checks and tries SUIT manifests ("tamctl suit", "tamctl keygen") and shows
-what messages say ("tamctl inspect"), all on files only, and operates a Tamarack server
-(everything else).
+const longHelp = `tamctl makes, checks and tries SUIT manifests ("tamctl suit", "tamctl keygen"), makes
+reference values ("tamctl reference-values") and shows what messages say ("tamctl
+inspect"), all on files only, and operates a Tamarack server (everything else).
 
 The server is found by --server or TAMCTL_SERVER. Its token is read from the file
 given by --token-file or TAMCTL_TOKEN_FILE; the server wrote it at its first start.
@@ -91,11 +91,14 @@ func rootCommand(app *app) *cobra.Command {
 	root.AddCommand(suitCommand(app), keygenCommand(), app.showing(inspectCommand(app)))
 	for _, cmd := range []*cobra.Command{
 		manifestCommand(app), deviceCommand(app),
-		publisherCommand(app), attestationAnchorCommand(app),
+		attestationCommand(app), policyCommand(app), groupCommand(app),
+		publisherCommand(app), attestationAnchorCommand(app), deviceCACommand(app),
+		verifierCommand(app), referenceProviderCommand(app),
 		keyCommand(app), eventCommand(app),
 	} {
 		root.AddCommand(app.showing(app.asking(cmd)))
 	}
+	root.AddCommand(allReferenceValues(app))
 	return root
 }
 

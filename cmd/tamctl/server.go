@@ -108,8 +108,17 @@ func (a *app) token() (string, error) {
 // refusedError is a problem that the server answered with (RFC 9457).
 type refusedError struct{ client.Problem }
 
-func (e *refusedError) Error() string { return printable(fmt.Sprintf("%s (%s)", e.Detail, e.Code)) }
-func (e *refusedError) Hint() string  { return printable(e.Problem.Hint) }
+// Error is of several lines where the server points into an expression.
+func (e *refusedError) Error() string {
+	text := strings.Split(e.Detail, "\n")
+	for i := range text {
+		text[i] = printable(text[i])
+	}
+	text[0] += printable(fmt.Sprintf(" (%s)", e.Code))
+	return strings.Join(text, "\n")
+}
+
+func (e *refusedError) Hint() string { return printable(e.Problem.Hint) }
 
 // unreachableError: there was no answer, or none of use.
 type unreachableError struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/tamarack-tam/tamarack/internal/expr"
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
@@ -94,10 +95,15 @@ func problemOf(err error) Problem {
 		code, _ := tam.RefusalCode(err)
 		k.code = string(code)
 	}
-	return Problem{
+	p := Problem{
 		Type:  "tag:tamarack-tam.github.io,2026:problem:" + k.code,
 		Title: k.title, Status: k.status, Detail: detail, Hint: k.hint, Code: k.code,
 	}
+	var at *expr.Error
+	if k.status < http.StatusInternalServerError && errors.As(err, &at) {
+		p.Line, p.Column = at.Line, at.Column
+	}
+	return p
 }
 
 // fail answers with the problem of err (RFC 9457) and ends the request.
