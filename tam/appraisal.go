@@ -37,6 +37,10 @@ func (s *session) askPolicy(a *appraisal, rules rules) {
 		agents = append(agents, s.agent)
 	}
 	a.decision = rules.appraise(s.device, agents, a.result, s.now)
+	if s.device.State == devices.Quarantined && s.device.QuarantinedBy == "" {
+		// An operator keeps it apart, who may want the remedy though nothing looks wrong.
+		a.decision.Remediation = rules.remedies[a.decision.Policy]
+	}
 	d := a.decision
 	switch {
 	case d.Outcome == policy.Accept && !d.Until.IsZero() && !s.now.Before(d.Until):

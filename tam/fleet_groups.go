@@ -3,7 +3,6 @@ package tam
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
@@ -31,8 +30,8 @@ func (f *Fleet) Groups(ctx context.Context) (list []devices.Group, err error) {
 // are in force must still compile.
 func (f *Fleet) PutGroup(ctx context.Context, actor string, g devices.Group) (devices.Group, error) {
 	event := audit.Event{Actor: actor, Action: audit.GroupPut, Subject: groupSubject(g.Name), Details: map[string]string{}}
-	if err := checkGroupName(g.Name); err != nil {
-		return g, f.deny(ctx, event, err)
+	if _, err := g.Compile(); err != nil {
+		return g, f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadSelector, err))
 	}
 	return g, f.change(ctx, event, func(tx Tx) error {
 		clear(event.Details)
@@ -44,9 +43,6 @@ func (f *Fleet) PutGroup(ctx context.Context, actor string, g devices.Group) (de
 			return errUnchanged
 		case before == nil && len(others) >= maxGroups:
 			return fmt.Errorf("%w: there are %d groups, at most %d", ErrBadSelector, len(others), maxGroups)
-		}
-		if _, err := compileSelector(g.Selector, nil); err != nil {
-			return fmt.Errorf("%w: group %s: %w", ErrBadSelector, g.Name, err)
 		}
 		if err := stillCompile(tx, append(others, g), ErrBadSelector); err != nil {
 			return err
@@ -78,14 +74,6 @@ func (f *Fleet) DeleteGroup(ctx context.Context, actor, name string) error {
 	})
 }
 
-// checkGroupName wants a name that needs no quoting anywhere.
-func checkGroupName(name string) error {
-	if name == "" || len(name) > maxGroupName || strings.ContainsFunc(name, func(r rune) bool { return !labelRune(r) }) {
-		return fmt.Errorf("%w: the name %q: want 1 to %d of a-z, 0-9, -, _ and .", ErrBadSelector, shortened(name, maxGroupName), maxGroupName)
-	}
-	return nil
-}
-
 func splitGroups(r PolicyReader, name string) (before *devices.Group, others []devices.Group, err error) {
 	list, err := r.Groups()
 	for _, g := range list {
@@ -105,8 +93,8 @@ func stillCompile(r PolicyReader, groups []devices.Group, refusal *Refusal) erro
 		return err
 	}
 	for _, p := range policies {
-		if _, err := policy.Compile(p, groupTexts(groups)); err != nil {
-			return fmt.Errorf("%w: policy %s would not compile: %w", refusal, policyName(p), err)
+		if _, err := policy.Compile(p, devices.Selectors(groups)); err != nil {
+			return fmt.Errorf("%w: policy %s would not compile: %w", refusal, p, err)
 		}
 	}
 	return nil
@@ -143,7 +131,7 @@ func (f *Fleet) CountDevices(ctx context.Context, selector string) (count int, c
 // scan calls match for each device that the selector matches, page by page, so that no
 // transaction is long.
 func (f *Fleet) scan(ctx context.Context, text, after string, found *Selection, match func(SeenDevice) bool) error {
-	var selector *selecting
+	var selector *devices.Selector
 	more := true
 	for more && found.Scanned < maxScanned {
 		err := f.config.Store.View(ctx, func(r Reader) error {
@@ -152,7 +140,7 @@ func (f *Fleet) scan(ctx context.Context, text, after string, found *Selection, 
 				if err != nil {
 					return err
 				}
-				if selector, err = compileSelector(text, groupTexts(groups)); err != nil {
+				if selector, err = devices.NewSelector(text, devices.Selectors(groups)); err != nil {
 					return fmt.Errorf("%w: %w", ErrBadSelector, err)
 				}
 			}

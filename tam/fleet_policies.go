@@ -126,18 +126,10 @@ func checkPolicy(r PolicyReader, p policy.Policy) error {
 	if err != nil {
 		return err
 	}
-	if _, err := policy.Compile(p, groupTexts(groups)); err != nil {
+	if _, err := policy.Compile(p, devices.Selectors(groups)); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadPolicy, err)
 	}
 	return nil
-}
-
-func groupTexts(groups []devices.Group) map[string]string {
-	texts := make(map[string]string, len(groups))
-	for _, g := range groups {
-		texts[g.Name] = g.Selector
-	}
-	return texts
 }
 
 // maxAudited bounds a text in an audit event; all of it stands in the version.
@@ -177,8 +169,7 @@ type TriedDevice struct {
 
 // Changed reports whether the candidate makes a difference to the device.
 func (d TriedDevice) Changed() bool {
-	return d.Now.Outcome != d.Then.Outcome || !d.Now.Until.Equal(d.Then.Until) ||
-		d.Then.Outcome != policy.Accept && d.Now.Remediation != d.Then.Remediation
+	return policy.Change{Before: d.Now, After: d.Then}.Matters()
 }
 
 // PolicyTrial is what a policy would do to the devices that it was tried on.
@@ -196,6 +187,9 @@ type PolicyTrial struct {
 // policy for them is compiled only.
 func (f *Fleet) TryPolicy(ctx context.Context, candidate policy.Policy, page Page) (trial PolicyTrial, err error) {
 	err = f.config.Store.View(ctx, func(r Reader) error {
+		if candidate.Version, err = nextVersion(r, candidate.Name); err != nil {
+			return err
+		}
 		if err := checkPolicy(r, candidate); err != nil {
 			return err
 		}

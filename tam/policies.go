@@ -16,9 +16,10 @@ import (
 
 // rules are the policies in force, compiled: all of them, or the reason why not.
 type rules struct {
-	set     *policy.Set
-	fault   error     // of a policy that does not compile any more; what it decides is unknown
-	changed time.Time // when the newest of the policies in force was added
+	set      *policy.Set
+	fault    error             // of a policy that does not compile any more; what it decides is unknown
+	remedies map[string]string // what policies name as their remediation, by name@version
+	changed  time.Time         // when the newest of the policies in force was added
 }
 
 // appraise decides about a bound result of a device. Policies of which one is not known
@@ -53,11 +54,8 @@ const (
 
 // compileRules compiles the policies that a reader finds in force.
 func compileRules(policies []policy.Policy, groups []devices.Group) rules {
-	named := make(map[string]string, len(groups))
-	for _, g := range groups {
-		named[g.Name] = g.Selector
-	}
-	var out rules
+	named := devices.Selectors(groups)
+	out := rules{remedies: make(map[string]string, len(policies))}
 	compiled := make([]*policy.Compiled, 0, len(policies))
 	for _, p := range policies {
 		if p.CreatedAt.After(out.changed) {
@@ -65,16 +63,15 @@ func compileRules(policies []policy.Policy, groups []devices.Group) rules {
 		}
 		c, err := policy.Compile(p, named)
 		if err != nil {
-			out.fault = fmt.Errorf("policy %s: %w", policyName(p), err)
+			out.fault = fmt.Errorf("policy %s: %w", p, err)
 			return out
 		}
 		compiled = append(compiled, c)
+		out.remedies[p.String()] = p.Remediation
 	}
 	out.set = policy.NewSet(compiled)
 	return out
 }
-
-func policyName(p policy.Policy) string { return fmt.Sprintf("%s@%d", p.Name, p.Version) }
 
 // rulebook keeps the rules that were compiled last, for as long as the same policies and
 // groups are in force: compiling costs far more than evaluating.
@@ -115,7 +112,7 @@ func (b *rulebook) read(r PolicyReader) (rules, error) {
 func rulesKey(policies []policy.Policy, groups []devices.Group) (key [sha256.Size]byte) {
 	h := sha256.New()
 	for _, p := range policies {
-		writeParts(h, policyName(p), string(p.Kind), fmt.Sprint(p.Position), p.Selector, p.Expression, p.Remediation)
+		writeParts(h, p.String(), string(p.Kind), fmt.Sprint(p.Position), p.Selector, p.Expression, p.Remediation)
 	}
 	for _, g := range groups {
 		writeParts(h, g.Name, g.Selector)
