@@ -107,9 +107,10 @@ func (t *TPM) create(ctx context.Context) (blobs, error) {
 	return b, writeNew(filepath.Join(t.options.Directory, publicFile), b.public)
 }
 
-// writeNew writes a file that is there as a whole or not at all.
+// writeNew writes a file that is there as a whole or not at all, and stays.
 func writeNew(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,14 @@ func writeNew(path string, data []byte) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	parent, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 // akTemplate is a key on P-256 that signs what the TPM has made and nothing else

@@ -13,12 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
-	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/tamarack-tam/tamarack/agent/attester"
 	"github.com/tamarack-tam/tamarack/attest"
@@ -61,7 +60,11 @@ func startTPM(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		swtpm, err := os.FindProcess(pid)
+		if err == nil {
+			err = swtpm.Kill()
+		}
+		if err != nil {
 			t.Errorf("end swtpm %d: %v", pid, err)
 		}
 	})
@@ -71,10 +74,11 @@ func startTPM(t *testing.T) string {
 // extend measures something into a PCR.
 func extend(t *testing.T, socket string, pcr int) {
 	t.Helper()
-	tpm, err := linuxudstpm.Open(socket)
+	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
+	tpm := transport.FromReadWriteCloser(conn)
 	defer tpm.Close()
 	sum := sha256.Sum256([]byte("something else"))
 	if _, err := (tpm2.PCRExtend{
