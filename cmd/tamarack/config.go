@@ -116,7 +116,7 @@ type PublishersConfig struct {
 
 // ReportsConfig is about the SUIT reports of devices.
 type ReportsConfig struct {
-	EncryptionKey string `yaml:"encryption_key" doc:"PEM private key file that decrypts reports, made at the first start; empty for keys/tam-reports.pem in the data directory"`
+	EncryptionKey string `yaml:"encryption_key" doc:"PEM private key file that decrypts reports and evidence, made at the first start; empty for keys/tam-reports.pem in the data directory"`
 }
 
 // SessionsConfig holds the lifetimes of what the TAM sends.
@@ -361,9 +361,8 @@ func (c *Config) checkVerifiers(fault func(string, string, ...any)) {
 	}
 }
 
-// reportKey is the file of the key that decrypts reports.
-func (c *Config) reportKey() string {
-	return cmp.Or(c.Reports.EncryptionKey, filepath.Join(c.Data, "keys", "tam-reports.pem"))
+func (c *Config) encryptionKey() encryptionKey {
+	return encryptionKey{cmp.Or(c.Reports.EncryptionKey, filepath.Join(c.Data, "keys", "tam-reports.pem"))}
 }
 
 // signatureRule is the checked rule.

@@ -131,7 +131,7 @@ func TestConfigKeysRoundTrip(t *testing.T) {
 }
 
 // The page for operators has a row for every key, with its default, and for every
-// member of an endpoint.
+// member of an endpoint and of a verifier.
 func TestConfigKeysAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -146,7 +146,7 @@ func TestConfigKeysAreDocumented(t *testing.T) {
 		}
 		rows = append(rows, fmt.Sprintf("\n| `%s` | `%s` | %s |\n", k.name, k.text(), k.doc))
 	}
-	for _, member := range leaves("", reflect.ValueOf(EndpointConfig{})) {
+	for _, member := range append(leaves("", reflect.ValueOf(EndpointConfig{})), leaves("", reflect.ValueOf(VerifierConfig{}))...) {
 		rows = append(rows, fmt.Sprintf("\n| `%s` | ", member.name))
 	}
 	for _, row := range rows {

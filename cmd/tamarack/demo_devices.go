@@ -64,7 +64,7 @@ func (d *demo) setup(i int) (device.Setup, error) {
 	vendor := author.VendorID(demoVendor)
 	setup := device.Setup{
 		Settings: device.Settings{
-			TAM:  device.TAM{URL: d.server.teepURL + "/tam", ReportKey: d.server.reportPublic},
+			TAM:  device.TAM{URL: d.server.teepURL + "/tam", ReportKey: d.server.encryptTo},
 			Poll: device.DefaultPolling,
 			Identity: device.Identity{
 				UEID:      device.RandomUEID(),

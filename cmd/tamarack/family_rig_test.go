@@ -245,7 +245,7 @@ func (f *field) enroll(t *testing.T, change func(*device.Settings)) *gadget {
 	ctx := t.Context()
 	vendor, own := author.VendorID(fieldVendor), uuid.New()
 	s := device.Settings{
-		TAM:  device.TAM{URL: f.server.teepURL + "/tam", ReportKey: f.server.reportPublic},
+		TAM:  device.TAM{URL: f.server.teepURL + "/tam", ReportKey: f.server.encryptTo},
 		Poll: device.DefaultPolling,
 		Identity: device.Identity{
 			UEID: device.RandomUEID(), Vendor: vendor, Class: author.ClassID(vendor, fieldClass), Device: &own,

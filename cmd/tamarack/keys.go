@@ -17,13 +17,23 @@ import (
 )
 
 func keysCommand(env []string) *cobra.Command {
+	cmd := listKeysCommand(env, "keys", "tamarack keys --config /etc/tamarack.yaml")
+	rotate := group("rotate", "Put a new key in the place of one")
+	rotate.AddCommand(rotateEncryptionCommand(env))
+	cmd.AddCommand(listKeysCommand(env, "list", "tamarack keys list --config /etc/tamarack.yaml"), rotate)
+	return cmd
+}
+
+func listKeysCommand(env []string, use, example string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "keys",
+		Use:   use,
 		Short: "Show the public keys that devices must know",
-		Long: `Keys prints the files of the TAM's public keys: those that agents must trust, and the
-one to which they may encrypt their SUIT reports. 'tamarack serve' makes them at its
+		Long: `Keys prints the files of the TAM's public keys: those that agents must trust for messages,
+the one to which they may encrypt reports and evidence, the one with which the TAM attests
+itself, and the one with which it signs attestation results. Behind them stand the
+retired encryption keys, which still decrypt. 'tamarack serve' makes the keys at its
 first start.`,
-		Example: "  tamarack keys --config /etc/tamarack.yaml",
+		Example: "  " + example,
 		Args:    cobra.NoArgs,
 	}
 	load := configFlags(cmd, env)
@@ -32,15 +42,32 @@ first start.`,
 		if err != nil {
 			return err
 		}
-		dir := filepath.Join(c.Data, "keys")
-		for _, name := range messageKeys {
-			if err := printKey(cmd.OutOrStdout(), "messages", publicHalf(filepath.Join(dir, name+".pem")), thumbprintOf); err != nil {
-				return err
-			}
-		}
-		return printKey(cmd.OutOrStdout(), "reports ", publicHalf(c.reportKey()), agreementThumbprintOf)
+		return c.printKeys(cmd.OutOrStdout())
 	}
 	return cmd
+}
+
+func (c *Config) printKeys(w io.Writer) error {
+	dir := filepath.Join(c.Data, "keys")
+	for _, key := range []struct {
+		use, public string
+		thumbprint  func([]byte) (cosekit.Thumbprint, error)
+	}{
+		{"messages", publicHalf(filepath.Join(dir, messageKeys[0]+".pem")), thumbprintOf},
+		{"messages", publicHalf(filepath.Join(dir, messageKeys[1]+".pem")), thumbprintOf},
+		{"reports", c.encryptionKey().public(), agreementThumbprintOf},
+		{"attestation", publicHalf(filepath.Join(dir, attestationKeyName+".pem")), thumbprintOf},
+		{"results", publicHalf(filepath.Join(dir, verifierKeyName+".pem")), thumbprintOf},
+	} {
+		if err := printKey(w, key.use, key.public, key.thumbprint); err != nil {
+			return err
+		}
+	}
+	old, err := c.encryptionKey().retired()
+	for _, r := range old {
+		fmt.Fprintf(w, keyLine, "retired", r.thumbprint, r.file)
+	}
+	return err
 }
 
 // messageKeys are the files of the keys that sign TEEP messages, without their ending.
@@ -62,6 +89,8 @@ func agreementThumbprintOf(pem []byte) (cosekit.Thumbprint, error) {
 	return key.Thumbprint(), nil
 }
 
+const keyLine = "%-11s  %s  %s\n"
+
 func printKey(w io.Writer, use, file string, thumbprint func([]byte) (cosekit.Thumbprint, error)) error {
 	pem, err := os.ReadFile(file)
 	if err != nil {
@@ -71,7 +100,7 @@ func printKey(w io.Writer, use, file string, thumbprint func([]byte) (cosekit.Th
 	if err != nil {
 		return fmt.Errorf("%s: %w; remove it, and the next start of 'tamarack serve' makes it again", file, err)
 	}
-	_, err = fmt.Fprintf(w, "%s  %s  %s\n", use, t, file)
+	_, err = fmt.Fprintf(w, keyLine, use, t, file)
 	return err
 }
 
@@ -108,26 +137,6 @@ func writePublic(path string, pem []byte) error {
 		return nil
 	}
 	return os.WriteFile(path, pem, 0o644)
-}
-
-// loadReportKey loads the key to which devices encrypt reports, or makes it.
-func (s *server) loadReportKey(private string) (err error) {
-	s.reportPublic = publicHalf(private)
-	if err := os.MkdirAll(filepath.Dir(private), 0o700); err != nil {
-		return err
-	}
-	missing, err := checkKeyFiles(private, s.reportPublic)
-	switch {
-	case err != nil:
-	case missing:
-		s.reportKey, err = cosekit.CreateAgreementKeyFile(private)
-	default:
-		s.reportKey, err = cosekit.LoadAgreementKey(private)
-	}
-	if err != nil {
-		return fmt.Errorf("report encryption key: %w", err)
-	}
-	return writePublic(s.reportPublic, s.reportKey.PublicKey().PEM())
 }
 
 // loadKey loads a private key, or makes one where there never was one.

@@ -2,53 +2,12 @@ package main
 
 import (
 	"bytes"
-	"os"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"time"
 )
-
-func TestReportKey(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "secrets", "reports.pem")
-	first := new(server)
-	if err := first.loadReportKey(file); err != nil {
-		t.Fatal(err)
-	}
-	again := new(server)
-	if err := again.loadReportKey(file); err != nil {
-		t.Fatal(err)
-	}
-	made := first.reportKey.PublicKey().Thumbprint()
-	if again.reportKey.PublicKey().Thumbprint() != made {
-		t.Error("another key at the second start")
-	}
-	pem, err := os.ReadFile(first.reportPublic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if public, err := cosekit.ReadAgreementPublicKey(pem); err != nil || public.Thumbprint() != made {
-		t.Errorf("the public half: %v", err)
-	}
-	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("private key: %v, %v", info.Mode(), err)
-	}
-	for _, c := range []struct {
-		damage func() error
-		want   string
-	}{
-		{func() error { return os.Chmod(file, 0o644) }, "chmod 600"},
-		{func() error { return os.Remove(file) }, "restore it from a backup"},
-	} {
-		if err := c.damage(); err != nil {
-			t.Fatal(err)
-		}
-		if err := new(server).loadReportKey(file); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("got %v, want %q", err, c.want)
-		}
-	}
-}
 
 func TestKeysCommand(t *testing.T) {
 	data := t.TempDir()
@@ -65,7 +24,7 @@ func TestKeysCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.loadReportKey(c.reportKey()); err != nil {
+	if err := errors.Join(s.loadEncryptionKeys(c.encryptionKey()), s.loadAttestationKeys(filepath.Join(data, "keys"), time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()
@@ -73,8 +32,9 @@ func TestKeysCommand(t *testing.T) {
 		t.Fatalf("%d %s", code, errs.String())
 	}
 	for _, want := range []string{
-		"messages  " + signers.ESP256.PublicKey().Thumbprint().String(), "messages  " + signers.Ed25519.PublicKey().Thumbprint().String(),
-		"reports   " + s.reportKey.PublicKey().Thumbprint().String(), "tam-reports.pub.pem",
+		"messages     " + signers.ESP256.PublicKey().Thumbprint().String(), "messages     " + signers.Ed25519.PublicKey().Thumbprint().String(),
+		"reports      " + s.encryption.Agreements[0].PublicKey().Thumbprint().String(), "tam-reports.pub.pem",
+		"attestation  ", "tam-attestation.pub.pem", "results      ", "tam-verifier.pub.pem",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

@@ -39,9 +39,9 @@ type server struct {
 	tokenFile    string
 	tokenCreated bool
 	signers      tam.Signers
-	publicKeys   []string // files of their public halves
-	reportKey    cosekit.AgreementKey
-	reportPublic string // file of its public half
+	publicKeys   []string               // files of their public halves
+	encryption   cosekit.DecryptionKeys // the key in use, then the retired ones
+	encryptTo    string                 // file of the public half of the key in use
 	attester     tam.Attester
 	issuer       tam.Issuer
 	remote       []*veraison.Client
@@ -73,10 +73,10 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 	if s.signers, err = s.loadKeys(filepath.Join(c.Data, "keys")); err != nil {
 		return nil, err
 	}
-	if err = s.loadReportKey(c.reportKey()); err != nil {
+	if err = s.loadEncryptionKeys(c.encryptionKey()); err != nil {
 		return nil, err
 	}
-	if s.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "tamarack.db"), store.Options{}); err != nil {
+	if s.store, err = store.OpenSQLite(ctx, c.database(), store.Options{}); err != nil {
 		return nil, err
 	}
 	payloads, err := store.OpenPayloads(filepath.Join(c.Data, "payloads"))
@@ -99,7 +99,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (_ *server, err 
 		Issuer:         s.issuer,
 		Signers:        s.signers,
 		Policy:         c.policy(),
-		DecryptionKeys: cosekit.DecryptionKeys{Agreements: []cosekit.AgreementKey{s.reportKey}},
+		DecryptionKeys: s.encryption,
 		Log:            log,
 		Observer:       s.metrics,
 	})
@@ -163,7 +163,7 @@ func (s *server) operators(c Config, payloads tam.Payloads) (http.Handler, error
 	return api.New(fleet, api.Options{
 		Token:     token,
 		Keys:      []*cosekit.PublicKey{s.signers.ESP256.PublicKey(), s.signers.Ed25519.PublicKey()},
-		ReportKey: s.reportKey.PublicKey(),
+		ReportKey: s.encryption.Agreements[0].PublicKey(),
 		Log:       s.log,
 	}), nil
 }

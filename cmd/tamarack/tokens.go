@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -35,11 +36,7 @@ still answers tokens from before, each once.`,
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(c.Data, "tamarack.db")
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("no database to rotate the keys of: %w; name its directory with --data", err)
-		}
-		db, err := store.OpenSQLite(cmd.Context(), path, store.Options{})
+		db, err := openDatabase(cmd.Context(), c)
 		if err != nil {
 			return err
 		}
@@ -49,9 +46,19 @@ still answers tokens from before, each once.`,
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), `%s has one new token key; Updates that are out are void.
 Running servers take the key over within a minute: older tokens and challenges are void then.
-`, path)
+`, c.database())
 		return err
 	}
 	cmd.AddCommand(rotate)
 	return cmd
+}
+
+func (c *Config) database() string { return filepath.Join(c.Data, "tamarack.db") }
+
+// openDatabase opens one that is there.
+func openDatabase(ctx context.Context, c Config) (*store.SQLite, error) {
+	if _, err := os.Stat(c.database()); err != nil {
+		return nil, fmt.Errorf("no database: %w; name its directory with --data", err)
+	}
+	return store.OpenSQLite(ctx, c.database(), store.Options{})
 }
