@@ -207,6 +207,15 @@ func TestPassportBesideAnError(t *testing.T) {
 	w.holdsNone()
 }
 
+// TestPassportAndMechanisms: that none is held is no excuse for a mechanism that the agent
+// does not know.
+func TestPassportAndMechanisms(t *testing.T) {
+	w := newTraveller(t, true)
+	q := query(teep.ItemAttestation)
+	q.FreshnessMechanisms = []teep.FreshnessMechanism{teep.FreshnessTimestamp}
+	w.mustError(w.seal(q, w.tam), teep.UnsupportedFreshnessMechanisms, agent.ErrRefused)
+}
+
 // TestNoPassports: an agent that keeps none leaves them alone, and one that cannot keep
 // one says so.
 func TestNoPassports(t *testing.T) {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
@@ -152,5 +154,73 @@ func TestTSMThatIsNotThere(t *testing.T) {
 	defer d.Close()
 	if s, err := d.Status(t.Context()); err != nil || s.AttestationKey != nil || s.Attester != "tsm" {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestWhoIsBelieved: each key for what it is an anchor of, and as long as it is valid.
+func TestWhoIsBelieved(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	keys := map[string]cosekit.Signer{}
+	var anchors []anchor.Anchor
+	for name, a := range map[string]anchor.Anchor{
+		"TAM":              {Purposes: []anchor.Purpose{anchor.TAM}},
+		"publisher":        {Purposes: []anchor.Purpose{anchor.TCSigner}},
+		"attester":         {Purposes: []anchor.Purpose{anchor.Attester}},
+		"expired attester": {Purposes: []anchor.Purpose{anchor.Attester}, NotAfter: now.Add(-time.Second)},
+		"verifier":         {Purposes: []anchor.Purpose{anchor.Verifier}},
+		"expired verifier": {Purposes: []anchor.Purpose{anchor.Verifier}, NotAfter: now.Add(-time.Second)},
+	} {
+		key, err := cosekit.GenerateSigner(cosekit.ESP256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Key, keys[name] = key.PublicKey(), key
+		anchors = append(anchors, a)
+	}
+	stranger, err := cosekit.GenerateSigner(cosekit.ESP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys["stranger"] = stranger
+	store, err := anchor.NewStore(anchors...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Time { return now }
+	d := &Device{anchors: store, settings: Settings{TAM: TAM{Attest: true}}}
+	demanded, err := d.tamAttestation(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range keys {
+		claims := &attest.Claims{
+			Profile: attest.ProfileEAT, Nonce: make([]byte, 32), UEID: append([]byte{1}, make([]byte, 16)...), OEMID: cosekit.MustMarshal(1),
+			HWModel: []byte("tam"), HWVersion: "1", Manifests: []attest.ManifestRef{}, Confirmation: attest.Confirmation{Key: key.PublicKey()}, IssuedAt: now,
+		}
+		token, err := attest.SignEAT(claims, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := demanded.Verifier.Appraise(t.Context(), attest.Evidence{Format: attest.EvidenceMediaType, Payload: token, Challenge: claims.Nonce})
+		if err != nil || (r.Affirmed() == nil) != (name == "attester") {
+			t.Errorf("evidence by the %s: %v, %v", name, r.Affirmed(), err)
+		}
+		claims.Profile, claims.Expires = attest.ProfileTEEP, now.Add(time.Hour)
+		if token, err = attest.SignEAT(claims, key); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.results(clock).Verify(t.Context(), "", token); (err == nil) != (name == "verifier") {
+			t.Errorf("a result by the %s: %v", name, err)
+		}
+	}
+	results := d.results(clock)
+	if store, err = store.Without(keys["verifier"].PublicKey().Thumbprint()); err != nil {
+		t.Fatal(err)
+	}
+	if d.anchors = store; d.results(clock) != nil {
+		t.Error("results are verified without a verifier")
+	}
+	if _, err := (verifiers{store, clock}).Verify(t.Context(), "", nil); !errors.Is(err, errNoVerifier) || results == nil {
+		t.Errorf("when the last verifier has expired: %v", err)
 	}
 }

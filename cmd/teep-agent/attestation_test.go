@@ -177,69 +177,92 @@ func (k *trust) register(t *testing.T, dir string) {
 	k.anchors = append(k.anchors, anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.Attester}})
 }
 
+// authority certifies keys, first its own.
+type authority struct {
+	key         *ecdsa.PrivateKey
+	certificate *x509.Certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{key: key}
+	a.certificate = a.certify(t, "maker", key.Public())
+	return a
+}
+
+func (a *authority) certify(t *testing.T, subject string, key crypto.PublicKey) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	issuer := a.certificate
+	if issuer == nil {
+		template.IsCA, template.KeyUsage, issuer = true, x509.KeyUsageCertSign, template
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func writeChain(t *testing.T, file string, chain ...*x509.Certificate) {
+	t.Helper()
+	var out []byte
+	for _, c := range chain {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	if err := os.WriteFile(file, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCertifiedAttestationKey: the TAM knows the authority and no key of a device; the
 // certificate of another key is noticed before it is used.
 func TestCertifiedAttestationKey(t *testing.T) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate := func(subject string, key crypto.PublicKey, ca bool, parent *x509.Certificate) *x509.Certificate {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, IsCA: ca, BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		}
-		if ca {
-			template.KeyUsage = x509.KeyUsageCertSign
-		}
-		if parent == nil {
-			parent = template
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key, caKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	ca := certificate("maker", caKey.Public(), true, nil)
-	f, k := newFakeTAM(t), &trust{cas: []*x509.Certificate{ca}}
-	f.verifier = k.verifier()
-	file := filepath.Join(t.TempDir(), "chain.pem")
-	dir := f.initDevice(t, "--certificates", file)
-	if out, code := execute(t, "poll", "--dir", dir); code != exitFailure || !strings.Contains(flat(out), "attestation.certificates") {
-		t.Errorf("without the file: exit %d\n%s", code, out)
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "attestation.pub.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ear.ParseKey(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(chain ...*x509.Certificate) {
-		var out []byte
-		for _, c := range chain {
-			out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-		}
-		if err := os.WriteFile(file, out, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(certificate("another", caKey.Public(), false, ca))
-	if out, code := execute(t, "poll", "--dir", dir); code != exitFailure || !strings.Contains(flat(out), "not of the attestation key") {
-		t.Errorf("another key: exit %d\n%s", code, out)
-	}
-	write(certificate("lamp", key.Public, false, ca), ca)
-	if out, code := execute(t, "poll", "--dir", dir); code != exitOK || f.faults != nil || f.agent == nil {
-		t.Errorf("exit %d, TAM found %v\n%s", code, f.faults, out)
-	}
-	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "CN=lamp") || !strings.Contains(status, "by CN=maker, until ") {
-		t.Errorf("status:\n%s", status)
+	for _, attester := range []string{"eat", "tpm"} {
+		t.Run(attester, func(t *testing.T) {
+			ca := newAuthority(t)
+			f, k := newFakeTAM(t), &trust{cas: []*x509.Certificate{ca.certificate}}
+			f.verifier = k.verifier()
+			file := filepath.Join(t.TempDir(), "chain.pem")
+			flags := []string{"--certificates", file, "--attester", attester}
+			if attester == "tpm" {
+				flags = append(flags, "--tpm", startTPM(t))
+			}
+			dir := f.initDevice(t, flags...)
+			if out, code := execute(t, "poll", "--dir", dir); code != exitFailure || !strings.Contains(flat(out), "attestation.certificates") {
+				t.Errorf("without the file: exit %d\n%s", code, out)
+			}
+			data, err := os.ReadFile(filepath.Join(dir, "attestation.pub.pem"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := ear.ParseKey(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeChain(t, file, ca.certify(t, "another", ca.key.Public()))
+			if out, code := execute(t, "poll", "--dir", dir); code != exitFailure || !strings.Contains(flat(out), "not of the attestation key") {
+				t.Errorf("another key: exit %d\n%s", code, out)
+			}
+			writeChain(t, file, ca.certify(t, "lamp", key.Public), ca.certificate)
+			if out, code := execute(t, "poll", "--dir", dir); code != exitOK || f.faults != nil || f.agent == nil {
+				t.Errorf("exit %d, TAM found %v\n%s", code, f.faults, out)
+			}
+			if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "CN=lamp") || !strings.Contains(status, "by CN=maker, until ") {
+				t.Errorf("status:\n%s", status)
+			}
+		})
 	}
 }
 
