@@ -245,6 +245,27 @@ func TestTPM(t *testing.T) {
 	}
 }
 
+// TestTPMAtOnce quotes for several callers.
+func TestTPMAtOnce(t *testing.T) {
+	tpm, _ := openTPM(t, startTPM(t), t.TempDir())
+	done := make(chan error)
+	const callers = 4
+	for i := range callers {
+		go func() {
+			payload, err := tpm.Quote(t.Context(), bytes.Repeat([]byte{byte(i)}, 32))
+			if err == nil {
+				_, err = evidence.ParseTPMQuote(payload)
+			}
+			done <- err
+		}()
+	}
+	for range callers {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOtherTPM(t *testing.T) {
 	mine, other := startTPM(t), startTPM(t)
 	_, key := openTPM(t, mine, t.TempDir())

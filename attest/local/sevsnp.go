@@ -23,8 +23,9 @@ import (
 
 // The class ids of reference values for SEV-SNP guests: those of chips, whose reports are
 // signed by a VCEK, and those of cloud providers, signed by a VLEK
-// (draft-deeglaze-amd-sev-snp-corim-profile-02 section 3.1: 1.3.6.1.4.1.3704.3.1 and .2). A
-// statement about one machine has the SHA-256 of its chip id as instance, in tagged bytes.
+// (draft-deeglaze-amd-sev-snp-corim-profile-02 section 3.1): oid:1.3.6.1.4.1.3704.3.1 and
+// oid:1.3.6.1.4.1.3704.3.2 in a description of reference values. A statement about one
+// machine has the SHA-256 of its chip id as instance, in tagged bytes.
 var (
 	ClassSNPByChip     = corim.ID{Kind: corim.KindOID, Value: []byte{0x2b, 6, 1, 4, 1, 0x9c, 0x78, 3, 1}}
 	ClassSNPByProvider = corim.ID{Kind: corim.KindOID, Value: []byte{0x2b, 6, 1, 4, 1, 0x9c, 0x78, 3, 2}}

@@ -24,10 +24,10 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
-// ClassTPM is the class id of reference values for TPMs 2.0 that do not name one instance:
-// the object identifier of their specification, 2.23.133.1.2 (TCG OID registry,
-// tcg-sv-tpm20). A statement about one TPM has the thumbprint of its attestation key as
-// instance, in tagged bytes.
+// ClassTPM is the class id of reference values for TPMs 2.0, the object identifier of their
+// specification (TCG OID registry, tcg-sv-tpm20): oid:2.23.133.1.2 in a description of reference
+// values. A statement about one TPM has the thumbprint of its attestation key as instance,
+// in tagged bytes. The keys are the numbers of PCRs, and firmware-version.
 var ClassTPM = corim.ID{Kind: corim.KindOID, Value: []byte{0x67, 0x81, 0x05, 0x01, 0x02}}
 
 // keyTPMFirmware is the key of reference values for the firmware version.

@@ -586,3 +586,14 @@ func BenchmarkTPM(b *testing.B) {
 		}
 	})
 }
+
+// TestClasses holds the class ids against what operators write for them.
+func TestClasses(t *testing.T) {
+	for text, id := range map[string]corim.ID{
+		"oid:2.23.133.1.2": ClassTPM, "oid:1.3.6.1.4.1.3704.3.1": ClassSNPByChip, "oid:1.3.6.1.4.1.3704.3.2": ClassSNPByProvider,
+	} {
+		if written, err := corim.ParseID(text); err != nil || !written.Equal(id) {
+			t.Errorf("%s is %+v (%v), want %+v", text, written, err, id)
+		}
+	}
+}
