@@ -207,6 +207,28 @@ func TestBodies(t *testing.T) {
 		{"unknown state", get("/api/v1/devices?state=lost"), http.StatusBadRequest, "malformed-request"},
 		{"foreign cursor", get("/api/v1/events?after=x"), http.StatusBadRequest, "malformed-request"},
 		{"negative cursor", get("/api/v1/events?after=-1"), http.StatusBadRequest, "malformed-request"},
+		{"attestation cursor", get("/api/v1/attestations?after=x"), http.StatusBadRequest, "malformed-request"},
+		{"attestation cursor 0", get("/api/v1/attestations?after=0"), http.StatusBadRequest, "malformed-request"},
+		{"attestation limit", get("/api/v1/attestations?limit=-1"), http.StatusBadRequest, "malformed-request"},
+		{"attestations of none", get("/api/v1/attestations?device="), http.StatusBadRequest, "malformed-request"},
+		{"accepted perhaps", get("/api/v1/attestations?accepted=perhaps"), http.StatusBadRequest, "malformed-request"},
+		{"attestation by name", get("/api/v1/attestations/x"), http.StatusBadRequest, "malformed-request"},
+		{"no attestation", get("/api/v1/attestations/7"), http.StatusNotFound, "not-found"},
+		{"attestation -1", get("/api/v1/attestations/-1"), http.StatusNotFound, "not-found"},
+		{"diff from 0", get("/api/v1/devices/11111111-aaaa/attestation-diff?from=0"), http.StatusBadRequest, "malformed-request"},
+		{"diff to -1", get("/api/v1/devices/11111111-aaaa/attestation-diff?to=-1"), http.StatusBadRequest, "malformed-request"},
+		{"trial limit", post("/api/v1/policy-trials?limit=-1", "{}"), http.StatusBadRequest, "malformed-request"},
+		{"group limit", get("/api/v1/groups/x?limit=1001"), http.StatusBadRequest, "malformed-request"},
+		{"selector, unknown state", get("/api/v1/devices?selector=true&state=lost"), http.StatusBadRequest, "malformed-request"},
+		{"selector of a megabyte", get("/api/v1/devices?selector=" + strings.Repeat("x", 1<<20)), http.StatusUnprocessableEntity, "bad-selector"},
+		{"null labels", put("/api/v1/devices/11111111-aaaa/labels", `null`), http.StatusBadRequest, "malformed-request"},
+		{"labels of numbers", put("/api/v1/devices/11111111-aaaa/labels", `{"a":1}`), http.StatusBadRequest, "malformed-request"},
+		{"labels too large", put("/api/v1/devices/11111111-aaaa/labels", `{"a":"`+strings.Repeat("x", maxJSON)+`"}`), http.StatusRequestEntityTooLarge, "body-too-large"},
+		{"labels twice", put("/api/v1/devices/11111111-aaaa/labels", `{}{}`), http.StatusBadRequest, "malformed-request"},
+		{"labels as text", call{method: http.MethodPut, path: "/api/v1/devices/11111111-aaaa/labels", mediaType: "text/plain", body: []byte("{}"), token: testToken}, http.StatusUnsupportedMediaType, "unsupported-media-type"},
+		{"long reason to quarantine", post("/api/v1/devices/11111111-aaaa/quarantine", `{"reason":"`+strings.Repeat("x", maxReason+1)+`"}`), http.StatusBadRequest, "malformed-request"},
+		{"long reason to remove", del("/api/v1/anchors/aa?reason=" + strings.Repeat("x", maxReason+1)), http.StatusBadRequest, "malformed-request"},
+		{"reference values as JSON", post(referencesPath, "{}"), http.StatusUnsupportedMediaType, "unsupported-media-type"},
 		{"foreign manifest cursor", get("/api/v1/manifests?after=x"), http.StatusBadRequest, "malformed-request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,6 +254,26 @@ func TestSecurityHeaders(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", c.path, name, got, want)
 			}
 		}
+	}
+}
+
+func TestBadLabels(t *testing.T) {
+	r := newRig(t)
+	r.addDevice("11111111-aaaa", devices.Accepted)
+	many := map[string]string{}
+	for i := range 2000 {
+		many[fmt.Sprint("label", i)] = "x"
+	}
+	for name, labels := range map[string]map[string]string{
+		"too many": many, "no name": {"": "x"}, "long name": {strings.Repeat("x", 64): "x"}, "capitals": {"Site": "x"},
+		"long value": {"site": strings.Repeat("x", 64)}, "control characters": {"site": "\x1b[2J"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := r.in(t).refused(put("/api/v1/devices/11111111-aaaa/labels", string(encoded(t, labels))), http.StatusUnprocessableEntity, "bad-labels")
+			if strings.Contains(p.Detail, "\x1b") {
+				t.Errorf("detail %q", p.Detail)
+			}
+		})
 	}
 }
 
