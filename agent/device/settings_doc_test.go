@@ -62,7 +62,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 		"poll.download-timeout": DefaultPolling.Download, "poll.stall-timeout": DefaultPolling.Stall,
 		"manifests.max-download": limits.FetchedBytes, "manifests.max-stored": limits.StoredBytes,
 		"tam.attest-max-age": DefaultAttestMaxAge, "attestation.attester": AttesterEAT,
-		"attestation.tpm.address": DefaultTPM, "attestation.tpm.pcrs": DefaultPCRs, "attestation.tsm.root": attester.DirectoryTSM,
+		"attestation.tpm.address": DefaultTPM, "attestation.tpm.pcrs": strings.ReplaceAll(fmt.Sprint(DefaultPCRs), " ", ", "), "attestation.tsm.root": attester.DirectoryTSM,
 		"applications.time": apps.Time, "applications.memory-mib": apps.Memory / pagesPerMiB,
 	} {
 		if got := listed[name]; got != fmt.Sprint(want) {
