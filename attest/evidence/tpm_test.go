@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -205,4 +206,27 @@ func FuzzReadTPM(f *testing.F) {
 			t.Fatalf("read again: %+v, %v", again, err)
 		}
 	})
+}
+
+// TestHardwareDocuments stores documents and reads them back: they have the types of
+// encoding/json.
+func TestHardwareDocuments(t *testing.T) {
+	tpm := quote(t, localtest.NewTPM(ecKey(t, elliptic.P256())))
+	tpm.EventLog = []byte("log")
+	for format, e := range map[string]interface{ Encode() ([]byte, error) }{
+		evidence.MediaTPM: tpm, evidence.MediaSEVSNP: snpGuest().Report(nonce64), evidence.MediaTDX: trustDomain().Quote(nonce64),
+	} {
+		r, err := evidence.Read(format, encoded(t, e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := json.Marshal(r.Document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back map[string]any
+		if err := json.Unmarshal(stored, &back); err != nil || !reflect.DeepEqual(back, r.Document) {
+			t.Errorf("%s: stored %v (%v), was %v", format, back, err, r.Document)
+		}
+	}
 }
