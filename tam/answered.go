@@ -81,9 +81,6 @@ func (t *TAM) settle(ctx context.Context, x *exchange, token []byte, reportKey *
 				out = outcome{reason: ReasonUpdateFailed, detail: failed}
 			}
 		}
-		if out.reason == "" {
-			s.settled()
-		}
 		return s.finish()
 	})
 	return out, err

@@ -122,7 +122,7 @@ func checkLabels(labels map[string]string) error {
 	for name, value := range labels {
 		switch {
 		case name == "" || len(name) > maxLabelName || strings.ContainsFunc(name, func(r rune) bool { return !labelRune(r) }):
-			return fmt.Errorf("name %q: want 1 to %d of a-z, 0-9, -, _ and .", name, maxLabelName)
+			return fmt.Errorf("name %q: want 1 to %d letters a-z, digits and any of .-_", name, maxLabelName)
 		case len(value) > maxLabelValue || !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }):
 			return fmt.Errorf("value %q of %s: want at most %d bytes of printable text", value, name, maxLabelValue)
 		}

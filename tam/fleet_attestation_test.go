@@ -129,6 +129,8 @@ func TestExceptionCoversWhatIsKnown(t *testing.T) {
 			t.Errorf("%s is not refused", name)
 		}
 	}
+	for d.poll() != "token, end agent-repeating" {
+	}
 	good(f.AcceptUntil(t.Context(), operator, id, end, "a field trial"))
 	expectContains(t, "faults on record", w.lastEvent().Details["faults"], "executables 96")
 	expect(t, "under the exception", d.poll(), "token, challenge, end nothing-to-do")

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/attest/ear"
+	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/storetest"
@@ -15,12 +17,20 @@ import (
 // FuzzProcessTeepMessage sends what nobody has signed for a registered agent: it
 // never is a fault of the TAM, and never changes anything.
 func FuzzProcessTeepMessage(f *testing.F) {
-	w := newWorld(f)
+	w := newWorld(f, routed, func(c *tam.Config) { c.DecryptionKeys.Agreements = []cosekit.AgreementKey{agreementKey(f)} })
 	d := w.device(cosekit.ESP256).enrol()
 	stranger := w.device(cosekit.Ed25519)
 	q := d.connect()
 	f.Add(stranger.seal(&teep.QueryResponse{Token: q.Token}))
 	f.Add(stranger.seal(&teep.QueryResponse{Attestation: stranger.evidence(make([]byte, 32))}))
+	plain := stranger.evidence(make([]byte, 32))
+	plain.Payload = sealedTo(f, w.cfg.DecryptionKeys.Agreements[0], cosekit.EATEncryption, cosekit.A128GCM, plain.Payload)
+	f.Add(stranger.seal(&teep.QueryResponse{Attestation: plain}))
+	f.Add(stranger.seal(&teep.QueryResponse{Attestation: stranger.bundle(localtest.NewPSA("one"), make([]byte, 32))}))
+	for _, form := range []ear.Form{ear.FormTEEP, ear.FormCWT, ear.FormJWT} {
+		f.Add(stranger.seal(&teep.QueryResponse{Attestation: (&verifier{w, w.attester}).issue(stranger, form, make([]byte, 32))}))
+	}
+	f.Add(stranger.seal(demand(q.Token, make([]byte, 32))))
 	f.Add(stranger.seal(&teep.Error{Code: teep.PermanentError}))
 	f.Add(stranger.seal(&teep.Success{Token: q.Token}))
 	addVectors(f)

@@ -81,6 +81,25 @@ func TestPassport(t *testing.T) {
 	}
 }
 
+// A passport is good for as long as an attestation is, whatever its verifier says.
+func TestOldPassport(t *testing.T) {
+	w := newWorld(t, routed, func(c *tam.Config) {
+		c.Policy.FirstContact, c.Policy.AttestationMaxAge = tam.ChallengeFirst, 30*time.Minute
+	})
+	w.ep.Passport = true
+	v := w.verifier(cosekit.ESP256, true)
+	d := w.device(cosekit.ESP256)
+	old := v.issue(d, ear.FormTEEP, nil)
+	expect(t, "first contact", d.present(old).Reason, "device-pending")
+	d.setState(devices.Accepted)
+	w.now.add(40 * time.Minute)
+	before := w.dump()
+	expect(t, "forty minutes old", d.present(old).Reason, tam.ReasonEvidenceTime)
+	expect(t, "changed", w.dump() != before, false)
+	expect(t, "new", d.present(v.issue(d, ear.FormTEEP, nil)).Reason, tam.ReasonNothingToDo)
+	expect(t, "evidence that nobody asked for", d.present(d.evidence(nil)).Reason, tam.ReasonUnsolicited)
+}
+
 // EAR tells no key: it is good for agents that are registered, in the forms that are read.
 func TestEARForRegisteredAgents(t *testing.T) {
 	for _, form := range []ear.Form{ear.FormCWT, ear.FormJWT} {

@@ -97,10 +97,3 @@ func (s *session) remedyObstacle(m Manifest, maxBytes int64) string {
 	}
 	return ""
 }
-
-// settled lets an agent that has installed a remedy show evidence at once.
-func (s *session) settled() {
-	if s.device.State == devices.Quarantined {
-		s.agent.Repeats, s.agent.HoldUntil, s.agent.HoldReason = 0, time.Time{}, ""
-	}
-}
