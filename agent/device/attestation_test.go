@@ -75,10 +75,19 @@ func TestAttestersOfOneDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer d.Close()
+		if err := os.WriteFile(PublicKeyPath(dir), []byte("that of another attester"), 0o600); err != nil || d.Close() != nil {
+			t.Fatal(err)
+		}
+		if d, err = Open(dir, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if public, err := os.ReadFile(PublicKeyPath(dir)); err != nil || string(public) != string(d.AttestationKey().PEM()) {
+			t.Errorf("public key %s, %v", public, err)
+		}
 		if a := d.AttestationKey().Algorithm(); a != cosekit.ESP256 || d.keys.message.Algorithm() != cosekit.Ed25519 {
 			t.Errorf("attestation key for %s", cosekit.AlgorithmName(a))
 		}
+		d.Close()
 	}
 }
 

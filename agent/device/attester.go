@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -37,13 +38,20 @@ func (d *Device) newAttester(clock func() time.Time) (agent.Attester, error) {
 	switch a.Attester {
 	case AttesterPSA:
 		q, err := d.psa()
-		return bound(q), err
+		if err != nil {
+			return nil, err
+		}
+		return bound(q), d.adoptKey(q.Key.PublicKey(), nil)
 	case AttesterTPM:
 		q, err := openTPM(d.dir, a, chain)
 		if err != nil {
 			return nil, err
 		}
-		return bound(q), d.adoptKey(q, chain)
+		key, err := tpmKey(q)
+		if err != nil {
+			return nil, err
+		}
+		return bound(q), d.adoptKey(key, chain)
 	case AttesterTSM:
 		q, err := openTSM(a.TSM)
 		if err != nil {
@@ -51,7 +59,8 @@ func (d *Device) newAttester(clock func() time.Time) (agent.Attester, error) {
 		}
 		return bound(q), nil
 	}
-	return tee.NewAttester(d.store, d.keys.attestation, identity, clock, chain...), checkLeaf(chain, d.AttestationKey())
+	key := d.keys.attestation
+	return tee.NewAttester(d.store, key, identity, clock, chain...), d.adoptKey(key.PublicKey(), chain)
 }
 
 // psa is software in the shape of a PSA root of trust. Its instance id is the customary
@@ -183,19 +192,19 @@ func tpmKey(q *attester.TPM) (*cosekit.PublicKey, error) {
 	return cosekit.NewPublicKey(key)
 }
 
-// adoptKey takes over the key of the TPM. Where it was made just now, also its public half
-// is new, and nobody has registered it yet.
-func (d *Device) adoptKey(q *attester.TPM, chain []*x509.Certificate) error {
-	key, err := tpmKey(q)
-	if err != nil {
+// adoptKey holds the certificates against the key of the attester that the settings name
+// now, and puts its public half where people look for it: nobody may have registered it yet.
+func (d *Device) adoptKey(key *cosekit.PublicKey, chain []*x509.Certificate) error {
+	d.public = key
+	data, err := os.ReadFile(PublicKeyPath(d.dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if d.public == nil || !d.public.Equal(key) {
-		if err := replaceFile(PublicKeyPath(d.dir), key.PEM()); err != nil {
+	if public := key.PEM(); !bytes.Equal(data, public) {
+		if err := replaceFile(PublicKeyPath(d.dir), public); err != nil {
 			return err
 		}
 	}
-	d.public = key
 	return checkLeaf(chain, key)
 }
 
