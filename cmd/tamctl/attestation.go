@@ -251,7 +251,7 @@ func describeException(t *tabwriter.Writer, x client.Exception) {
 	fact(t, "exception", "until "+instant(x.Until)+", by "+x.By)
 	fact(t, "  because", x.Reason)
 	for _, fault := range x.Covers {
-		fact(t, "  covers", fault)
+		fmt.Fprintln(t, lines.Fold("  covers "+printable(fault), 4))
 	}
 }
 

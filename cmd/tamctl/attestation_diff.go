@@ -118,8 +118,12 @@ func whatIsWrong(d client.AttestationDiff, device string) string {
 		if source != "" {
 			source = " (" + printable(source) + ")"
 		}
-		return fmt.Sprintf("%s %s not what the reference values%s say. Next: if this was meant, import the values of what it runs with 'tamctl reference-values import FILE', or let it pass for a time with 'tamctl attestation accept %s --until DATE --reason TEXT'; if not, repair it.",
-			enumerate(wrong), is, source, ref)
+		wrong := fmt.Sprintf("%s %s not what the reference values%s say", enumerate(wrong), is, source)
+		if d.To.Accepted {
+			return fmt.Sprintf("%s, and attestation %d was accepted all the same: %s.", wrong, d.To.ID, printable(policyWord(d.To)))
+		}
+		return fmt.Sprintf("%s. Next: if this was meant, import the values of what it runs with 'tamctl reference-values import FILE', or let it pass for a time with 'tamctl attestation accept %s --until DATE --reason TEXT'; if not, keep it apart with 'tamctl device quarantine %s --reason TEXT' and repair it.",
+			wrong, ref, ref)
 	case !d.To.Accepted:
 		return fmt.Sprintf("Attestation %d was not accepted: %s. Next: 'tamctl attestation show %d' has each reason; 'tamctl attestation accept %s --until DATE --reason TEXT' lets it pass for a time.",
 			d.To.ID, printable(orNothing(d.To.Reason)), d.To.ID, ref)

@@ -3,9 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"math/big"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -19,8 +29,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tamarack-tam/tamarack/agent/wasm/sample"
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/api"
 	"github.com/tamarack-tam/tamarack/tam/store"
@@ -41,6 +53,12 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"device": addDevice,
 			"zeros":  zeros,
+			"attest": addAttestation,
+
+			"tomorrow":    tomorrow,
+			"thumbprint":  thumbprint,
+			"certificate": makeCertificate,
+			"fingerprint": fingerprint,
 
 			"application": makeApplication,
 			"flip":        flip,
@@ -117,6 +135,78 @@ func addDevice(ts *testscript.TestScript, neg bool, args []string) {
 	d := devices.Device{ID: devices.ID(args[0]), UEID: []byte(args[1]), State: devices.Pending, CreatedAt: now, UpdatedAt: now}
 	db := ts.Value(storeKey{}).(*store.SQLite)
 	ts.Check(db.Update(context.Background(), func(tx tam.Tx) error { return tx.PutDevice(d) }))
+}
+
+// addAttestation adds an attestation of a device that measures an image, of which the
+// reference values know the first: attest ID good|bad|forged
+func addAttestation(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: attest ID good|bad|forged")
+	}
+	reference, measured := suit.SumSHA256([]byte("good")).String(), suit.SumSHA256([]byte(args[1])).String()
+	executables := attest.Element{Name: attest.Executables, Value: 2, Reason: "every measured value is a reference value"}
+	if args[1] != "good" {
+		executables.Value, executables.Reason = 96, "image-digest of app/hello is not a reference value"
+	}
+	vector := []attest.Element{{Name: attest.InstanceIdentity, Value: 2, Reason: "the key is registered"}, executables}
+	a := devices.Appraisal{
+		Device: devices.ID(args[0]), Agent: cosekit.Thumbprint{1}, At: time.Now(), Accepted: args[1] == "good",
+		Status: int8(attest.StatusOf(vector)), Verifier: "local", Format: "application/eat+cwt", Outcome: "accept", Policy: "default",
+		Evidence: []byte("the evidence"), Challenge: []byte{0xc0},
+	}
+	if !a.Accepted {
+		a.Outcome, a.Code, a.Reason = "reject", "not-affirmed", executables.Reason
+	}
+	if args[1] == "forged" {
+		vector = []attest.Element{{Name: attest.InstanceIdentity, Value: 97, Reason: "no registered key has signed this"}}
+		a.Code, a.Reason, a.Outcome, a.Policy, a.Status = "not-affirmed", "instance-identity: no registered key has signed this", "", "", 96
+	} else {
+		a.Claims = encoded(ts, map[string]any{"hwversion": "1.0", "iat": time.Now().Unix(), "image": measured})
+		a.Comparisons = encoded(ts, []attest.Comparison{{
+			Element: attest.Executables, Name: "image-digest of app/hello", Measured: measured,
+			Expected: []string{reference}, Source: "app/hello@4", Match: a.Accepted,
+		}})
+	}
+	a.Vector = encoded(ts, vector)
+	db := ts.Value(storeKey{}).(*store.SQLite)
+	ts.Check(db.Update(context.Background(), func(tx tam.Tx) error { return tx.AddAppraisal(a) }))
+}
+
+func encoded(ts *testscript.TestScript, v any) []byte {
+	out, err := json.Marshal(v)
+	ts.Check(err)
+	return out
+}
+
+// tomorrow sets a variable to the date: tomorrow VARIABLE
+func tomorrow(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
+}
+
+// thumbprint sets a variable to the first digits that name a key: thumbprint FILE VARIABLE
+func thumbprint(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := cosekit.ReadPublicKey([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Setenv(args[1], key.Thumbprint().String()[:8])
+}
+
+// makeCertificate writes the certificate of a CA: certificate FILE
+func makeCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Factory"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+}
+
+// fingerprint sets a variable to the first digits that name a certificate: fingerprint FILE VARIABLE
+func fingerprint(ts *testscript.TestScript, neg bool, args []string) {
+	block, _ := pem.Decode([]byte(ts.ReadFile(args[0])))
+	ts.Setenv(args[1], fmt.Sprintf("%x", sha256.Sum256(block.Bytes))[:8])
 }
 
 // zeros makes a file of so many bytes: zeros FILE SIZE

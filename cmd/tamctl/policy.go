@@ -49,7 +49,7 @@ func readPolicyFile(path string) (p client.NewPolicy, err error) {
 	const help = "'tamctl policy set --help' shows such a file"
 	var file policyFile
 	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&file); err != nil {
-		return p, advise(fmt.Errorf("%s is no policy: %s", path, yaml.FormatError(err, false, true)), help)
+		return p, advise(fmt.Errorf("%s is no policy: %s", path, strings.TrimSpace(yaml.FormatError(err, false, true))), help)
 	}
 	p = client.NewPolicy{
 		Name: file.Name, Kind: client.PolicyKind(file.Kind), Position: file.Position, Selector: file.Selector,

@@ -112,9 +112,9 @@ type refusedError struct{ client.Problem }
 func (e *refusedError) Error() string {
 	text := strings.Split(e.Detail, "\n")
 	for i := range text {
-		text[i] = printable(text[i])
+		text[i] = "  " + printable(text[i])
 	}
-	text[0] += printable(fmt.Sprintf(" (%s)", e.Code))
+	text[0] = strings.TrimSpace(text[0]) + printable(fmt.Sprintf(" (%s)", e.Code))
 	return strings.Join(text, "\n")
 }
 
