@@ -68,6 +68,11 @@ func (t *TAM) process(ctx context.Context, x *exchange, wire []byte) (outcome, e
 	if err != nil {
 		return outcome{}, refuse(reasonOf(err, ReasonSignature), err)
 	}
+	if x.payload == nil {
+		if err := t.readClaims(x); err != nil && !errors.As(err, &x.unreadable) {
+			return outcome{}, err
+		}
+	}
 	switch msg := msg.(type) {
 	case *teep.QueryResponse:
 		if x.agent == nil {
@@ -126,13 +131,7 @@ func (t *TAM) findKey(ctx context.Context, x *exchange) error {
 	kid, named := x.env.KeyID()
 	if named {
 		if found, err := t.lookUp(ctx, x, kid); found || err != nil {
-			if err == nil {
-				err = t.readClaims(x)
-			}
-			if errors.As(err, &x.unreadable) {
-				err = nil // the agent is told once its signature is verified
-			}
-			return err
+			return err // its evidence is read once its signature is verified
 		}
 	}
 	if _, ok := x.evidence(); !ok {
