@@ -16,6 +16,7 @@ import (
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
 
@@ -32,21 +33,34 @@ devices run it. Version 2 takes the place of version 1. Version 3 is broken: it
 fails its own test, so the devices refuse it, and version 2 runs on. Version 4
 mends that.
 
+With --tamper there is one version, and a byte of it is changed on one of three
+devices after it was confirmed. The TAM holds evidence against reference values made
+of the manifest: it refuses the evidence, quarantines the device by a policy, says what
+differs, and has the device repair itself with the manifest that the policy names.
+
 With --payload one file of your own is delivered instead, and run if it is a
 WebAssembly module. The demo succeeds only if every device then holds exactly what
 it should, the TAM shows that as confirmed, and each effect was seen.`,
 		Example: `  tamarack demo
+  tamarack demo --tamper --exit
   tamarack demo --devices 5 --payload ./firmware.bin --exit`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.devices < 1 {
+			if o.tamper && !cmd.Flags().Changed("devices") {
+				o.devices = 3
+			}
+			switch {
+			case o.devices < 1:
 				return usageError{fmt.Errorf("--devices %d: at least 1", o.devices)}
+			case o.tamper && o.devices < 2:
+				return usageError{fmt.Errorf("--devices %d: with --tamper at least 2, for the others must not be affected", o.devices)}
 			}
 			return runDemo(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().IntVar(&o.devices, "devices", 2, "how many devices")
+	cmd.Flags().IntVar(&o.devices, "devices", 2, "how many devices; 3 with --tamper")
 	cmd.Flags().StringVar(&o.payload, "payload", "", "the `file` to deliver, instead of an application in several versions")
+	cmd.Flags().BoolVar(&o.tamper, "tamper", false, "change what one device has installed, and see it refused, quarantined and repaired")
 	cmd.Flags().BoolVar(&o.exit, "exit", false, "end when it is done instead of serving on")
 	return cmd
 }
@@ -54,12 +68,14 @@ it should, the TAM shows that as confirmed, and each effect was seen.`,
 type demoOptions struct {
 	devices int
 	payload string
+	tamper  bool
 	exit    bool
 }
 
 // demo is one run: a TAM that serves in the background, and who talks to it.
 type demo struct {
 	dir       string
+	tamper    bool // the story with a device that differs
 	say       *narrator
 	server    *server
 	operator  *operator
@@ -76,7 +92,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{dir: dir, say: newNarrator(out)}
+	d := &demo{dir: dir, tamper: o.tamper, say: newNarrator(out)}
 	began := false
 	defer func() {
 		if err == nil || !began {
@@ -140,6 +156,11 @@ func (d *demo) play(ctx context.Context, devices int) error {
 			return err
 		}
 	}
+	if d.tamper {
+		if err := d.tamperAndRepair(ctx); err != nil {
+			return err
+		}
+	}
 	return d.check(ctx)
 }
 
@@ -178,6 +199,9 @@ func (d *demo) startTAM(ctx context.Context) (<-chan error, error) {
 	c.Data = filepath.Join(d.dir, "tam")
 	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
 	c.TEEP.RateLimit = RateConfig{PerAddress: -1, Total: -1} // every device has the same address
+	if d.tamper {
+		c.Attestation.FirstContact = string(tam.ChallengeFirst) // evidence at every poll
+	}
 	c.API.TokenFile = filepath.Join(d.dir, "admin.token")
 	c.API.MaxPayload = max(c.API.MaxPayload, d.releases[0].size)
 	logFile, err := os.Create(filepath.Join(d.dir, "tamarack.log"))

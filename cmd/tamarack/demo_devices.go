@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/tamarack-tam/tamarack/agent"
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/agent/wasm"
@@ -64,13 +62,13 @@ func (d *demo) setup(i int) (device.Setup, error) {
 	vendor := author.VendorID(demoVendor)
 	setup := device.Setup{
 		Settings: device.Settings{
-			TAM:  device.TAM{URL: d.server.teepURL + "/tam", ReportKey: d.server.encryptTo},
+			TAM:  device.TAM{URL: d.server.teepURL + "/tam", ReportKey: d.server.encryptTo, EvidenceKey: d.server.encryptTo},
 			Poll: device.DefaultPolling,
 			Identity: device.Identity{
 				UEID:      device.RandomUEID(),
 				Vendor:    vendor,
 				Class:     author.ClassID(vendor, demoClass),
-				OEMID:     device.RandomOEMID(uuid.NewSHA1(vendor, []byte("oemid"))),
+				OEMID:     device.RandomOEMID(vendor), // with the model it says which reference values apply
 				Model:     demoClass,
 				HWVersion: "1",
 			},

@@ -124,14 +124,11 @@ func (o *operator) require(ctx context.Context, id string, component suit.Compon
 
 // status is how far the TAM has a release on the device; nil where it was not offered.
 func (o *operator) status(ctx context.Context, dev *demoDevice, r *release) (*client.ComponentStatus, error) {
-	answer, err := o.api.GetDeviceWithResponse(ctx, dev.id)
+	found, err := o.device(ctx, dev)
 	if err != nil {
 		return nil, err
 	}
-	if err := answered(answer.HTTPResponse, answer.Body, nil); err != nil {
-		return nil, err
-	}
-	for _, c := range answer.JSON200.Components {
+	for _, c := range found.Components {
 		if c.Manifest == r.digest {
 			return &c, nil
 		}
@@ -144,4 +141,79 @@ func state(s *client.ComponentStatus) string {
 		return "nothing offered"
 	}
 	return string(s.State)
+}
+
+func (o *operator) device(ctx context.Context, dev *demoDevice) (*client.DeviceDetail, error) {
+	r, err := o.api.GetDeviceWithResponse(ctx, dev.id)
+	if err != nil {
+		return nil, err
+	}
+	return r.JSON200, answered(r.HTTPResponse, r.Body, nil)
+}
+
+func (o *operator) addReferenceProvider(ctx context.Context, title string, key *cosekit.PublicKey) error {
+	r, err := o.api.AddReferenceProviderWithResponse(ctx, client.NewTrustedKey{Title: title, PublicKey: string(key.PEM())})
+	if err != nil {
+		return err
+	}
+	return answered(r.HTTPResponse, r.Body, nil)
+}
+
+func (o *operator) importReferenceValues(ctx context.Context, corim []byte) error {
+	r, err := o.api.ImportReferenceValuesWithBodyWithResponse(ctx, "application/rim+cbor", bytes.NewReader(corim))
+	if err != nil {
+		return err
+	}
+	return answered(r.HTTPResponse, r.Body, nil)
+}
+
+func (o *operator) try(ctx context.Context, p client.NewPolicy) (*client.PolicyTrial, error) {
+	r, err := o.api.TryPolicyWithResponse(ctx, nil, p)
+	if err != nil {
+		return nil, err
+	}
+	return r.JSON200, answered(r.HTTPResponse, r.Body, nil)
+}
+
+// addPolicy returns how decisions name the policy.
+func (o *operator) addPolicy(ctx context.Context, p client.NewPolicy) (string, error) {
+	r, err := o.api.AddPolicyWithResponse(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	if err := answered(r.HTTPResponse, r.Body, nil); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s@%d", r.JSON200.Name, r.JSON200.Version), nil
+}
+
+func (o *operator) diff(ctx context.Context, dev *demoDevice) (*client.AttestationDiff, error) {
+	r, err := o.api.DiffAttestationsWithResponse(ctx, dev.id, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.JSON200, answered(r.HTTPResponse, r.Body, nil)
+}
+
+// happened reports whether the audit log has such an event.
+func (o *operator) happened(ctx context.Context, action, subject string) (bool, error) {
+	params := &client.ListEventsParams{}
+	for {
+		r, err := o.api.ListEventsWithResponse(ctx, params)
+		if err != nil {
+			return false, err
+		}
+		if err := answered(r.HTTPResponse, r.Body, nil); err != nil {
+			return false, err
+		}
+		for _, e := range r.JSON200.Items {
+			if e.Action == action && e.Subject == subject {
+				return true, nil
+			}
+		}
+		if r.JSON200.Next == "" {
+			return false, nil
+		}
+		params.After = &r.JSON200.Next
+	}
 }

@@ -40,6 +40,7 @@ type release struct {
 
 	manifest suit.ComponentID
 	digest   string // of the manifest, as the TAM writes it
+	envelope []byte // as it was published
 }
 
 func (r *release) name() string { return filepath.Base(r.path) }
@@ -50,10 +51,15 @@ func (d *demo) prepare(payload string) error {
 	if payload != "" {
 		return d.addRelease(release{path: payload})
 	}
-	for _, v := range []struct {
+	type version struct {
 		version string
 		broken  bool
-	}{{"1", false}, {"2", false}, {"3", true}, {"4", false}} {
+	}
+	versions := []version{{"1", false}, {"2", false}, {"3", true}, {"4", false}}
+	if d.tamper {
+		versions = versions[:1]
+	}
+	for _, v := range versions {
 		module, err := sample.Application(v.version, !v.broken)
 		if err != nil {
 			return err
@@ -132,15 +138,14 @@ func (d *demo) publish(ctx context.Context, r *release) error {
 		return err
 	}
 	r.manifest = manifest.ComponentID
-	encoded, err := envelope.Encode(true)
-	if err != nil {
+	if r.envelope, err = envelope.Encode(true); err != nil {
 		return err
 	}
 	d.say.line("publisher", "signed %s (%s) as %s, sequence %d", r.name(), size(r.size), demoComponent, r.sequence)
 	if err := d.operator.upload(ctx, r.path); err != nil {
 		return err
 	}
-	if r.digest, err = d.operator.publish(ctx, encoded); err != nil {
+	if r.digest, err = d.operator.publish(ctx, r.envelope); err != nil {
 		return err
 	}
 	d.say.line("operator", "published manifest %s", r.digest)

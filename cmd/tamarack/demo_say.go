@@ -28,6 +28,16 @@ func (n *narrator) line(who, format string, args ...any) {
 	n.draw()
 }
 
+// below goes on from a line.
+func (n *narrator) below(format string, args ...any) { n.line("", format, args...) }
+
+// text prints lines as they are.
+func (n *narrator) text(lines string) {
+	n.clear()
+	fmt.Fprint(n.w, lines)
+	n.draw()
+}
+
 func (n *narrator) progress(what string, done, total int) {
 	n.clear()
 	n.bar = ""

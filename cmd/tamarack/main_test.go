@@ -77,6 +77,47 @@ func TestDemoRunsAnApplication(t *testing.T) {
 	}
 }
 
+// TestDemoTamper: one device differs, and is refused, quarantined, repaired and released;
+// the diff has the measured digest beside the reference value, and nobody else is affected.
+func TestDemoTamper(t *testing.T) {
+	firmware := filepath.Join(t.TempDir(), "firmware.bin")
+	if err := os.WriteFile(firmware, bytes.Repeat([]byte("firmware "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"application": {"demo", "--tamper", "--exit"},
+		"file":        {"demo", "--tamper", "--exit", "--payload", firmware, "--devices", "3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, fault := runHere(t, args...)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s%s", code, out, fault)
+			}
+			at := 0
+			for _, want := range []string{
+				`imported the reference values of manifest sha-256:[0-9a-f]{64}: tag demo/app/suit/1, 2 values`,
+				`tried a policy on the stored attestations: 3 devices, none would be treated otherwise`,
+				`put it into force as as-released@1\n +for +device.hw_model_text == "demo device"\n +says .*\n +remedy +demo/app/suit\n`,
+				`intruder +changed byte \d+ of demo/app on device-2\n`,
+				`device-2 +showed evidence, encrypted to the TAM: contraindicated, refused\n`,
+				`device-2 quarantined by policy as-released@1: it runs what was not released\n`,
+				`image-digest of demo/app\n +was +sha-256:\w+\n +is +sha-256:\w+\n +reference +sha-256:\w+ \(demo/app/suit/1@1\)\n`,
+				`offered device-2 its remedy, manifest sha-256:\w+, and nothing else\n`,
+				`device-1 +showed evidence, encrypted to the TAM: affirming, accepted by policy as-released@1\n`,
+				`device-2 +showed evidence, encrypted to the TAM: affirming, accepted by policy as-released@1; released from quarantine\n`,
+				`device-1 +accepted +5 +0 `, `device-2 +accepted +5 +1 `, `device-3 +accepted +5 +0 `,
+				`Devices that hold exactly that, confirmed by their own attestation: 3 of 3`,
+			} {
+				found := regexp.MustCompile(want).FindStringIndex(out[at:])
+				if found == nil {
+					t.Fatalf("no %q where it belongs:\n%s", want, out)
+				}
+				at += found[1]
+			}
+		})
+	}
+}
+
 // TestDemoRunsTheModuleOfTheUser: a file that is a WebAssembly module is run, any other
 // is not.
 func TestDemoRunsTheModuleOfTheUser(t *testing.T) {
@@ -105,6 +146,7 @@ func TestDemoRefusals(t *testing.T) {
 		want string
 	}{
 		"no device":      {[]string{"demo", "--devices", "0"}, 2, "at least 1"},
+		"nobody else":    {[]string{"demo", "--tamper", "--devices", "1"}, 2, "at least 2"},
 		"no such file":   {[]string{"demo", "--exit", "--payload", "/nowhere/x"}, 1, "/nowhere/x"},
 		"empty file":     {[]string{"demo", "--exit", "--payload", empty}, 2, "is empty"},
 		"unknown flag":   {[]string{"demo", "--payloads", "x"}, 2, "--help"},
