@@ -116,6 +116,7 @@ func (d *demo) pollSound(ctx context.Context, list []*demoDevice, policy string)
 		if err != nil {
 			return err
 		}
+		dev.said = nil
 		if _, err := dev.Poll(ctx); err != nil {
 			return fmt.Errorf("%s: %w", dev.name, err)
 		}
@@ -131,9 +132,19 @@ func (d *demo) pollSound(ctx context.Context, list []*demoDevice, policy string)
 		if before.Device.State == client.DeviceStateQuarantined {
 			end = "; released from quarantine"
 		}
-		d.say.line(dev.name, "showed evidence, encrypted to the TAM: %s, accepted by policy %s%s", last.Status, last.Policy, end)
+		d.say.line(dev.name, "showed evidence (%s): %s, accepted by policy %s%s", dev.evidence(), last.Status, last.Policy, end)
 	}
 	return nil
+}
+
+// evidence is what the agent said that it showed.
+func (dev *demoDevice) evidence() string {
+	for _, e := range dev.said {
+		if e.Step == agent.StepEvidence {
+			return e.Detail
+		}
+	}
+	return "none"
 }
 
 // changeOneByte does what an intruder, or a failing disk, would, behind the back of the
@@ -191,7 +202,7 @@ func (d *demo) pollChanged(ctx context.Context, dev *demoDevice, inForce, change
 	if last.Accepted || now.Device.State != client.DeviceStateQuarantined || now.Device.QuarantinedBy != inForce {
 		return fmt.Errorf("attestation %d: accepted %t, %s; the device is %s by %q", last.ID, last.Accepted, last.Reason, now.Device.State, now.Device.QuarantinedBy)
 	}
-	d.say.line(dev.name, "showed evidence, encrypted to the TAM: %s, refused", last.Status)
+	d.say.line(dev.name, "showed evidence (%s): %s, refused", dev.evidence(), last.Status)
 	d.say.line("TAM", "%s quarantined by policy %s: %s", dev.name, inForce, now.Device.StateReason)
 	if err := d.sayDiff(ctx, dev, changed); err != nil {
 		return err
