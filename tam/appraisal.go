@@ -77,7 +77,7 @@ func (t *TAM) attestationFailed(s *session, m *teep.QueryResponse, a appraisal, 
 			return outcome{}, err
 		}
 	}
-	if a.decision.Remediation != "" {
+	if a.decision.Remediation != "" && (s.device.State == devices.Accepted || s.device.State == devices.Quarantined) {
 		if err := s.takeMeasurements(a.result.Claims); err != nil {
 			return outcome{}, err
 		}

@@ -137,6 +137,21 @@ func TestRemedyIsNoWayAroundPublishers(t *testing.T) {
 	expect(t, "offered", w.events(audit.UpdateOffered), 0)
 }
 
+// An agent that said that it can do nothing gets no remedy either, until its rest ends.
+func TestRemedyWaitsForAHeldAgent(t *testing.T) {
+	w := newWorld(t, comparing)
+	w.publish("app/hello", 1, "image")
+	d := w.device(cosekit.ESP256).enrol()
+	w.rule(keepApart)
+	d.installed["app/hello"] = sum("tampered")
+	q := d.open(d.respond(d.connect()).Body).(*teep.QueryRequest)
+	w.process(d.seal(&teep.Error{Token: d.connect().Token, Code: teep.PermanentError}))
+	expect(t, "the challenge from before", d.respond(q).Reason, tam.ReasonAgentHeld)
+	expect(t, "offered", w.events(audit.UpdateOffered), 0)
+	w.now.add(tam.Defaults().PermanentHold)
+	expect(t, "afterwards", d.poll(), "token, challenge, update, end")
+}
+
 // A device that an operator keeps apart gets the remedy of its policy, and stays apart.
 func TestRemedyInAnOperatorsQuarantine(t *testing.T) {
 	w := newWorld(t, comparing)
@@ -160,9 +175,11 @@ func TestPolicyDoesNotQuarantineWhoIsNotAccepted(t *testing.T) {
 	d := w.device(cosekit.ESP256)
 	d.respond(d.connect())
 	w.rule(keepApart)
+	w.publish("app/hello", 1, "image")
 	d.installed["app/hello"] = sum("tampered")
-	d.respond(d.connect())
+	answer := d.respond(d.connect())
 	expect(t, "state", d.record().State, devices.Pending)
+	expect(t, "offered to who waits for an operator", len(d.open(answer.Body).(*teep.Update).Manifests), 0)
 	d.installed["app/hello"] = sum("image")
 	w.now.add(time.Second)
 	d.respond(d.connect())

@@ -15,6 +15,9 @@ import (
 // policy names against that, and nothing else (draft-ietf-teep-protocol-26 section
 // 7.1.1). reason and why say what it would be told otherwise.
 func (t *TAM) remedied(s *session, a appraisal, reason Reason, why string) (outcome, error) {
+	if s.agent.HoldActive(s.now) && s.holdReason() == ReasonAgentHeld {
+		return s.sendAway(ReasonAgentHeld, s.agent.HoldReason) // it said itself that it can do nothing now
+	}
 	offer, obstacle, err := s.remedy(a.decision.Remediation)
 	if err != nil {
 		return outcome{}, err
