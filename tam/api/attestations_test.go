@@ -46,7 +46,7 @@ func (r *rig) appraise(id devices.ID, measured string, change func(*devices.Appr
 	r.update(func(tx tam.Tx) error { return tx.AddAppraisal(a) })
 }
 
-func encoded(t *testing.T, v any) []byte {
+func encoded(t testing.TB, v any) []byte {
 	t.Helper()
 	out, err := json.Marshal(v)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 )
 
 // references makes a signed CoRIM.
-func references(t *testing.T, signer cosekit.Signer, id string, version uint64) []byte {
+func references(t testing.TB, signer cosekit.Signer, id string, version uint64) []byte {
 	t.Helper()
 	d, err := corim.ParseDescription([]byte(fmt.Sprintf(`
 id: %s
@@ -97,7 +97,7 @@ func TestReferenceValues(t *testing.T) {
 }
 
 // certificate makes a certificate in PEM, of a CA or not.
-func certificate(t *testing.T, ca bool, change func(*x509.Certificate)) string {
+func certificate(t testing.TB, ca bool, change func(*x509.Certificate)) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -33,14 +33,14 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // rig is an API over a database and a payload directory of its own, with one
 // publisher of app/….
 type rig struct {
-	t         *testing.T
+	t         testing.TB
 	store     *store.SQLite
 	fleet     *tam.Fleet
 	handler   http.Handler
 	publisher cosekit.Signer
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tam.db"), store.Options{})
 	if err != nil {
@@ -62,13 +62,13 @@ func newRig(t *testing.T) *rig {
 }
 
 // in is the rig for a subtest.
-func (r *rig) in(t *testing.T) *rig {
+func (r *rig) in(t testing.TB) *rig {
 	sub := *r
 	sub.t = t
 	return &sub
 }
 
-func newSigner(t *testing.T) cosekit.Signer {
+func newSigner(t testing.TB) cosekit.Signer {
 	t.Helper()
 	s, err := cosekit.GenerateSigner(cosekit.ESP256)
 	if err != nil {
@@ -94,7 +94,7 @@ func (r *rig) update(fn func(tam.Tx) error) {
 	}
 }
 
-func componentID(t *testing.T, text string) suit.ComponentID {
+func componentID(t testing.TB, text string) suit.ComponentID {
 	t.Helper()
 	id, err := suit.ParseComponentID(text)
 	if err != nil {
