@@ -142,6 +142,14 @@ func attestation(s *stage) []trial {
 	junk := &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: []byte("junk")}
 	large := &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: make([]byte, attest.MaxTokenSize+1)}
 
+	hidden := func(p *teep.AttestationPayload) *teep.AttestationPayload {
+		foreign := must(cosekit.GenerateAgreementKey())
+		p.Payload = must(cosekit.Encryption{
+			Content: cosekit.A128GCM, Recipients: []cosekit.Recipient{foreign.PublicKey()}, Context: cosekit.EATEncryption,
+		}.Seal(p.Payload))
+		return p
+	}
+
 	// Rows of alice, who is registered.
 	const spent = "~agent alice, +appraisal alice, ~attestations alice, +event attestation.failed alice, +spent evidence"
 	failed := func(name, reason string, wire []byte) trial {
@@ -166,6 +174,8 @@ func attestation(s *stage) []trial {
 		nothing("evidence over a token", "204 token-purpose", atTAM, of(s.alice, s.polled.Token), s.poll),
 		nothing("evidence over a challenge of another endpoint", "204 token-foreign", atTAM, of(s.alice, mine), s.evidence),
 		nothing("evidence that cannot be read", "200 Update ERR_PERMANENT_ERROR evidence-unreadable", atChallenge, response(s.alice, junk), s.evidence),
+		nothing("evidence that is encrypted to another", "200 Update ERR_PERMANENT_ERROR evidence-encrypted", atChallenge,
+			response(s.alice, hidden(s.alice.evidence(mine))), s.evidence),
 		nothing("evidence that is too large", "200 Update ERR_PERMANENT_ERROR evidence-too-large", atChallenge, response(s.alice, large), s.evidence),
 		nothing("a result where evidence belongs", "200 Update ERR_ATTESTATION_REQUIRED result-unsupported", atChallenge,
 			response(s.alice, format(s.alice.evidence(mine), "")), s.evidence),
@@ -180,6 +190,7 @@ func attestation(s *stage) []trial {
 		nothing("first contact with a result", "204 result-unsupported", atTAM, response(s.dora, format(s.dora.evidence(hers), "")), s.contact),
 		nothing("first contact with what the verifier does not read", "204 evidence-format", atTAM,
 			response(s.dora, format(s.dora.evidence(hers), "application/vnd.example.evidence")), s.contact),
+		nothing("first contact, encrypted to another", "204 evidence-encrypted", atTAM, response(s.dora, hidden(s.dora.evidence(hers))), s.contact),
 		nothing("first contact over a token", "204 token-purpose", atTAM, of(s.dora, s.polled.Token), s.poll),
 		nothing("a stranger answers an observed challenge first", "204 token-foreign", atTAM, of(s.stranger, hers), s.contact),
 		nothing("a stranger answers an observed challenge of everybody first", "204 not-affirmed", atChallenge, of(s.stranger, mine), s.evidence),
