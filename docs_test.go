@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tamarack-tam/tamarack/internal/expr"
 )
 
 // documents are those with commands, and what a reader must see, in this order.
@@ -88,6 +90,51 @@ var documents = map[string][]string{
 		`the same as before`,
 		`unlink +0 +app/hello +ok`,
 		`Installed now\n`,
+	},
+	"docs/attestation.md": {
+		`device CA: +Factory 2`,
+		`policy lamps is in force as version 1`,
+		`evidence +application/eat\+cwt`,
+		`accepted .* 010001020304`,
+		`not signed by a trusted`,
+		`tamctl\s+reference-provider add`,
+		`refused, with exit code 3`,
+		`app/hello/suit/1 +1 `,
+		`installed +app/hello`,
+		`instance-identity +2 +affirming +signed by the key of certificate`,
+		`image-digest of app/hello: as it should be`,
+		`devices: +1\n`,
+		`there is no field "state"`,
+		`refused, with exit code 3`,
+		`makes a difference to 0 of 1 devices`,
+		`policy hall-3 is in force as version 1`,
+		`installed +app/hello`,
+		`contraindicated +quarantine +policy-quarantined`,
+		`image-digest of app/hello is not what the reference values \(app/hello/suit/1@1\) say`,
+		`  is +sha-256:05d04237`,
+		`  reference +sha-256:72ac20e5`,
+		`state: +accepted`,
+		`evidence accepted by policy hall-3@1`,
+		`failed: +1 times: policy-quarantined`,
+		`is quarantined`,
+		`is accepted`,
+		`tag example/gate, version 1: 1 value`,
+		`evidence +application/vnd.tamarack.bound-evidence\+cbor`,
+		`ERR_ATTESTATION_REQUIRED`,
+		`refused, with exit code 3`,
+		`teep-agent is not what the reference values \(example/gate@2\) say`,
+		`passes until .* with the faults of attestation 9`,
+		`end +the TAM has nothing more to say`,
+		`contraindicated +accept +-`,
+		`has no exception`,
+		`demand +the TAM has to attest itself`,
+		`evidence +application/eat\+cwt`,
+		`reports +[0-9a-f]{64} +tamarack-data/keys/tam-reports.pub.pem`,
+		`retired +[0-9a-f]{64}, still decrypts`,
+		`policy-quarantined`,
+		`attestation: +5`,
+		`COSE_Sign1`,
+		`attestation.failed`,
 	},
 	"docs/inspect.md": {
 		`SUIT_Envelope, [0-9]+ bytes`,
@@ -204,6 +251,20 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// Everything that the texts of policies and selectors know stands in docs/attestation.md.
+func TestPolicyLanguageIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/attestation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range expr.Reference() {
+		name := regexp.QuoteMeta(strings.TrimSuffix(e.Name, ")"))
+		if !regexp.MustCompile("[`]"+name).Match(text) && e.Name != "device" && e.Name != "result" {
+			t.Errorf("docs/attestation.md says nothing of %s, which %s know", e.Name, e.In)
+		}
+	}
 }
 
 // Every key of a description and every rule of lint stands in docs/suit.md, as the
