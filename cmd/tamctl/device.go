@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ func deviceCommand(app *app) *cobra.Command {
 	return group("device", "Show devices, admit them, and say what they must have",
 		deviceList(app), deviceShow(app), deviceAccept(app), deviceReject(app), deviceQuarantine(app), deviceRelease(app), deviceLabel(app), deviceRequire(app), deviceUnrequire(app), deviceRemoveComponent(app))
 }
+
+// maxSelector is what the server's limit on headers leaves to a selector, in bytes.
+const maxSelector = 12 << 10
 
 func deviceList(app *app) *cobra.Command {
 	var state, selector string
@@ -42,6 +46,9 @@ device.labels.site == "hall-3", device.state == "quarantined", group("kiosks").`
 			params.State = &wanted
 		}
 		if selector != "" {
+			if len(url.QueryEscape(selector)) > maxSelector {
+				return nil, advise(errors.New("the selector is too long for a URL"), "give it a name with 'tamctl group set NAME SELECTOR', and select group(\"NAME\")")
+			}
 			params.Selector = &selector
 		}
 		return allPages(func(after *string) ([]client.Device, string, error) {
