@@ -75,6 +75,7 @@ type faults struct {
 	instance  string
 	nonce     []byte
 	lifecycle uint16
+	noVersion bool // of the firmware
 }
 
 func coseSigner(t testing.TB, name string) cose.Signer {
@@ -111,7 +112,10 @@ func firmware(t testing.TB, f faults) []psatoken.ISwComponent {
 	t.Helper()
 	c := &psatoken.SwComponent{}
 	must(t, c.SetMeasurementValue(digest(pick("firmware", f.firmware))), c.SetSignerID(digest("signer")),
-		c.SetMeasurementType("BL"), c.SetVersion("1"))
+		c.SetMeasurementType("BL"))
+	if !f.noVersion {
+		must(t, c.SetVersion("1"))
+	}
 	return []psatoken.ISwComponent{c}
 }
 

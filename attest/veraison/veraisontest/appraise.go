@@ -63,6 +63,7 @@ type submod struct {
 	vector       vector
 	problem      string         // why it was refused before it was appraised
 	annotated    map[string]any // the claims, where it was appraised
+	unversioned  bool           // a component of a CCA platform has no version
 }
 
 // claims makes the appraisal; all eight elements stand in it, zeros too.
@@ -172,8 +173,16 @@ func (k known) appraiseCCA(token, nonce []byte) []submod {
 	device.judge(&platform, e.PlatformClaims)
 	return []submod{
 		{name: "CCA_REALM", policy: ccaPolicy, vector: device.Realm.judge(e.RealmClaims), annotated: annotate(e.RealmClaims)},
-		{name: "CCA_SSD_PLATFORM", policy: ccaPolicy, vector: platform, annotated: annotate(e.PlatformClaims)},
+		{name: "CCA_SSD_PLATFORM", policy: ccaPolicy, vector: platform, annotated: annotate(e.PlatformClaims), unversioned: unversioned(e.PlatformClaims)},
 	}
+}
+
+func unversioned(claims psatoken.IClaims) bool {
+	components, _ := claims.GetSoftwareComponents()
+	return slices.ContainsFunc(components, func(c psatoken.ISwComponent) bool {
+		_, err := c.GetVersion()
+		return err != nil
+	})
 }
 
 // judge answers as the scheme of services v0.0.2608 does: that of v0.0.2605 finds no

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +47,9 @@ type Behaviour struct {
 	HMAC       bool // with the public key as secret
 	NoResult   bool // a session that is complete and has none
 	Stale      bool // the EAR is of tomorrow
-	NoRealms   bool // no CCA realm is recognized, which is what v0.0.2605 finds of all
+	// NoRealms has no CCA realm recognized, and says nothing at all of a platform that
+	// leaves out a version: so v0.0.2605 does with all, and later releases with none.
+	NoRealms bool
 }
 
 // Do makes the server behave so from now on.
@@ -152,6 +155,9 @@ func (b Behaviour) issue(key *ecdsa.PrivateKey, now time.Time, nonce []byte, sub
 	}
 	if b.Stale {
 		now = now.Add(24 * time.Hour)
+	}
+	if b.NoRealms && slices.ContainsFunc(submods, func(m submod) bool { return m.unversioned }) {
+		submods = []submod{{name: ccaName, policy: ccaPolicy}}
 	}
 	appraisals := map[string]any{}
 	for _, m := range submods {
