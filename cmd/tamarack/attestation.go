@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
@@ -87,6 +88,51 @@ func (v VerifierConfig) client(observe func(veraison.Event)) (*veraison.Client, 
 	return veraison.New(config)
 }
 
+// checkVerifiers makes each client, and wants each format to go to one verifier: the second
+// that is given it would never be asked.
+func (c *Config) checkVerifiers(fault func(string, string, ...any)) {
+	named := map[string]bool{}
+	var clients []*veraison.Client
+	for i, v := range c.Attestation.Verifiers {
+		key := fmt.Sprintf("attestation.verifiers[%d]", i)
+		if v.Name == "" || named[v.Name] {
+			fault(key+".name", "%q: give each verifier a name of its own", v.Name)
+		}
+		named[v.Name] = true
+		if (len(v.KeyFiles) == 0) == (v.KeyThumbprint == "") {
+			fault(key, "name the key that signs its results, with either key_files or key_thumbprint")
+			continue
+		}
+		client, err := v.client(nil)
+		if err != nil {
+			fault(key, "%v", err)
+			continue
+		}
+		defer client.Close()
+		for _, format := range v.formats() {
+			j := slices.IndexFunc(clients, func(earlier *veraison.Client) bool { return earlier.Accepts(format) })
+			if j >= 0 {
+				fault(key+".media_types", "%s goes to another verifier above already; give each format to one", format)
+			}
+		}
+		clients = append(clients, client)
+	}
+}
+
+// formats are those that the verifier is given; one of them stands for the default.
+func (v VerifierConfig) formats() []attest.MediaType {
+	var list []attest.MediaType
+	for _, text := range v.MediaTypes {
+		if m, err := attest.ParseMediaType(text); err == nil { // veraison.New admits no other
+			list = append(list, m)
+		}
+	}
+	if v.MediaTypes == nil {
+		list = append(list, attest.MediaType{Type: "application/psa-attestation-token"})
+	}
+	return list
+}
+
 // loadAttestationKeys loads or makes the keys with which the TAM attests itself, and
 // issues results.
 func (s *server) loadAttestationKeys(dir string, lifetime time.Duration) error {
@@ -147,14 +193,18 @@ func (a selfAttester) Evidence(_ context.Context, challenge []byte, key *cosekit
 	return &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: token}, nil
 }
 
+// digestOfExecutable measures the file that this process was started from; on Linux that
+// very file, even where another one has taken its name since.
 func digestOfExecutable() (digest [sha256.Size]byte, err error) {
-	path, err := os.Executable()
+	f, err := os.Open("/proc/self/exe")
 	if err != nil {
-		return digest, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return digest, err
+		path, err := os.Executable()
+		if err != nil {
+			return digest, err
+		}
+		if f, err = os.Open(path); err != nil {
+			return digest, err
+		}
 	}
 	defer f.Close()
 	h := sha256.New()

@@ -341,26 +341,6 @@ func (c *Config) check() error {
 	return errors.Join(faults...)
 }
 
-func (c *Config) checkVerifiers(fault func(string, string, ...any)) {
-	seen := map[string]bool{}
-	for i, v := range c.Attestation.Verifiers {
-		key := fmt.Sprintf("attestation.verifiers[%d]", i)
-		if v.Name == "" || seen[v.Name] {
-			fault(key+".name", "%q: give each verifier a name of its own", v.Name)
-		}
-		seen[v.Name] = true
-		if (len(v.KeyFiles) == 0) == (v.KeyThumbprint == "") {
-			fault(key, "name the key that signs its results, with either key_files or key_thumbprint")
-		}
-		client, err := v.client(nil)
-		if err != nil {
-			fault(key, "%v", err)
-			continue
-		}
-		client.Close()
-	}
-}
-
 func (c *Config) encryptionKey() encryptionKey {
 	return encryptionKey{cmp.Or(c.Reports.EncryptionKey, filepath.Join(c.Data, "keys", "tam-reports.pem"))}
 }

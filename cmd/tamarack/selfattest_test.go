@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tamarack-tam/tamarack/agent"
+	"github.com/tamarack-tam/tamarack/agent/device"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit/author"
+)
+
+// wary is a device that says nothing to a TAM which has not shown evidence by the key.
+func wary(t *testing.T, s *server, tam cosekit.Signer, attester *cosekit.PublicKey) *demoDevice {
+	t.Helper()
+	vendor := author.VendorID(demoVendor)
+	dev := &demoDevice{dir: t.TempDir()}
+	err := device.Create(dev.dir, device.Setup{
+		Algorithm: tam.Algorithm(),
+		Settings: device.Settings{
+			TAM:  device.TAM{URL: s.teepURL + "/tam", Attest: true, ReportKey: s.encryptTo, EvidenceKey: s.encryptTo},
+			Poll: device.DefaultPolling,
+			Identity: device.Identity{
+				UEID: device.RandomUEID(), Vendor: vendor, Class: author.ClassID(vendor, demoClass),
+				OEMID: device.RandomOEMID(vendor), Model: demoClass, HWVersion: "1",
+			},
+		},
+		Anchors: []anchor.Anchor{
+			{Key: tam.PublicKey(), Purposes: []anchor.Purpose{anchor.TAM}},
+			{Key: attester, Purposes: []anchor.Purpose{anchor.Attester}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev.Device, err = device.Open(dev.dir, device.Options{Observe: func(e agent.Event) { dev.said = append(dev.said, e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return dev
+}
+
+// A device that demands evidence of the TAM gets it, with the key that this TAM made at
+// its first start, and then tells the TAM who it is; one that trusts another key does not.
+func TestServerAttestsItself(t *testing.T) {
+	c := DefaultConfig()
+	c.Data = filepath.Join(t.TempDir(), "tam")
+	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	c.API.TokenFile = filepath.Join(t.TempDir(), "admin.token")
+	s, err := newServer(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	operator, err := newOperator(s.apiURL, s.tokenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := func(dev *demoDevice) bool {
+		_, _, err := operator.findDevice(ctx, hex.EncodeToString(dev.Settings().Identity.UEID))
+		return err == nil
+	}
+	attester, err := cosekit.LoadSigner(filepath.Join(c.Data, "keys", attestationKeyName+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tam := range []cosekit.Signer{s.signers.ESP256, s.signers.Ed25519} {
+		t.Run(cosekit.AlgorithmName(tam.Algorithm()), func(t *testing.T) {
+			dev := wary(t, s, tam, attester.PublicKey())
+			if err := operator.addAttestationAnchor(ctx, "device", dev.AttestationKey()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dev.Poll(ctx); err != nil {
+				t.Fatalf("%v\n%+v", err, dev.said)
+			}
+			if !known(dev) {
+				t.Errorf("the TAM was told nothing: %+v", dev.said)
+			}
+			other, err := cosekit.GenerateSigner(cosekit.ESP256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dev = wary(t, s, tam, other.PublicKey())
+			if err := operator.addAttestationAnchor(ctx, "device", dev.AttestationKey()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dev.Poll(ctx); err == nil || !strings.Contains(err.Error(), "has not attested itself") || known(dev) {
+				t.Errorf("by another key: %v, known %t: %+v", err, known(dev), dev.said)
+			}
+		})
+	}
+}
