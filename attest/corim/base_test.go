@@ -73,7 +73,8 @@ func TestConflictOfTags(t *testing.T) {
 		"below a third": {valued(t, "a", 1, 1), valued(t, "a", 2, 1), valued(t, "a", 1, 2)},
 	} {
 		_, err := NewBase(files, now)
-		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), `"a" of version 1`) {
+		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), `"a" of version 1`) ||
+			!strings.Contains(err.Error(), "a higher version, and what stands beside it an id of its own") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -64,7 +64,7 @@ func noConflict(files []*File) error {
 		for i := range f.tags {
 			t := &f.tags[i]
 			if other, taken := seen[t.source()]; taken && !bytes.Equal(other.raw, t.raw) {
-				return fmt.Errorf("%w: two files have a tag %q of version %d, with different content", ErrConflict, t.id, t.version)
+				return fmt.Errorf("%w: two files have a tag %q of version %d, with different content; give what replaces the other a higher version, and what stands beside it an id of its own", ErrConflict, t.id, t.version)
 			}
 			seen[t.source()] = t
 		}

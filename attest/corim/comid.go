@@ -82,10 +82,24 @@ func (t *tag) readLink(item []byte) error {
 	return nil
 }
 
-// swappedProfiles are those of files that veraison/corim v1.1 made: it has the keys that
-// sign evidence under the number of identity triples, and the other way round.
-var swappedProfiles = map[string]bool{
+// The labels of keys in a triples-map.
+const (
+	identityTriples  = 2
+	attestKeyTriples = 3
+)
+
+// armProfiles are older ones of Arm. veraison/corim v1.1, whose files have them, gives the
+// keys that sign evidence the number of identity triples and the other way round; files that
+// other tools made follow the draft. These profiles know no keys but the attestation key of
+// the instance, so it is read from either place.
+var armProfiles = map[string]bool{
 	"http://arm.com/psa/iot/1": true, "http://arm.com/cca/ssd/1": true, "http://arm.com/cca/realm/1": true,
+}
+
+type tripleKind struct {
+	label int64
+	name  string
+	read  func(*tag, []byte) error
 }
 
 // readTriples reads a triples-map. Only the kinds that are handled here are listed; the
@@ -101,19 +115,17 @@ func (f *File) readTriples(t *tag, item []byte) error {
 	if len(m) == 0 {
 		return fmt.Errorf("%w: no triples", ErrMalformed)
 	}
-	attestKeys := int64(3)
-	if swappedProfiles[f.Profile] {
-		attestKeys = 2
-	}
-	for _, kind := range []struct {
-		label int64
-		name  string
-		read  func(*tag, []byte) error
-	}{
+	kinds := []tripleKind{
 		{0, "reference triple", func(t *tag, item []byte) error { return f.readValueTriple(t, item, false) }},
 		{1, "endorsed triple", func(t *tag, item []byte) error { return f.readValueTriple(t, item, true) }},
-		{attestKeys, "attest key triple", f.readKeyTriple},
-	} {
+		{attestKeyTriples, "attest key triple", f.readKeyTriple},
+	}
+	if armProfiles[f.Profile] {
+		kinds = append(kinds, tripleKind{identityTriples, "identity triple", f.readKeyTriple})
+	}
+	var known []int64
+	for _, kind := range kinds {
+		known = append(known, kind.label)
 		list, ok := m[kind.label]
 		if !ok {
 			continue
@@ -130,7 +142,7 @@ func (f *File) readTriples(t *tag, item []byte) error {
 			return err
 		}
 	}
-	if err := m.only("triples", 0, 1, attestKeys); err != nil {
+	if err := m.only("triples", known...); err != nil {
 		f.note(fmt.Sprintf("%s: %s", t.source(), err))
 	}
 	return nil

@@ -314,6 +314,7 @@ func TestFormsOfToday(t *testing.T) {
 		{"an older PSA file", measurement(taggedItem(tagPSARefValID, map[int]any{1: "BL", 4: "1.2", 5: repeated(9)}), map[int]any{2: digest("sha512", 64)}), []Reference{{Key: "BL", Version: "1.2", Signer: repeated(9), Digests: zeros("sha-512", 64)}}},
 		{"the configuration of a platform", measurement(taggedItem(tagCCAPlatformConf, "cfg"), map[int]any{4: taggedItem(tagBytes, []byte{1})}), []Reference{{Key: KeyPlatformConfig, Version: "cfg", Raw: []byte{1}}}},
 		{"an older realm", measurement(nil, map[int]any{14: map[any]any{"rim": digest(7, 48), "rem3": digest(7, 48)}}), []Reference{{Key: KeyRIM, Digests: zeros("sha-384", 48)}, {Key: "cca.rem3", Digests: zeros("sha-384", 48)}}},
+		{"an older realm with its personalization", measurement(nil, map[int]any{4: taggedItem(tagBytes, []byte{7}), 14: map[any]any{"rim": digest(7, 48)}}), []Reference{{Raw: []byte{7}}, {Key: KeyRIM, Digests: zeros("sha-384", 48)}}},
 		{"registers of a part", measurement("bank", map[int]any{14: map[any]any{4: digest(1, 32), "x": digest(99, 5)}}), []Reference{{Key: "bank/4", Digests: zeros("sha-256", 32)}, {Key: "bank/x", Digests: zeros("algorithm 99", 5)}}},
 		{"registers and a value", measurement(nil, map[int]any{1: 5, 14: map[any]any{4: digest(-16, 32)}}), []Reference{{SVN: ptr(uint64(5))}, {Key: "4", Digests: zeros("sha-256", 32)}}},
 		{"a name alone", measurement(nil, map[int]any{1: taggedItem(tagMinSVN, 2), 11: "TEE"}), []Reference{{Key: "TEE", MinSVN: ptr(uint64(2))}}},

@@ -27,24 +27,26 @@
 // Reference with the Key [KeyPlatformConfig] and Raw.
 //
 // A CCA realm. Environment.Instance or ClassID as the file chooses, commonly {"bytes", the
-// realm's initial measurement}. Keys: [KeyRIM], [KeyRPV] (Raw), "cca.rem0" to "cca.rem3".
+// realm's initial measurement}. Keys: [KeyRIM], [KeyRPV] (Raw), "cca.rem0" to "cca.rem3". Older
+// files have the personalization value as Raw without a Key, beside integrity registers.
 //
 // EAT of an agent, and everything made by FromManifest. Environment.ClassID is the SUIT
 // class id {"uuid", 16 bytes}; in its absence Vendor is the vendor id as a UUID in text.
 // Key is the component id as text ([suit.ComponentID.String], "app/hello"), Digests the
 // image digest, Version that which the manifest installs.
 //
-// TPM 2.0. Environment.ClassID, Vendor and Model are of the maker's choice. Key is the
-// number of a PCR ("0" to "23"), from integrity registers or from measurement keys that are
-// numbers; Digests has one value for each bank. The attestation key or its CA is an
-// [AttestKey].
+// TPM 2.0. Environment.ClassID is {"oid", 2.23.133.1.2} (ClassTPM of attest/local); a
+// statement about one TPM has as Instance {"bytes", the thumbprint of its attestation key}.
+// Key is the number of a PCR ("0" to "23"), from integrity registers or from measurement keys
+// that are numbers; Digests has one value for each bank. "firmware-version" has SVN or MinSVN.
+// The attestation key or its CA is an [AttestKey].
 //
-// SEV-SNP. Key "measurement" with the launch digest (sha-384), "host-data" and "id-key-digest"
+// SEV-SNP. Environment.ClassID is one of attest/local, by who signs. Key "measurement" with the launch digest (sha-384), "host-data" and "id-key-digest"
 // likewise where they matter; "tcb" with Raw, the eight bytes of REPORTED_TCB, where a
 // device has to have exactly that, or "bootloader", "tee", "snp", "microcode" and "guest-svn"
 // with MinSVN. "policy" is Raw under Mask.
 //
-// TDX. Key "mrtd", "rtmr0" to "rtmr3", "mrseam" with sha-384 digests; "mrconfigid",
+// TDX. Environment.Vendor and Model are those of attest/local. Key "mrtd", "rtmr0" to "rtmr3", "mrseam" with sha-384 digests; "mrconfigid",
 // "mrowner", "xfam" and "tdattributes" with Raw under Mask; "tee-tcb-svn" with Raw.
 //
 // # What is not read
@@ -54,12 +56,12 @@
 // no field in Reference (flags, addresses, serial number, ranges, authorized-by) is left
 // out as a whole: without that part it would accept more than its author wrote.
 //
-// Of the library veraison/corim v1.1.2, tests read the files; its code is not used. It drops
+// The library veraison/corim v1.1.2 is held against this package in tests, and is not used. It drops
 // members that it does not know, conditions among them; it accepts neither text as a
 // measurement key nor masked values and bare SVNs of the present draft; it shows integrity
 // registers through JSON only; it has identity and attestation keys in each other's place,
-// which is undone here for the profiles it was used with; and it panics on a truncated map head behind a tag and on a
-// short COSE_Key.
+// so that the older profiles of Arm, which it was used with, are read here from both; and it
+// panics on a truncated map head behind a tag and on a short COSE_Key.
 //
 // Out of scope: appraisal (attest/local) and where files are kept (tam/store).
 package corim

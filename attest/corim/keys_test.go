@@ -1,6 +1,7 @@
 package corim
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -12,8 +13,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/veraison/go-cose"
@@ -81,6 +85,65 @@ func TestKeyForms(t *testing.T) {
 	u := &Unsigned{ID: "ca", Keys: []AttestKey{{Environment: Environment{Vendor: "Acme"}, Public: ca.PublicKey, Certificate: ca}}}
 	if keys := readFile(t, encoded(t, u)).Keys(); len(keys) != 1 || !ca.Equal(keys[0].Certificate) {
 		t.Errorf("read %+v", keys)
+	}
+}
+
+// TestKeyTriples reads attestation keys from where profiles have them: under 3, and in the
+// older ones of Arm under 2 as well, where veraison/corim puts them.
+func TestKeyTriples(t *testing.T) {
+	triple := func(seed byte) (string, []any) {
+		public := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)).Public()
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := Thumbprint(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := taggedItem(tagPKIXKey, base64.StdEncoding.EncodeToString(der))
+		return name, []any{[]any{map[int]any{1: taggedItem(tagUEID, make([]byte, 33))}, []any{key}}}
+	}
+	identity, two := triple(2)
+	attestation, three := triple(3)
+	raw := func(profile string, triples map[int]any) []byte {
+		comid := cosekit.MustMarshal(map[int]any{1: map[int]any{0: "t"}, 4: triples})
+		m := map[int]any{0: "f", 1: []any{taggedItem(tagCoMID, comid)}}
+		if profile != "" {
+			m[3] = taggedItem(32, profile)
+		}
+		return cosekit.MustMarshal(taggedItem(tagUnsigned, m))
+	}
+	for _, profile := range []string{"", "tag:arm.com,2025:psa#1.0.0", "http://arm.com/psa/iot/1", "http://arm.com/cca/ssd/1", "http://arm.com/cca/realm/1"} {
+		for _, c := range []struct {
+			triples   map[int]any
+			old, want []string // keys in an older profile of Arm, and in any other
+		}{
+			{map[int]any{2: two}, []string{identity}, nil},
+			{map[int]any{3: three}, []string{attestation}, []string{attestation}},
+			{map[int]any{2: two, 3: three}, []string{attestation, identity}, []string{attestation}},
+		} {
+			f := readFile(t, raw(profile, c.triples))
+			var got []string
+			for _, k := range f.Keys() {
+				name, err := Thumbprint(k.Public)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, name)
+			}
+			want := c.want
+			if strings.HasPrefix(profile, "http://arm.com/") {
+				want = c.old
+			}
+			if told := len(f.Unread) != 0; !slices.Equal(got, want) || told != (len(c.triples) != len(want)) {
+				t.Errorf("%q, triples %v: keys %q, unread %q; want %q", profile, slices.Sorted(maps.Keys(c.triples)), got, f.Unread, want)
+			}
+		}
+	}
+	spoilt := raw("http://arm.com/psa/iot/1", map[int]any{2: []any{1}})
+	if _, err := Read(spoilt); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "identity triple") {
+		t.Errorf("a triple that is none: %v", err)
 	}
 }
 

@@ -272,6 +272,11 @@ func TestCCAVector(t *testing.T) {
 		}, with(nil), map[string]int8{attest.InstanceIdentity: 2, attest.Executables: 3}},
 		{"other personalization", func(d *localtest.CCA, _ *corim.Unsigned) { d.Personalization = make([]byte, 64) },
 			with(nil), map[string]int8{attest.InstanceIdentity: 2, attest.Executables: 96}},
+		{"personalization in an older file", func(_ *localtest.CCA, u *corim.Unsigned) { withoutKey(u) }, with(nil), goodRealm},
+		{"other personalization than in an older file", func(d *localtest.CCA, u *corim.Unsigned) {
+			d.Personalization = make([]byte, 64)
+			withoutKey(u)
+		}, with(nil), map[string]int8{attest.InstanceIdentity: 2, attest.Executables: 96}},
 		{"realm that nobody knows", func(d *localtest.CCA, _ *corim.Unsigned) { d.Initial = make([]byte, 32) },
 			with(nil), map[string]int8{attest.InstanceIdentity: 2, attest.Executables: 33}},
 		{"debugged platform", func(d *localtest.CCA, _ *corim.Unsigned) { d.Platform.Lifecycle = 0x4000 },
@@ -290,6 +295,15 @@ func TestCCAVector(t *testing.T) {
 				t.Errorf("realm %v, want %v: %s", got, test.realm, r.Reason())
 			}
 		})
+	}
+}
+
+// withoutKey has the personalization value as older files have it.
+func withoutKey(u *corim.Unsigned) {
+	for i := range u.References {
+		if u.References[i].Key == corim.KeyRPV {
+			u.References[i].Key = ""
+		}
 	}
 }
 
