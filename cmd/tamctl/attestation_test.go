@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
@@ -114,5 +115,29 @@ func TestSelectorTooLong(t *testing.T) {
 	exit := run(t.Context(), []string{"device", "list", "-q", strings.Repeat("x", 1<<20)}, env, nil, &stdout, &stderr)
 	if exit != exitFailure || !strings.Contains(stderr.String(), "too long for a URL") || !strings.Contains(stderr.String(), "tamctl group set") || stderr.Len() > 1000 {
 		t.Errorf("exit %d: %.1000s", exit, stderr.String())
+	}
+}
+
+// What is not signed is nobody's word, and does not reach the server.
+func TestUnsignedReferenceValues(t *testing.T) {
+	t.Chdir(t.TempDir())
+	d, err := corim.ParseDescription([]byte("id: a\nversion: 1\nstatements:\n  - about: {vendor: Acme}\n    values: [{key: microcode, min-svn: 72}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := d.Make(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := u.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("a.corim", raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if exit := run(t.Context(), []string{"reference-values", "import", "a.corim"}, nil, nil, &stdout, &stderr); exit != exitFailure || !strings.Contains(stderr.String(), "a.corim is not signed") {
+		t.Errorf("exit %d: %s", exit, stderr.String())
 	}
 }
