@@ -1,6 +1,7 @@
 package tam
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -121,9 +122,16 @@ func appendImage(list []image, img image) []image {
 		case other.known:
 			list[i] = img
 			return list
-		case img.known, other.URI == img.URI && other.ImageSize == img.ImageSize && other.from == img.from:
+		case img.known, other.samePayload(img):
 			return list
 		}
 	}
 	return append(list, img)
+}
+
+// samePayload reports whether two ways lead to the same image by the same payload. Each
+// payload that differs is checked: a device may take any of them.
+func (img image) samePayload(other image) bool {
+	return img.URI == other.URI && img.ImageSize == other.ImageSize && img.from == other.from &&
+		img.sealed == other.sealed && bytes.Equal(img.content, other.content)
 }

@@ -133,6 +133,10 @@ func TestEvaluate(t *testing.T) {
 		{"what the last image-match found", manifestOf(digests, nil, sequence(from("x"), fetching, digestOf(imageC), matches)), "a=C@x/1"},
 		{"set-parameters gives way", manifestOf(digests, nil, sequence(from("x"), setParameters(suit.Parameters{URI: ptr("y")}), fetching)), "a=A@x/1"},
 		{"written", manifestOf(digests, nil, sequence(override(suit.Parameters{Content: []byte("a")}), writing)), "a=A@/1(a)"},
+		{"written one thing or another under one digest", manifestOf(digests, nil, sequence(tryEach(false,
+			sequence(slot, override(suit.Parameters{Content: []byte("a")})), sequence(override(suit.Parameters{Content: []byte("z")}))), writing)),
+			"a=A@/1(a) a=A@/1(z)"},
+		{"decrypted or not", manifestOf(digests, nil, sequence(from("x"), tryEach(true, sequence(slot, encrypted)), fetching, matches)), "a=A@x/1 sealed a=A@x/1"},
 		{"override-multiple", manifestOf(digests, nil, sequence(
 			suit.Command{Code: suit.DirectiveOverrideMultiple, Argument: suit.ParameterSets{0: {URI: ptr("x")}, 1: {URI: ptr("y")}}},
 			index(suit.AllComponents{}), fetching)), "a=A@x/1 b=B@y"},
