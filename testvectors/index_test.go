@@ -2,6 +2,7 @@ package testvectors_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io/fs"
 	"os"
 	"path"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/teep"
@@ -27,7 +30,7 @@ func TestIndexAndFilesAreTheSame(t *testing.T) {
 		described[v.File], names[v.Name] = true, true
 	}
 	err := fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
-		if err == nil && path.Ext(file) == ".cbor" && !described[file] {
+		if err == nil && (path.Ext(file) == ".cbor" || path.Ext(file) == ".jwt") && !described[file] {
 			t.Errorf("%s is not in index.json", file)
 		}
 		return err
@@ -130,7 +133,12 @@ func TestContentIsWhatIsSigned(t *testing.T) {
 		if v.Outcome != testvectors.Valid {
 			continue
 		}
-		if content, err := cbor.Diagnose(signedPart(t, v)); err != nil || content != v.Content {
+		part := signedPart(t, v)
+		content, err := cbor.Diagnose(part)
+		if path.Ext(v.File) == ".jwt" {
+			content, err = string(part), nil
+		}
+		if err != nil || content != v.Content {
 			t.Errorf("%s holds %s (%v), the index has %s", v.Name, content, err, v.Content)
 		}
 		if v.Decrypted == "" {
@@ -153,9 +161,26 @@ func signedPart(t *testing.T, v testvectors.Vector) []byte {
 	payload, err := v.Data, error(nil)
 	switch v.Kind {
 	case testvectors.KindCOSEKey:
+	case testvectors.KindBundle:
+		var reading *evidence.Reading
+		if reading, err = evidence.Read(v.MediaType, v.Data); err == nil {
+			payload, err = attest.EncodeClaims(reading.Claims)
+		}
+	case testvectors.KindEncryptedEAT:
+		var token []byte
+		var signed *cosekit.Signed
+		if token, err = judges(t, load(t), v)[0].decrypted(); err == nil {
+			if signed, err = cosekit.Parse(token); err == nil {
+				payload = signed.Payload
+			}
+		}
 	case testvectors.KindEnvelope, testvectors.KindUpdate:
 		payload, err = manifest(v.Data)
 	default:
+		if path.Ext(v.File) == ".jwt" {
+			payload, err = base64.RawURLEncoding.DecodeString(strings.Split(string(v.Data), ".")[1])
+			break
+		}
 		if mac, err := cosekit.ParseMAC(v.Data); err == nil {
 			return mac.Payload
 		}

@@ -46,6 +46,9 @@ func (j judge) verdict() error {
 	case testvectors.KindCOSEKey:
 		return j.coseKey()
 	}
+	if known, err := j.attestation(); known {
+		return err
+	}
 	return fmt.Errorf("kind %q is not known", j.vector.Kind)
 }
 

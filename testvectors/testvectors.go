@@ -13,7 +13,7 @@ import (
 
 //go:generate go run ./gen
 
-//go:embed index.json */*.cbor
+//go:embed index.json */*.cbor */*.jwt
 var files embed.FS
 
 // Index is index.json.
@@ -73,6 +73,10 @@ type Vector struct {
 	Legacy bool `json:"legacy,omitempty"`
 	// Attester names the key of the evidence in a KindEvidence.
 	Attester string `json:"attester,omitempty"`
+	// MediaType is that under which the file arrives, where its kind has several.
+	MediaType string `json:"media_type,omitempty"`
+	// Agent names the key of the TEEP message that a KindBundle comes with.
+	Agent string `json:"agent,omitempty"`
 
 	Outcome Outcome `json:"outcome"`
 	Reason  Reason  `json:"reason,omitempty"` // where it is refused
@@ -105,6 +109,11 @@ const (
 	KindReport   Kind = "suit-report"
 	KindEAT      Kind = "eat"
 	KindCOSEKey  Kind = "cose-key" // a public key
+
+	KindEncryptedEAT Kind = "eat-encrypted"      // KindEAT: in a COSE_Encrypt
+	KindBundle       Kind = "bound-evidence"     // a PSA token and the claims set that it commits to
+	KindResult       Kind = "attestation-result" // EAR, or an EAT of the TEEP profile
+	KindCoRIM        Kind = "corim"              // signed reference values
 )
 
 // Outcome is what a recipient has to do.
@@ -145,6 +154,8 @@ const (
 	ReasonMAC             Reason = "mac"              // no MAC under the key
 	ReasonSignatureRule   Reason = "signature-rule"   // good signatures, and one of another sort is missing
 	ReasonDecryption      Reason = "decryption"       // encrypted to somebody else, or changed on the way
+	ReasonNotResult       Reason = "not-a-result"     // not an Attestation Result of a known profile
+	ReasonNotAffirmed     Reason = "not-affirmed"     // a result that is not affirming in every part
 
 	// Why a processor refuses a KindUpdate: the reasons of draft-ietf-suit-report-18
 	// section 4.2.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/corim"
+	"github.com/tamarack-tam/tamarack/attest/ear"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 	"github.com/tamarack-tam/tamarack/suit/processor"
@@ -19,10 +21,10 @@ var sentinels = map[testvectors.Reason][]error{
 	testvectors.ReasonWrapper:         {teep.ErrWrapper},
 	testvectors.ReasonAlgorithm:       {cosekit.ErrAlgorithm},
 	testvectors.ReasonCriticalHeader:  {cosekit.ErrCritical},
-	testvectors.ReasonSignature:       {cosekit.ErrSignature},
+	testvectors.ReasonSignature:       {cosekit.ErrSignature, ear.ErrSignature},
 	testvectors.ReasonKey:             {cosekit.ErrKey},
-	testvectors.ReasonNotSigned:       {suit.ErrNoAuthentication, suit.ErrUnprotected},
-	testvectors.ReasonUnknownSigner:   {suit.ErrUnknownSigner},
+	testvectors.ReasonNotSigned:       {suit.ErrNoAuthentication, suit.ErrUnprotected, corim.ErrUnsigned},
+	testvectors.ReasonUnknownSigner:   {suit.ErrUnknownSigner, corim.ErrSigner},
 	testvectors.ReasonBlock:           {suit.ErrNoSignature},
 	testvectors.ReasonDigest:          {suit.ErrDigest},
 	testvectors.ReasonDigestAlgorithm: {suit.ErrDigestAlgorithm},
@@ -31,11 +33,13 @@ var sentinels = map[testvectors.Reason][]error{
 	testvectors.ReasonClaims:          {attest.ErrClaims},
 	testvectors.ReasonClaimsMissing:   {attest.ErrProfile},
 	testvectors.ReasonNonce:           {attest.ErrNonce},
-	testvectors.ReasonEvidenceTime:    {attest.ErrExpired, attest.ErrNotYetValid},
+	testvectors.ReasonEvidenceTime:    {attest.ErrExpired, attest.ErrNotYetValid, corim.ErrValidity},
 	testvectors.ReasonCnfMismatch:     {attest.ErrKeyBinding},
 	testvectors.ReasonMAC:             {cosekit.ErrMAC},
 	testvectors.ReasonSignatureRule:   {suit.ErrSignatureRule},
 	testvectors.ReasonDecryption:      {cosekit.ErrDecrypt, cosekit.ErrNoDecryptionKey},
+	testvectors.ReasonNotResult:       {ear.ErrResult},
+	testvectors.ReasonNotAffirmed:     {attest.ErrNotAffirmed},
 }
 
 // hasReason reports whether err is a refusal for that reason.

@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 
 	"filippo.io/mldsa"
@@ -33,10 +35,12 @@ var (
 	publisherKeyEd = newKey("publisher-ed25519", cosekit.Ed25519, "a publisher, for SUIT manifests")
 	strangerKey    = newKey("stranger-p256", cosekit.ESP256, "somebody whom no recipient knows")
 	strangerKeyEd  = newKey("stranger-ed25519", cosekit.Ed25519, "somebody whom no recipient knows")
+	verifierKey    = newKey("verifier-p256", cosekit.ESP256, "a verifier, for attestation results")
+	providerKey    = newKey("provider-p256", cosekit.ESP256, "a reference-value provider, for CoRIM files")
 	publisherKey44 = newKey("publisher-mldsa44", cosekit.MLDSA44, "a publisher, for SUIT manifests")
 	publisherKey65 = newKey("publisher-mldsa65", cosekit.MLDSA65, "a publisher, for SUIT manifests")
 	keys           = []key{tamKey, tamKeyEd, agentKey, agentKeyEd, attesterKey, attesterKeyEd, reportKey, reportKeyEd,
-		publisherKey, publisherKeyEd, publisherKey44, publisherKey65, strangerKey, strangerKeyEd}
+		publisherKey, publisherKeyEd, publisherKey44, publisherKey65, verifierKey, providerKey, strangerKey, strangerKeyEd}
 )
 
 // newKey states a key: its private part is the SHA-256 of a text with its name.
@@ -71,6 +75,12 @@ type deterministicMLDSA struct{ *mldsa.PrivateKey }
 
 func (k deterministicMLDSA) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return k.SignDeterministic(message, opts)
+}
+
+// standard is the public key in the type of the standard library.
+func (k key) standard() crypto.PublicKey {
+	block, _ := pem.Decode(k.PublicKey().PEM())
+	return must(x509.ParsePKIXPublicKey(block.Bytes))
 }
 
 func (k key) entry() testvectors.Key {

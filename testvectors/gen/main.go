@@ -18,7 +18,7 @@ func main() {
 // run writes every file, and removes the vectors of before that are none any more.
 func run(dir string) error {
 	made := generate()
-	old, err := filepath.Glob(filepath.Join(dir, "*", "*.cbor"))
+	old, err := vectorFiles(dir)
 	if err != nil {
 		return err
 	}
@@ -44,4 +44,17 @@ func run(dir string) error {
 		}
 	}
 	return nil
+}
+
+// vectorFiles lists what is a vector by its name.
+func vectorFiles(dir string) ([]string, error) {
+	var all []string
+	for _, pattern := range []string{"*.cbor", "*.jwt"} {
+		found, err := filepath.Glob(filepath.Join(dir, "*", pattern))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }

@@ -47,6 +47,10 @@ func generate() map[string][]byte {
 	s.updates()
 	s.reports()
 	s.eats()
+	s.encryptedEATs()
+	s.bundles()
+	s.results()
+	s.corims()
 	s.coseKeys()
 	s.files["index.json"] = s.encode()
 	return s.files
@@ -90,6 +94,9 @@ func (s *set) refused(v testvectors.Vector, reason testvectors.Reason, data []by
 
 func (s *set) add(v testvectors.Vector, data []byte) {
 	v.File = v.Name + ".cbor"
+	if bytes.HasPrefix(data, []byte("eyJ")) && v.Kind == testvectors.KindResult {
+		v.File = v.Name + ".jwt"
+	}
 	if _, twice := s.files[v.File]; twice {
 		panic("two vectors are named " + v.Name)
 	}
