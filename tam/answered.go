@@ -16,7 +16,12 @@ import (
 // success handles the Success of a registered agent (draft-ietf-teep-protocol-26
 // sections 4.5 and 7.1.2). Its word makes components claimed, not confirmed.
 func (t *TAM) success(ctx context.Context, x *exchange, m *teep.Success) (outcome, error) {
-	if m.Token == nil {
+	switch {
+	case m.Token == nil && x.ep.ReturnResults:
+		// It can answer an Update that brought a result and nothing else, for which nobody
+		// waits.
+		return outcome{reason: ReasonNothingToDo}, nil
+	case m.Token == nil:
 		return outcome{}, refuse(ReasonTokenMissing, nil)
 	}
 	reports, key, fault := t.openReports(m.SUITReports, m.Token, x.agent)

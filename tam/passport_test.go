@@ -217,6 +217,9 @@ func TestResultsArePassedBack(t *testing.T) {
 	if alone.Attestation == nil || alone.Token != nil || len(alone.Manifests) != 0 {
 		t.Fatalf("alone: %+v", alone)
 	}
+	before := w.dump()
+	expect(t, "Success for it", w.process(d.seal(&teep.Success{})).Reason, tam.ReasonNothingToDo)
+	expect(t, "Success changes something", w.dump() != before, false)
 	d.require("app/hello")
 	w.now.add(time.Second)
 	with := d.open(d.respond(d.connect()).Body).(*teep.Update)

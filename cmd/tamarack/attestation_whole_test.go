@@ -161,7 +161,7 @@ func passportHolder(t *testing.T, verifier cosekit.Signer) (*plant, *machine) {
 	m.want("first contact", "device-pending")
 	m.id = s.deviceOf(m.Settings().Identity.UEID).ID
 	must(s.fleet.Accept(t.Context(), plantOperator, m.id, "as ordered"))(t)
-	m.ends()
+	m.want("the result alone", tam.ReasonNothingToDo)
 	if !strings.Contains(m.story(), "passport") {
 		t.Fatalf("no passport was kept\n%s", m.story())
 	}
