@@ -14,9 +14,10 @@ type Result struct {
 	Vector   []Element
 	Verifier string // who appraised, for people
 	// AttestationKey is the identity of the hardware that made the evidence, as the
-	// Verifier has found it: the thumbprint of the key that signed, or, for hardware whose
-	// keys change, a digest of the identifier that does not (SEV-SNP: of the chip id).
-	// Zero where it is not known.
+	// Verifier has found it: the thumbprint of the key that signed, or a digest of an
+	// identifier that no other trusted key can speak for: for hardware whose keys change
+	// (SEV-SNP: of the chip id), and of the instance id of PSA and CCA, so that verifiers
+	// near and far say the same. Zero where it is not known.
 	AttestationKey cosekit.Thumbprint
 	// Claims are those of the very bytes that were appraised; nil where their
 	// signature was not found good. Evidence in formats without cnf and ueid leaves

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -56,6 +57,11 @@ func (l Lifecycle) Secured() bool {
 func (l Lifecycle) Debugged() bool {
 	return psatoken.LifeCycleToState(uint16(l)) == psatoken.StateNonPSAROTDebug
 }
+
+// Hardware names the root of trust: the SHA-256 of its instance id, which stays as long as it
+// lives (RFC 9783 section 4.2.1). It identifies the hardware only if the key that signed is
+// vouched for as the key of this very instance; anybody else's token may say the same.
+func (p Platform) Hardware() cosekit.Thumbprint { return sha256.Sum256(p.InstanceID) }
 
 // readPlatform takes the claims out of the library's hands. All are checked there.
 func readPlatform(claims psatoken.IClaims) (Platform, error) {

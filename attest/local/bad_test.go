@@ -201,11 +201,11 @@ func judge(trust Keys, e attest.Evidence, b attest.Binding) (*attest.Result, err
 func bindingOf(name string, a attester) attest.Binding {
 	b := attest.Binding{Challenge: challenge, Key: teepKey.PublicKey(), Now: now, MaxAge: time.Minute, Skew: skew}
 	if name == "PSA 1" || name == "PSA 2" || name == "CCA" {
-		key, err := thumbprint(a.key.Public())
+		reading, err := evidence.Read(a.format, a.make(challenge, nil))
 		if err != nil {
 			panic(err)
 		}
-		b.Registered, b.AttestationKey, b.UEID = true, key, ueid
+		b.Registered, b.AttestationKey, b.UEID = true, reading.Hardware, ueid
 	}
 	return b
 }

@@ -56,7 +56,7 @@ func (v *Verifier) appraiseCCA(ctx context.Context, e attest.Evidence) (*attest.
 	appraisePlatform(platform, references, token.Platform)
 	measureConfig(platform, references, token.Config)
 	measureRealm(realm, base, token.Realm)
-	signed, err := s.genuine(claims, token.Document())
+	signed, err := s.genuine(claims, token.Document(), token.Platform)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,14 @@
 // endorses it for the ids that the evidence has; or if x5chain leads from it to a
 // registered device CA, or to one that a CoRIM file has for that class. A certificate may
 // name the device in a URI urn:ueid: or in its serialNumber; the evidence has to be of
-// that one then. The identity of the hardware is the thumbprint of the key that signed.
+// that one then.
+//
+// The identity of the hardware, which a TAM pins, is the thumbprint of the key that signed;
+// where keys change, a digest of the identifier that does not (SEV-SNP, TDX). For PSA and CCA
+// it is the SHA-256 of the instance id, the same as from a remote verifier, if the key is
+// endorsed or certified for exactly that instance, or the instance id is made of the key. A
+// key for a class, or one that is only registered, could sign the instance id of another
+// device: there it remains the thumbprint.
 //
 // # What the elements mean
 //

@@ -26,6 +26,9 @@ type candidate struct {
 	key    crypto.PublicKey
 	source string // for people
 	ueid   []byte // that a certificate names; nil for none
+	// instance says that the key is endorsed for the one instance that the evidence names,
+	// and not for a class of them.
+	instance bool
 }
 
 // signer is what evidence says about who signed it.
@@ -54,7 +57,9 @@ func (v *Verifier) candidates(ctx context.Context, base *corim.Base, s signer, n
 	}
 	for _, k := range base.Keys(s.environment) {
 		if endorses(k, now) {
-			found = append(found, candidate{key: k.Public, source: "a key endorsed by " + k.Source})
+			found = append(found, candidate{
+				key: k.Public, source: "a key endorsed by " + k.Source, instance: !k.Environment.Instance.IsZero(),
+			})
 		}
 	}
 	if s.chain != nil {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"maps"
 	"slices"
@@ -224,6 +225,117 @@ func TestNoChallenge(t *testing.T) {
 
 func lifecycle(state uint16) func(*localtest.PSA, *localtest.Trust, *corim.Unsigned) {
 	return func(d *localtest.PSA, _ *localtest.Trust, _ *corim.Unsigned) { d.Lifecycle = state }
+}
+
+// TestPlatformHardware is about who the hardware is: the instance, where only its own key can
+// say so, else the key.
+func TestPlatformHardware(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		instance bool
+		vouch    func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned)
+	}{
+		{"endorsed for the instance", true, func(*localtest.PSA, *localtest.Trust, *corim.Unsigned) {}},
+		{"endorsed for the class", false, func(_ *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
+			u.Keys[0].Environment.Instance = corim.ID{}
+		}},
+		{"endorsed for another instance", false, func(d *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
+			d.InstanceID = append([]byte{1}, bytes.Repeat([]byte{0xee}, 32)...)
+			u.Keys = append(u.Keys, corim.AttestKey{Environment: corim.Environment{ClassID: u.Keys[0].Environment.ClassID}, Public: d.Key.Public()})
+		}},
+		{"another key endorsed for the instance", false, func(d *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
+			u.Keys[0].Public = localtest.NewKey(localtest.P256, "of the instance").Public()
+			u.Keys = append(u.Keys, corim.AttestKey{Environment: corim.Environment{ClassID: u.Keys[0].Environment.ClassID}, Public: d.Key.Public()})
+		}},
+		{"endorsed for class and instance", true, func(d *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
+			class := u.Keys[0]
+			class.Environment.Instance = corim.ID{}
+			u.Keys = []corim.AttestKey{class, u.Keys[0]}
+		}},
+		{"certified for the instance", true, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			certifyFor(d, trust, u, d.InstanceID)
+		}},
+		{"certified for nobody", false, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			certifyFor(d, trust, u, nil)
+		}},
+		{"certified for a device", false, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			certifyFor(d, trust, u, ueid)
+		}},
+		{"registered", false, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			registerByKID(d, trust, u)
+			u.Keys = nil
+		}},
+		{"registered, and endorsed for the instance", true, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			registerByKID(d, trust, u)
+		}},
+		{"registered, the instance id is made of the key", true, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			registerByKID(d, trust, u)
+			u.Keys = nil
+			d.InstanceID = append([]byte{1}, d.Unprotected[4].([]byte)...)
+		}},
+		{"registered, the instance id is made of another key", false, func(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+			registerByKID(d, trust, u)
+			u.Keys = nil
+			other := localtest.NewKey(localtest.P256, "other").COSE().PublicKey()
+			trust.Register(other)
+			thumb := other.Thumbprint()
+			d.InstanceID = append([]byte{1}, thumb[:]...)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d, trust := localtest.NewPSA(deviceName), &localtest.Trust{}
+			u := d.Published("psa")
+			test.vouch(d, trust, u)
+			trust.Publish(now, u)
+			cca, ccaTrust := localtest.NewCCA(deviceName), &localtest.Trust{}
+			cu := cca.Published("cca")
+			test.vouch(cca.Platform, ccaTrust, cu)
+			ccaTrust.Publish(now, cu)
+			for _, one := range []struct {
+				format  string
+				payload []byte
+				trust   *localtest.Trust
+				key     localtest.Key
+			}{
+				{localtest.PSAFormat, d.Token(challenge), trust, d.Key},
+				{localtest.CCAFormat, cca.Token(challenge, nil, nil), ccaTrust, cca.Platform.Key},
+			} {
+				reading, err := evidence.Read(one.format, one.payload)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, err := thumbprint(one.key.Public())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.instance {
+					want = reading.Hardware
+				}
+				r := resultOf(t, one.trust, one.format, one.payload)
+				if r.Claims == nil || r.AttestationKey != want {
+					t.Errorf("%s: %q, hardware %s, want %s", one.format, r.Reason(), r.AttestationKey, want)
+				}
+			}
+		})
+	}
+}
+
+// certifyFor has a device CA certify the key, in place of its maker.
+func certifyFor(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned, name []byte) {
+	ca := localtest.NewCA("devices", now)
+	trust.CAs, u.Keys = []*x509.Certificate{ca.Certificate}, nil
+	d.Unprotected = map[int]any{33: localtest.Chain(ca.Certify("device", d.Key.Public(), name, now))}
+}
+
+// registerByKID gives the device a key that can be registered, of which tokens have the
+// thumbprint as kid; the maker endorses it as the one before.
+func registerByKID(d *localtest.PSA, trust *localtest.Trust, u *corim.Unsigned) {
+	d.Key = localtest.NewKey(localtest.P256, "registered")
+	u.Keys[0].Public = d.Key.Public()
+	key := d.Key.COSE().PublicKey()
+	trust.Register(key)
+	thumb := key.Thumbprint()
+	d.Unprotected = map[int]any{4: thumb[:]}
 }
 
 // A key of a PSA device may be registered by its thumbprint, which the token names as kid

@@ -44,21 +44,28 @@ func (v *Verifier) appraisePSA(ctx context.Context, e attest.Evidence) (*attest.
 	}
 	about := implementation(token.Platform)
 	appraisePlatform(a, base.References(about), token.Platform)
-	signed, err := s.genuine(token.Claims(), token.Document())
+	signed, err := s.genuine(token.Claims(), token.Document(), token.Platform)
 	if err != nil {
 		return nil, err
 	}
 	return conclude(e, now, signed, a), nil
 }
 
-// genuine is what may be said of evidence that the candidate has signed.
-func (s authenticated) genuine(claims *attest.Claims, document map[string]any) (*genuineEvidence, error) {
-	key, err := thumbprint(s.key)
+// genuine is what may be said of the token of a platform that the candidate has signed. The
+// hardware is named by its instance id, as a remote verifier names it, if that can be nobody
+// else's: the key is endorsed or certified for this instance, or the instance id is made of
+// the key. A key that is merely registered, or good for a whole class, could sign any
+// instance id, so the hardware is named by the key then.
+func (s authenticated) genuine(claims *attest.Claims, document map[string]any, p evidence.Platform) (*genuineEvidence, error) {
+	hardware, err := thumbprint(s.key)
 	if err != nil {
 		return nil, err
 	}
+	if s.instance || equal(hardware[:], p.InstanceID[1:]) {
+		hardware = p.Hardware()
+	}
 	claims.UEID = s.ueid
-	return &genuineEvidence{claims, document, key}, nil
+	return &genuineEvidence{claims, document, hardware}, nil
 }
 
 // implementation is the environment of a platform in CoRIM files: the class is the
@@ -88,6 +95,12 @@ func (v *Verifier) authenticatePlatform(ctx context.Context, base *corim.Base, t
 		refused.reason = fmt.Sprintf("no attestation key is endorsed or registered for instance %x of implementation %x", p.InstanceID, p.ImplementationID)
 	}
 	c, f := signedBy(candidates, refused, token.Verify)
+	if c != nil {
+		// Whichever way the key was found, the hardware keeps its name.
+		c.instance = slices.ContainsFunc(candidates, func(other candidate) bool {
+			return (other.instance || equal(other.ueid, p.InstanceID)) && sameKey(other.key, c.key)
+		})
+	}
 	if c != nil && c.ueid != nil && len(c.ueid) == len(p.InstanceID) && !equal(c.ueid, p.InstanceID) {
 		f = finding{notAcceptable, fmt.Sprintf("the certificate is of device %x, the token is of instance %x", c.ueid, p.InstanceID)}
 	}

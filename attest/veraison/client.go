@@ -2,8 +2,6 @@ package veraison
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -215,7 +213,9 @@ func (c *Client) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // speak lets a result speak with the claims of the bytes that were sent, where the
-// verifier affirms who made them. A key that the verifier attests goes before theirs.
+// verifier affirms who made them. A key that the verifier attests goes before theirs. An EAR
+// does not tell the key that signed; the identifier of the hardware in the evidence stands
+// for it, for Veraison finds the key of a PSA or CCA token by exactly that instance.
 func speak(r *attest.Result, e attest.Evidence, reading *evidence.Reading) *attest.Result {
 	r.Evidence = e
 	if r.Claims == nil {
@@ -231,23 +231,8 @@ func speak(r *attest.Result, e attest.Evidence, reading *evidence.Reading) *atte
 		document = map[string]any{}
 	}
 	document["ear"] = r.Document["ear"]
-	r.Claims, r.Document, r.AttestationKey = &claims, document, hardware(reading)
+	r.Claims, r.Document, r.AttestationKey = &claims, document, reading.Hardware
 	return r
-}
-
-// hardware names the piece of hardware that made the evidence. An EAR does not tell the
-// key, but Veraison finds it by the instance id, which does not change either.
-func hardware(reading *evidence.Reading) cosekit.Thumbprint {
-	if reading.Hardware != (cosekit.Thumbprint{}) {
-		return reading.Hardware
-	}
-	for _, name := range []string{"psa-instance-id", "cca-platform-instance-id"} {
-		text, _ := reading.Document[name].(string)
-		if id, err := hex.DecodeString(text); err == nil && len(id) > 0 {
-			return sha256.Sum256(id)
-		}
-	}
-	return cosekit.Thumbprint{}
 }
 
 // Accepts reports whether the verifier is for evidence of a media type.

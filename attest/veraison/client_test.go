@@ -3,6 +3,8 @@ package veraison
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +27,26 @@ func binding() attest.Binding {
 	return attest.Binding{Challenge: challenge, Key: agentKey(), Now: now, Skew: skew}
 }
 
+// hardwareOf makes the identity of the hardware out of the instance id that a document shows.
+func hardwareOf(t *testing.T, r *attest.Result) cosekit.Thumbprint {
+	t.Helper()
+	document := r.Document
+	if inner, ok := document["evidence"].(map[string]any); ok {
+		document = inner
+	}
+	for _, name := range []string{"psa-instance-id", "cca-platform-instance-id"} {
+		if text, ok := document[name].(string); ok {
+			id, err := hex.DecodeString(text)
+			if err != nil || len(id) != 33 {
+				t.Fatalf("%s %q, %v", name, text, err)
+			}
+			return sha256.Sum256(id)
+		}
+	}
+	t.Fatalf("no instance id in %v", document)
+	return cosekit.Thumbprint{}
+}
+
 func TestAppraise(t *testing.T) {
 	v := start(t, nil)
 	for i, kind := range kinds {
@@ -43,7 +65,7 @@ func TestAppraise(t *testing.T) {
 			if !r.Claims.IssuedAt.IsZero() {
 				t.Errorf("issued at %s: the evidence has no time, the result has", r.Claims.IssuedAt)
 			}
-			if !attest.IsResult(r.Format) || r.AttestationKey == (cosekit.Thumbprint{}) || !strings.Contains(r.Verifier, "Veraison Project") {
+			if !attest.IsResult(r.Format) || r.AttestationKey != hardwareOf(t, r) || !strings.Contains(r.Verifier, "Veraison Project") {
 				t.Errorf("format %q, attestation key %s, verifier %q", r.Format, r.AttestationKey, r.Verifier)
 			}
 			whole, ok := r.Document["ear"].(map[string]any)
