@@ -150,6 +150,12 @@ const maxException = 366 * 24 * time.Hour
 // Nothing else that is wrong is covered, nor evidence that is not genuine. Evidence is
 // wanted at the next poll.
 func (f *Fleet) AcceptUntil(ctx context.Context, actor string, id devices.ID, until time.Time, reason string) (devices.Device, error) {
+	return f.AcceptFaults(ctx, actor, id, 0, until, reason)
+}
+
+// AcceptFaults is AcceptUntil for one who has looked at an appraisal: it is refused where
+// there is a newer one, which may have found something else. 0 means whichever is the last.
+func (f *Fleet) AcceptFaults(ctx context.Context, actor string, id devices.ID, appraisal int64, until time.Time, reason string) (devices.Device, error) {
 	return f.changeDevice(ctx, actor, audit.ExceptionGranted, id, reason, func(tx Tx, d *devices.Device, event audit.Event) error {
 		now := f.config.Clock()
 		switch {
@@ -164,8 +170,11 @@ func (f *Fleet) AcceptUntil(ctx context.Context, actor string, id devices.ID, un
 		if err != nil {
 			return err
 		}
-		if len(last) == 0 {
+		switch {
+		case len(last) == 0:
 			return fmt.Errorf("%w: of device %s", ErrNoAppraisal, id)
+		case appraisal != 0 && appraisal != last[0].ID:
+			return fmt.Errorf("%w: appraisal %d is not the last of device %s, which is %d", ErrBadException, appraisal, id, last[0].ID)
 		}
 		if d.Exception, err = exceptionOf(last[0]); err != nil {
 			return err

@@ -267,19 +267,22 @@ func describeCount(t *tabwriter.Writer, c client.AttestationCount) {
 
 func attestationAccept(app *app) *cobra.Command {
 	var until string
+	var looked int64
 	cmd := &cobra.Command{
 		Use:   "accept DEVICE --until DATE --reason TEXT",
 		Short: "Let a device pass, until a date, with what is wrong in its last attestation",
 		Long: `Accept makes an exception of the faults that the last attestation of a device found, after a
 look at 'tamctl attestation diff'. Nothing else that is wrong is covered, nothing worse, and
 no evidence that is not genuine. The device has to show evidence at its next poll. DATE is
-a date, at midnight UTC, or a time.
+a date, at midnight UTC, or a time. With --attestation it is refused where the device has
+attested again since you looked.
 
 ` + deviceHelp,
 		Example: "  tamctl attestation accept 7f3a --until 2026-12-31 --reason 'new firmware, values follow'",
 		Args:    exactly("DEVICE"),
 	}
 	cmd.Flags().StringVar(&until, "until", "", "when the exception ends (required)")
+	cmd.Flags().Int64Var(&looked, "attestation", 0, "the `NUMBER` of the one that you looked at (default the last)")
 	reason := reasonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var x client.NewException
@@ -288,11 +291,13 @@ a date, at midnight UTC, or a time.
 			return usage("say until when, with --until, such as --until 2026-12-31")
 		case *reason == "":
 			return errNoReason
+		case cmd.Flags().Changed("attestation") && looked < 1:
+			return usage("--attestation %d is no number of an attestation; 'tamctl attestation list' shows them", looked)
 		}
 		if err := parse(&x.Until, "--until", until, readDate); err != nil {
 			return err
 		}
-		x.Reason = *reason
+		x.Reason, x.Attestation = *reason, looked
 		d, err := query(app, func(api *client.ClientWithResponses) (client.Device, error) {
 			found, err := findDevice(cmd.Context(), api, args[0])
 			if err != nil {

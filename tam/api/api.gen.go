@@ -563,6 +563,10 @@ type NewDeviceCA struct {
 
 // NewException defines model for NewException.
 type NewException struct {
+	// Attestation The one that was looked at: refused where there is a newer one, which may have
+	// found something else. The last one where it is not given.
+	Attestation int64 `json:"attestation,omitempty,omitzero"`
+
 	// Reason For the record.
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until"`

@@ -79,7 +79,10 @@ func (s *server) AcceptUntil(ctx context.Context, r AcceptUntilRequestObject) (A
 	if r.Body.Until.IsZero() {
 		return nil, fmt.Errorf("%w: until is missing", errMalformed)
 	}
-	d, err := s.fleet.AcceptUntil(ctx, s.actor, devices.ID(r.ID), r.Body.Until, r.Body.Reason)
+	if r.Body.Attestation < 0 {
+		return nil, fmt.Errorf("%w: %d is no attestation, they count from 1", errMalformed, r.Body.Attestation)
+	}
+	d, err := s.fleet.AcceptFaults(ctx, s.actor, devices.ID(r.ID), r.Body.Attestation, r.Body.Until, r.Body.Reason)
 	if err != nil {
 		return nil, err
 	}

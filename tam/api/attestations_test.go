@@ -174,6 +174,13 @@ func TestExceptions(t *testing.T) {
 	r.refused(put(path, `{"reason":"x"}`), http.StatusBadRequest, "malformed-request")
 	r.refused(put(path, `{"until":"tomorrow","reason":"x"}`), http.StatusBadRequest, "malformed-request")
 	r.refused(del(path+"?reason=x"), http.StatusNotFound, "not-found")
+	looked := func(number int) string {
+		return fmt.Sprintf(`{"until":%q,"reason":"a trial","attestation":%d}`, now.Add(time.Hour).Format(time.RFC3339), number)
+	}
+	r.refused(put(path, looked(2)), http.StatusUnprocessableEntity, "bad-exception")
+	r.refused(put(path, looked(4)), http.StatusUnprocessableEntity, "bad-exception")
+	r.refused(put(path, looked(-1)), http.StatusBadRequest, "malformed-request")
+	r.want(put(path, looked(3)), http.StatusOK, nil)
 	var d Device
 	r.want(put(path, good), http.StatusOK, &d)
 	x := d.Exception
