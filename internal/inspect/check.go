@@ -74,8 +74,11 @@ func algorithmOf(it item) string {
 }
 
 // signature judges a signature under the keys that were given.
-func (r *reader) signature(s signed) {
-	r.check(s.check("signature"), func(c *Check) {
+func (r *reader) signature(s signed) { r.signatureAs(s.check("signature"), s) }
+
+// signatureAs is signature for one whose algorithm has another name than in COSE.
+func (r *reader) signatureAs(check Check, s signed) {
+	r.check(check, func(c *Check) {
 		number, _ := s.algorithm.integer()
 		algorithm := cosekit.Algorithm(number)
 		candidates := r.candidates(s.kid)

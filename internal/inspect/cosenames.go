@@ -27,6 +27,7 @@ func headerParameters() labels {
 		headerIV:        {"IV", digits},
 		6:               {"partial-IV", digits},
 		7:               {"counter-signature", plain},
+		8:               {"corim-meta", maybeWrapped(corimMeta)},
 		9:               {"countersignature0", digits},
 		11:              {"countersignature-v2", plain},
 		12:              {"countersignature0-v2", digits},

@@ -11,6 +11,6 @@
 // opinion ([Opinion]). Nothing that it returns is a reason to trust an object:
 // whoever acts on one takes it from a strict decoder.
 //
-// Out of scope: decryption (but for the wrapped key of a MAC), JWS signatures, and
+// Out of scope: decryption (but for the wrapped key of a MAC), and
 // certificate chains.
 package inspect

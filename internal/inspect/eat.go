@@ -1,6 +1,10 @@
 package inspect
 
-import "github.com/tamarack-tam/tamarack/attest"
+import (
+	"maps"
+
+	"github.com/tamarack-tam/tamarack/attest"
+)
 
 const (
 	secEAT    = "RFC 9711 section 4.2"
@@ -9,10 +13,13 @@ const (
 
 	tagCWT           = 61
 	tagSelfDescribed = 55799
+	tagCCACollection = 399
+	tagCCARecords    = 907
 )
 
 // Claims that are looked for.
 const (
+	claimConfirmation = 8
 	claimNonce        = 10
 	claimSubmods      = 266
 	claimProfile      = 265
@@ -67,6 +74,7 @@ var (
 // claims shows a claims set of a CWT, an EAT or an EAR.
 func claims(r *reader, it item) Node {
 	known := claimLabels()
+	maps.Copy(known, platformClaims())
 	n := mapBy(func(key item) field {
 		label, ok := key.integer()
 		if f, registered := known[label]; ok && registered {
@@ -90,7 +98,7 @@ func claimLabels() labels {
 	return labels{
 		1: {"iss", text}, 2: {"sub", text}, 3: {"aud", plain},
 		4: {"exp", epoch}, 5: {"nbf", epoch}, 6: {"iat", epoch}, 7: {"cti", digits},
-		8:                 {"cnf", confirmation},
+		claimConfirmation: {"cnf", confirmation},
 		claimNonce:        {"eat_nonce", either(item.isArray, arrayOf(nonce), nonce)},
 		256:               {"ueid", sized(7, 33, "RFC 9711 section 4.2.1")},
 		257:               {"sueids", mapBy(func(key item) field { return field{printable(string(key.content)), digits} })},

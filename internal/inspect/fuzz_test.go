@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/teep"
 )
@@ -16,7 +17,7 @@ import (
 func FuzzInspect(f *testing.F) {
 	for _, data := range [][]byte{
 		helloEnvelope(f), evidence(f), result(f), successMessage(f), jwtResult(), signer(f, 0).PublicKey().COSEKey(),
-		familyEnvelope(f), must[[]byte](f)(familyReport().Encode()),
+		familyEnvelope(f), must[[]byte](f)(familyReport().Encode()), referenceValues(f), boundEvidence(f, nil), localtest.NewCCA("one").Token(make([]byte, 64), nil, nil),
 	} {
 		f.Add(data, "")
 	}

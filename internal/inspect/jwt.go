@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
 // looksJWT tells a JWS in compact form (RFC 7515 section 3.1): a header that begins
@@ -17,7 +18,7 @@ func looksJWT(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("eyJ")) && bytes.Count(data, []byte(".")) == 2
 }
 
-// jwt shows header and claims of a JWT. Its signature is not judged.
+// jwt shows header and claims of a JWT, and judges its signature.
 func (r *reader) jwt(data []byte) Node {
 	n := Node{Kind: KindJWT, Type: "json", path: r.here(), raw: data}
 	parts := strings.Split(string(bytes.TrimSpace(data)), ".")
@@ -31,8 +32,42 @@ func (r *reader) jwt(data []byte) Node {
 	}
 	signature := Node{Name: "signature", Type: "text", Value: parts[2]}
 	n.Items = append(n.Items, signature)
-	r.lint(SeverityNote, "RFC 7515 section 5.2", "the signature of a JWT is not judged here")
+	r.jws(n.child("header"), parts)
 	return n
+}
+
+// jwsAlgorithms are the numbers of the signature algorithms in COSE (RFC 7518 section 3.1,
+// RFC 8037 section 3.1): the signatures are made alike.
+var jwsAlgorithms = map[string]cosekit.Algorithm{
+	"ES256": cosekit.LegacyES256, "ES384": -35, "ES512": -36, "EdDSA": cosekit.LegacyEdDSA, "Ed25519": cosekit.Ed25519,
+}
+
+// jws judges the signature of a JWT. A kid is what its issuer calls the key, so every key is
+// tried.
+func (r *reader) jws(header *Node, parts []string) {
+	name := "no algorithm"
+	if alg := header.child("alg"); alg != nil {
+		name = fmt.Sprint(alg.Value)
+	}
+	value, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
+	if err != nil {
+		r.lint(SeverityError, "RFC 7515 section 2", "the signature is not base64url without padding")
+	}
+	s := signed{structure: []byte(parts[0] + "." + parts[1]), value: value}
+	number, known := jwsAlgorithms[name]
+	if known {
+		s.algorithm = integerItem(int64(number))
+	}
+	r.signatureAs(Check{What: "signature", Algorithm: oneLine(name)}, s)
+}
+
+func integerItem(n int64) item {
+	budget := 1
+	it, err := parse(cosekit.MustMarshal(n), &budget, 0)
+	if err != nil {
+		panic(err) // it was encoded just now
+	}
+	return it
 }
 
 func (r *reader) json(name, encoded string) Node {

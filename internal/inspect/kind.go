@@ -29,6 +29,9 @@ const (
 	KindBundle       Kind = "eat-bundle"
 	KindEAR          Kind = "ear"
 	KindJWT          Kind = "jwt"
+	KindBound        Kind = "bound-evidence"
+	KindPlatform     Kind = "platform-claims"
+	KindCoRIM        Kind = "corim"
 	KindCoSWID       Kind = "coswid"
 	KindKey          Kind = "cose-key"
 	KindKDFContext   Kind = "cose-kdf-context"
@@ -59,7 +62,7 @@ var (
 // order is the order of detection: the first kind that an item looks like.
 var order = []Kind{
 	KindTEEP, KindSign1, KindSign, KindMac0, KindMac, KindEncrypt0, KindEncrypt,
-	KindManifest, KindEnvelope, KindCoSWID, KindReport, KindEAR, KindEAT, KindKey, KindText,
+	KindManifest, KindEnvelope, KindCoRIM, KindCoSWID, KindReport, KindEAR, KindPlatform, KindEAT, KindBound, KindKey, KindText,
 	KindDigest, KindKDFContext, KindVersionMatch, KindVersion,
 }
 
@@ -77,6 +80,9 @@ func init() {
 		KindEAT:          {"EAT claims", secEAT, []uint64{601}, looksEAT, eat, strictEAT},
 		KindEAR:          {"EAR attestation result", secEAR, nil, looksEAR, claims, nil},
 		KindBundle:       {"detached EAT bundle", secBundle, []uint64{602}, nil, bundle, nil},
+		KindBound:        {"bound evidence bundle", secBound, nil, looksBound, bound, nil},
+		KindPlatform:     {"PSA or CCA claims", "RFC 9783 section 4", []uint64{tagCCACollection, tagCCARecords}, looksPlatform, claims, nil},
+		KindCoRIM:        {"CoRIM", secCoRIM, []uint64{tagCoRIM, tagOldCoRIM}, looksCoRIM, corimMap, nil},
 		KindJWT:          {"JWT", "RFC 7519 section 3", nil, nil, nil, nil},
 		KindCoSWID:       {"CoSWID", secCoSWID, []uint64{1398229316}, looksCoSWID, coswid, nil},
 		KindKey:          {"COSE_Key", secKey, nil, looksKey, coseKey, strictKey},
@@ -311,6 +317,9 @@ func strictEAT(_ teep.Numbering, data []byte) error {
 	if cosekit.Major(data) == cosekit.MajorMap {
 		_, err := attest.DecodeClaims(data)
 		return err
+	}
+	if _, err := cosekit.ParseEncrypted(data); err == nil {
+		return nil // the TAM reads one that is encrypted to it
 	}
 	token, err := attest.ParseEAT(data)
 	if err != nil {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -75,8 +76,17 @@ func (p *printer) opinions(r *Result) {
 		}
 	}
 	if !whole {
-		p.printf("Tamarack reads no object of this kind by itself.\n")
+		p.line("", cmp.Or(elsewhere[r.Kind], "Tamarack reads no object of this kind by itself."))
 	}
+}
+
+// elsewhere says where Tamarack's strict decoder of a kind looks, if it does not here.
+var elsewhere = map[Kind]string{
+	KindCoRIM:    "Tamarack's own decoder of reference values is behind 'tamctl reference-values show'.",
+	KindEAR:      "Tamarack's own decoder of results needs to know whom to believe; it looks when an agent or a verifier sends one.",
+	KindBound:    "Tamarack's own decoder of evidence needs to know the format; it looks when an agent sends it.",
+	KindBundle:   "Tamarack's own decoder of evidence needs to know the format; it looks when an agent sends it.",
+	KindPlatform: "Tamarack's own decoder of evidence needs to know the format; it looks when an agent sends it.",
 }
 
 // acceptance says what it is worth that the strict decoder accepts the whole.
@@ -88,7 +98,7 @@ func (r *Result) acceptance(kind Kind) string {
 		return fmt.Sprintf("Tamarack accepts how the %s is encoded, and refuses what is invalid above.", title)
 	case r.faulty():
 		return fmt.Sprintf("Tamarack's decoder accepts the %s by itself; mind the errors above.", title)
-	case content != nil && content.Kind.isEncrypted():
+	case content != nil && content.Kind.isEncrypted(), r.Tree.Kind.isEncrypted() && !kind.isEncrypted():
 		return fmt.Sprintf("Tamarack accepts the structure around the %s, which is encrypted.", title)
 	case kind.isEncrypted():
 		return fmt.Sprintf("Tamarack accepts the %s; nobody has decrypted it here.", title)

@@ -131,6 +131,10 @@ var tagNames = map[uint64]string{
 	24: "encoded CBOR", 32: "URI", 37: "UUID", 55799: "self-described CBOR",
 	107: "SUIT_Envelope", 1070: "SUIT_Manifest", 48: "SUIT_Envelope of old drafts", 480: "SUIT_Manifest of old drafts",
 	111: "OID", 112: "relative OID",
+	tagCoSWID: "CoSWID", tagCoMID: "CoMID", tagCoTL: "CoTL", 550: "UEID", 552: "SVN", 553: "lowest SVN",
+	554: "public key in PEM", 555: "certificate in PEM", 556: "certificate chain in PEM", 557: "thumbprint of a key",
+	558: "COSE_Key", 559: "thumbprint of a certificate", 560: "bytes", 561: "thumbprint of a chain", 562: "certificate in DER",
+	563: "value under a mask", 600: "PSA implementation id",
 }
 
 // tagged shows a tagged item that stands where anything may.
