@@ -12,7 +12,7 @@ import (
 )
 
 // ErrPolicy: a policy that cannot be compiled; wrapped with the place and the reason.
-var ErrPolicy = errors.New("policy not acceptable")
+var ErrPolicy = errors.New("policy")
 
 // Kind is what a policy decides about.
 type Kind string
@@ -125,5 +125,5 @@ func checkFields(p Policy) error {
 }
 
 func refuse(p Policy, field string, err error) error {
-	return fmt.Errorf("%w: %s: %s: %w", ErrPolicy, p.Name, field, err)
+	return fmt.Errorf("%w %s: %s: %w", ErrPolicy, p.Name, field, err)
 }
