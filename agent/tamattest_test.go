@@ -55,7 +55,7 @@ func newWary(t testing.TB, change ...func(*agent.Config)) *wary {
 	clock := func() time.Time { return w.now }
 	w.world = newWorld(t, append([]func(*agent.Config){func(c *agent.Config) {
 		c.Clock = clock
-		c.TAMAttestation = &agent.TAMAttestation{Verifier: local.New(trusted{store}, local.Options{Clock: clock}), MaxAge: time.Hour}
+		c.TAMAttestation = &agent.TAMAttestation{Verifier: local.New(local.KeysOnly(trusted{store}), local.Options{Clock: clock}), MaxAge: time.Hour}
 		c.Results = results{w.verifier.PublicKey(), clock}
 	}}, change...)...)
 	return w

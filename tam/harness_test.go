@@ -77,7 +77,7 @@ func newWorldAt(t testing.TB, path string, change ...func(*tam.Config)) *world {
 	}
 	w.cfg = tam.Config{
 		Store:    s,
-		Verifier: local.New(attestationKeys{s}, local.Options{Clock: w.now.Now}),
+		Verifier: local.New(local.KeysOnly(attestationKeys{s}), local.Options{Clock: w.now.Now}),
 		Signers:  tam.Signers{ESP256: signer(t, cosekit.ESP256), Ed25519: signer(t, cosekit.Ed25519)},
 		Clock:    w.now.Now,
 	}

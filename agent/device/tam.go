@@ -28,7 +28,7 @@ func (d *Device) tamAttestation(clock func() time.Time) (*agent.TAMAttestation, 
 	case len(d.anchors.For(anchor.Attester, clock())) > 0:
 		options := local.Options{Clock: clock, Skew: clockSkew, Legacy: cosekit.LegacyPolicy(t.Legacy)}
 		demanded.Verifier = evidence.NewRouter(evidence.Route{
-			Name: local.Name, Accepts: local.Accepts, Verifier: local.New(attesters{d.anchors}, options),
+			Name: local.Name, Accepts: local.Accepts, Verifier: local.New(local.KeysOnly(attesters{d.anchors}), options),
 		})
 	case len(d.anchors.For(anchor.Verifier, clock())) == 0:
 		return nil, wrong("tam.attest", "true, but the device trusts neither an attestation key of a TAM nor a verifier; make it with --tam-attestation-key or --verifier-key")

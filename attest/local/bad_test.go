@@ -183,7 +183,7 @@ func edits(spoil func(map[int]any)) []func(map[int]any) {
 
 // judge brings evidence before a TAM that knows what trust has, as a TAM does: routed,
 // appraised, bound.
-func judge(trust Keys, e attest.Evidence, b attest.Binding) (*attest.Result, error) {
+func judge(trust Trust, e attest.Evidence, b attest.Binding) (*attest.Result, error) {
 	v := New(trust, Options{Clock: func() time.Time { return now }, Skew: skew, Legacy: cosekit.AllowLegacy})
 	router := evidence.NewRouter(evidence.Route{Name: Name, Accepts: Accepts, Verifier: v})
 	r, err := router.Appraise(context.Background(), e)

@@ -50,7 +50,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	verifier := local.New(trusted{store}, local.Options{Skew: 30 * time.Second})
+	verifier := local.New(local.KeysOnly(trusted{store}), local.Options{Skew: 30 * time.Second})
 	result, err := verifier.Appraise(context.Background(), attest.Evidence{
 		Format: attest.EvidenceMediaType, Payload: token, Challenge: challenge,
 	})

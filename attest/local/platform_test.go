@@ -42,7 +42,7 @@ func with(change map[string]int8) map[string]int8 {
 	return values
 }
 
-func resultOf(t *testing.T, trust Keys, format string, payload []byte) *attest.Result {
+func resultOf(t *testing.T, trust Trust, format string, payload []byte) *attest.Result {
 	t.Helper()
 	v := New(trust, Options{Clock: func() time.Time { return now }, Skew: skew})
 	r, err := v.Appraise(t.Context(), attest.Evidence{Format: format, Payload: payload, Challenge: challenge})

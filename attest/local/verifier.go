@@ -34,7 +34,9 @@ type Trust interface {
 	References(ctx context.Context) (*corim.Base, error)
 }
 
-// keysOnly is the Trust in registered keys and nothing else.
+// KeysOnly is the Trust in registered keys and nothing else.
+func KeysOnly(keys Keys) Trust { return keysOnly{keys} }
+
 type keysOnly struct{ Keys }
 
 func (keysOnly) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return nil, nil }
@@ -58,15 +60,11 @@ type Verifier struct {
 	options Options
 }
 
-// New makes a Verifier that trusts keys; all that they know where they are a Trust, else
-// registered keys only.
-func New(keys Keys, options Options) *Verifier {
+// New makes a Verifier that holds evidence against trust; see [KeysOnly] for one that knows
+// registered keys and nothing else.
+func New(trust Trust, options Options) *Verifier {
 	if options.Clock == nil {
 		options.Clock = time.Now
-	}
-	trust, ok := keys.(Trust)
-	if !ok {
-		trust = keysOnly{keys}
 	}
 	return &Verifier{trust, options}
 }

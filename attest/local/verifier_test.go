@@ -95,7 +95,7 @@ func newDevice(t testing.TB) *device {
 
 func (d *device) appraise(t testing.TB, e attest.Evidence) (*attest.Result, error) {
 	t.Helper()
-	return New(d.keys, d.options).Appraise(t.Context(), e)
+	return New(KeysOnly(d.keys), d.options).Appraise(t.Context(), e)
 }
 
 func (d *device) binding() attest.Binding {

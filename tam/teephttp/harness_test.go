@@ -86,7 +86,7 @@ func startReplica(ctx context.Context, path string, o store.Options, c *cast, no
 	r.store = must(store.OpenSQLite(ctx, path, o))
 	r.tam = must(tam.New(ctx, tam.Config{
 		Store:    r.store,
-		Verifier: local.New(attestationKeys{r.store}, local.Options{Clock: r.clock.Now}),
+		Verifier: local.New(local.KeysOnly(attestationKeys{r.store}), local.Options{Clock: r.clock.Now}),
 		Signers:  c.tam,
 		Clock:    r.clock.Now,
 	}))
