@@ -83,16 +83,22 @@ func (e DeviceState) Valid() bool {
 
 // Defines values for KeyUse.
 const (
-	KeyUseMessages KeyUse = "messages"
-	KeyUseReports  KeyUse = "reports"
+	KeyUseAttestation KeyUse = "attestation"
+	KeyUseMessages    KeyUse = "messages"
+	KeyUseReports     KeyUse = "reports"
+	KeyUseResults     KeyUse = "results"
 )
 
 // Valid indicates whether the value is a known member of the KeyUse enum.
 func (e KeyUse) Valid() bool {
 	switch e {
+	case KeyUseAttestation:
+		return true
 	case KeyUseMessages:
 		return true
 	case KeyUseReports:
+		return true
+	case KeyUseResults:
 		return true
 	default:
 		return false
@@ -497,11 +503,13 @@ type Key struct {
 	PublicKey  string `json:"publicKey"`
 	Thumbprint string `json:"thumbprint"`
 
-	// Use Agents trust it for messages, or encrypt SUIT reports to it.
+	// Use Agents trust it for messages, encrypt reports and evidence to it, trust it for
+	// evidence about this TAM, or for attestation results that it issues.
 	Use KeyUse `json:"use"`
 }
 
-// KeyUse Agents trust it for messages, or encrypt SUIT reports to it.
+// KeyUse Agents trust it for messages, encrypt reports and evidence to it, trust it for
+// evidence about this TAM, or for attestation results that it issues.
 type KeyUse string
 
 // Labels Examples: {"site":"hall-3"}

@@ -42,6 +42,10 @@ type Options struct {
 	Keys []*cosekit.PublicKey
 	// ReportKey is the one that devices may encrypt SUIT reports to; nil for none.
 	ReportKey *cosekit.AgreementPublicKey
+	// AttestationKey signs evidence about this TAM, ResultKey the Attestation Results that
+	// it issues; nil for none.
+	AttestationKey, ResultKey *cosekit.PublicKey
+
 	Log       *slog.Logger // nil: nothing is logged
 }
 

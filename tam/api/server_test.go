@@ -319,6 +319,13 @@ func TestKeysAndHealth(t *testing.T) {
 	if len(keys) != 1 || keys[0].Algorithm != "ESP256" || !strings.Contains(keys[0].PublicKey, "BEGIN PUBLIC KEY") {
 		t.Errorf("keys %+v", keys)
 	}
+	attestation, results := newSigner(t).PublicKey(), newSigner(t).PublicKey()
+	r.handler = New(r.fleet, Options{Token: testToken, AttestationKey: attestation, ResultKey: results})
+	r.want(get("/api/v1/keys"), http.StatusOK, &keys)
+	if len(keys) != 2 || keys[0].Use != KeyUseAttestation || keys[0].Thumbprint != attestation.Thumbprint().String() ||
+		keys[1].Use != KeyUseResults || keys[1].Thumbprint != results.Thumbprint().String() {
+		t.Errorf("keys %+v", keys)
+	}
 	var h Health
 	r.want(call{method: http.MethodGet, path: healthPath}, http.StatusOK, &h)
 	if h.Status != "ok" {

@@ -152,17 +152,25 @@ func showEvent(e audit.Event) Event {
 
 // showKeys lists the TAM's public keys.
 func showKeys(o Options) []Key {
-	list := show(o.Keys, func(k *cosekit.PublicKey) Key {
-		return Key{
-			Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(k.Algorithm()),
-			Use: KeyUseMessages, PublicKey: string(k.PEM()),
-		}
-	})
+	list := show(o.Keys, func(k *cosekit.PublicKey) Key { return showKey(k, KeyUseMessages) })
 	if k := o.ReportKey; k != nil {
 		list = append(list, Key{
 			Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(cosekit.ECDHESA128KW),
 			Use: KeyUseReports, PublicKey: string(k.PEM()),
 		})
 	}
+	if o.AttestationKey != nil {
+		list = append(list, showKey(o.AttestationKey, KeyUseAttestation))
+	}
+	if o.ResultKey != nil {
+		list = append(list, showKey(o.ResultKey, KeyUseResults))
+	}
 	return list
+}
+
+func showKey(k *cosekit.PublicKey, use KeyUse) Key {
+	return Key{
+		Thumbprint: k.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(k.Algorithm()),
+		Use: use, PublicKey: string(k.PEM()),
+	}
 }

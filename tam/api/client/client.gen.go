@@ -83,16 +83,22 @@ func (e DeviceState) Valid() bool {
 
 // Defines values for KeyUse.
 const (
-	KeyUseMessages KeyUse = "messages"
-	KeyUseReports  KeyUse = "reports"
+	KeyUseAttestation KeyUse = "attestation"
+	KeyUseMessages    KeyUse = "messages"
+	KeyUseReports     KeyUse = "reports"
+	KeyUseResults     KeyUse = "results"
 )
 
 // Valid indicates whether the value is a known member of the KeyUse enum.
 func (e KeyUse) Valid() bool {
 	switch e {
+	case KeyUseAttestation:
+		return true
 	case KeyUseMessages:
 		return true
 	case KeyUseReports:
+		return true
+	case KeyUseResults:
 		return true
 	default:
 		return false
@@ -497,11 +503,13 @@ type Key struct {
 	PublicKey  string `json:"publicKey"`
 	Thumbprint string `json:"thumbprint"`
 
-	// Use Agents trust it for messages, or encrypt SUIT reports to it.
+	// Use Agents trust it for messages, encrypt reports and evidence to it, trust it for
+	// evidence about this TAM, or for attestation results that it issues.
 	Use KeyUse `json:"use"`
 }
 
-// KeyUse Agents trust it for messages, or encrypt SUIT reports to it.
+// KeyUse Agents trust it for messages, encrypt reports and evidence to it, trust it for
+// evidence about this TAM, or for attestation results that it issues.
 type KeyUse string
 
 // Labels Examples: {"site":"hall-3"}
@@ -1481,7 +1489,8 @@ type ClientInterface interface {
 
 	// ListKeys Show the TAM's public keys
 	//
-	// The keys with which this TAM signs TEEP messages. Agents must trust them.
+	// The keys with which this TAM signs TEEP messages, one for each cipher suite, and which
+	// agents must trust; and those of its other uses.
 	//
 	// Corresponds with GET /api/v1/keys (the `ListKeys` operationId).
 	ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2411,7 +2420,8 @@ func (c *Client) PutGroup(ctx context.Context, name Name, body PutGroupJSONReque
 
 // ListKeys Show the TAM's public keys
 //
-// The keys with which this TAM signs TEEP messages. Agents must trust them.
+// The keys with which this TAM signs TEEP messages, one for each cipher suite, and which
+// agents must trust; and those of its other uses.
 //
 // Corresponds with GET /api/v1/keys (the `ListKeys` operationId).
 func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5512,7 +5522,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListKeysWithResponse Show the TAM's public keys
 	//
-	// The keys with which this TAM signs TEEP messages. Agents must trust them.
+	// The keys with which this TAM signs TEEP messages, one for each cipher suite, and which
+	// agents must trust; and those of its other uses.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8601,7 +8612,8 @@ func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, name Nam
 
 // ListKeysWithResponse Show the TAM's public keys
 //
-// The keys with which this TAM signs TEEP messages. Agents must trust them.
+// The keys with which this TAM signs TEEP messages, one for each cipher suite, and which
+// agents must trust; and those of its other uses.
 //
 // Returns a wrapper object for the known response body format(s).
 //
