@@ -312,11 +312,15 @@ func (s *step) write(st state, number int, place string) (spared state, err erro
 		}
 		next.from, next.uri, next.content = other.from, other.uri, other.content
 		if !next.sealed {
-			if other.matched && next.digest != nil && !next.digest.Equal(*other.digest) {
-				if spared, err = s.untouched(st, number, place); err != nil {
-					return nil, err
-				}
+			switch differ := next.digest != nil && other.digest != nil && !next.digest.Equal(*other.digest); {
+			case differ && other.matched:
+				spared, err = s.untouched(st, number, place)
 				next.digest = nil
+			case differ:
+				spared, err = s.copyOfKnown(st, number, source, place)
+			}
+			if err != nil {
+				return nil, err
 			}
 			next.sealed, next.matched = other.sealed, other.matched
 			if next.digest == nil {
@@ -341,6 +345,21 @@ func (s *step) untouched(st state, number int, place string) (state, error) {
 		from: s.call.member, place: place,
 	}
 	return copies[0], nil
+}
+
+// copyOfKnown is the state in which the source had the image already that its parameters
+// said. The device then was spared storing it, has checked it all the same, and copies it
+// whatever the parameters of the copy say.
+func (s *step) copyOfKnown(st state, number, source int, place string) (state, error) {
+	copies, err := s.copies([]state{st})
+	if err != nil {
+		return nil, err
+	}
+	out := copies[0]
+	out[source].image.matched = true
+	out[number].image = out[source].image
+	out[number].image.place = place
+	return out, nil
 }
 
 // source returns the component that a copy or swap names.

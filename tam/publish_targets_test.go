@@ -175,7 +175,8 @@ func TestEvaluate(t *testing.T) {
 		{"a match that contradicts another", manifestOf(digests, nil, sequence(from("x"), fetching, matches, tryEach(false,
 			sequence(digestOf(imageB), matches, from("y"), fetching), sequence(slot)))), "a=A@x/1"},
 
-		{"fetched and copied", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching), sequence(source(1), copying)), "a=A@x/1 b=B@x"},
+		{"fetched and copied", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching), sequence(source(1), copying)), "a=A@x/1 a=B@x b=B@x"},
+		{"fetched, copied and found", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching), sequence(source(1), copying, matches)), "a=A@x/1 b=B@x"},
 		{"copied without a digest of its own", manifestOf(nil, nil, sequence(
 			index(suit.Index(1)), digestOf(imageB), from("x"), fetching, index(suit.Index(0)), source(1), copying)), "a=B@x b=B@x"},
 		{"fetched and decrypted", manifestOf(digests, sequence(index(suit.Index(1)), from("x"), fetching), sequence(source(1), encrypted, copying, matches)), "a=A@x/1 sealed b=B@x"},
