@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/audit"
@@ -241,5 +242,46 @@ func TestRotateEncryptionCommand(t *testing.T) {
 	}
 	if code, _, _ := runHere(t, "keys", "liszt"); code != 2 {
 		t.Errorf("a command that there is not: %d", code)
+	}
+}
+
+// A device that has the key before, and sends its evidence encrypted to it, is served after
+// a rotation, and not any more when that key was removed.
+func TestDevicesOfTheRetiredKey(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "tam")
+	s, _ := serveIn(t, data)
+	k := encryptionKey{filepath.Join(data, "keys", "tam-reports.pem")}
+	old := filepath.Join(t.TempDir(), "old.pub.pem")
+	pem, err := os.ReadFile(s.encryptTo)
+	if err == nil {
+		err = os.WriteFile(old, pem, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _, fault := runHere(t, "keys", "rotate", "encryption", "--data", data); code != 0 {
+		t.Fatal(fault)
+	}
+	served := func(s *server, operator *operator, key string) bool {
+		t.Helper()
+		dev := newDevice(t, s.signers.ESP256, device.TAM{URL: s.teepURL + "/tam", ReportKey: key, EvidenceKey: key})
+		if err := operator.addAttestationAnchor(t.Context(), "device", dev.AttestationKey()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dev.Poll(t.Context()); err != nil {
+			t.Log(err)
+		}
+		return operator.knows(t.Context(), dev)
+	}
+	rotated, operator := serveIn(t, data)
+	if !served(rotated, operator, old) || !served(rotated, operator, rotated.encryptTo) {
+		t.Error("a device was not served after the rotation")
+	}
+	if err := os.RemoveAll(k.retiredDir()); err != nil {
+		t.Fatal(err)
+	}
+	without, operator := serveIn(t, data)
+	if served(without, operator, old) || !served(without, operator, without.encryptTo) {
+		t.Error("the key that was removed counts, or the new one does not")
 	}
 }

@@ -18,22 +18,26 @@ import (
 // wary is a device that says nothing to a TAM which has not shown evidence by the key.
 func wary(t *testing.T, s *server, tam cosekit.Signer, attester *cosekit.PublicKey) *demoDevice {
 	t.Helper()
+	return newDevice(t, tam, device.TAM{URL: s.teepURL + "/tam", Attest: true, ReportKey: s.encryptTo, EvidenceKey: s.encryptTo},
+		anchor.Anchor{Key: attester, Purposes: []anchor.Purpose{anchor.Attester}})
+}
+
+// newDevice makes one that trusts that key of the TAM, and what more there is.
+func newDevice(t *testing.T, tam cosekit.Signer, settings device.TAM, more ...anchor.Anchor) *demoDevice {
+	t.Helper()
 	vendor := author.VendorID(demoVendor)
 	dev := &demoDevice{dir: t.TempDir()}
 	err := device.Create(dev.dir, device.Setup{
 		Algorithm: tam.Algorithm(),
 		Settings: device.Settings{
-			TAM:  device.TAM{URL: s.teepURL + "/tam", Attest: true, ReportKey: s.encryptTo, EvidenceKey: s.encryptTo},
+			TAM:  settings,
 			Poll: device.DefaultPolling,
 			Identity: device.Identity{
 				UEID: device.RandomUEID(), Vendor: vendor, Class: author.ClassID(vendor, demoClass),
 				OEMID: device.RandomOEMID(vendor), Model: demoClass, HWVersion: "1",
 			},
 		},
-		Anchors: []anchor.Anchor{
-			{Key: tam.PublicKey(), Purposes: []anchor.Purpose{anchor.TAM}},
-			{Key: attester, Purposes: []anchor.Purpose{anchor.Attester}},
-		},
+		Anchors: append(more, anchor.Anchor{Key: tam.PublicKey(), Purposes: []anchor.Purpose{anchor.TAM}}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,35 +54,46 @@ func wary(t *testing.T, s *server, tam cosekit.Signer, attester *cosekit.PublicK
 	return dev
 }
 
-// A device that demands evidence of the TAM gets it, with the key that this TAM made at
-// its first start, and then tells the TAM who it is; one that trusts another key does not.
-func TestServerAttestsItself(t *testing.T) {
+// serveIn serves from a data directory until the test ends.
+func serveIn(t *testing.T, data string) (*server, *operator) {
+	t.Helper()
 	c := DefaultConfig()
-	c.Data = filepath.Join(t.TempDir(), "tam")
+	c.Data = data
 	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
-	c.API.TokenFile = filepath.Join(t.TempDir(), "admin.token")
+	c.API.TokenFile = filepath.Join(data, "admin.token")
 	s, err := newServer(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- s.serve(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	operator, err := newOperator(s.apiURL, s.tokenFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := func(dev *demoDevice) bool {
-		_, _, err := operator.findDevice(ctx, hex.EncodeToString(dev.Settings().Identity.UEID))
-		return err == nil
-	}
-	attester, err := cosekit.LoadSigner(filepath.Join(c.Data, "keys", attestationKeyName+".pem"))
+	return s, operator
+}
+
+// knows reports whether the TAM has enrolled the device.
+func (o *operator) knows(ctx context.Context, dev *demoDevice) bool {
+	_, _, err := o.findDevice(ctx, hex.EncodeToString(dev.Settings().Identity.UEID))
+	return err == nil
+}
+
+// A device that demands evidence of the TAM gets it, with the key that this TAM made at
+// its first start, and then tells the TAM who it is; one that trusts another key does not.
+func TestServerAttestsItself(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "tam")
+	s, operator := serveIn(t, data)
+	ctx := t.Context()
+	attester, err := cosekit.LoadSigner(filepath.Join(data, "keys", attestationKeyName+".pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +106,7 @@ func TestServerAttestsItself(t *testing.T) {
 			if _, err := dev.Poll(ctx); err != nil {
 				t.Fatalf("%v\n%+v", err, dev.said)
 			}
-			if !known(dev) {
+			if !operator.knows(ctx, dev) {
 				t.Errorf("the TAM was told nothing: %+v", dev.said)
 			}
 			other, err := cosekit.GenerateSigner(cosekit.ESP256)
@@ -102,8 +117,8 @@ func TestServerAttestsItself(t *testing.T) {
 			if err := operator.addAttestationAnchor(ctx, "device", dev.AttestationKey()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := dev.Poll(ctx); err == nil || !strings.Contains(err.Error(), "has not attested itself") || known(dev) {
-				t.Errorf("by another key: %v, known %t: %+v", err, known(dev), dev.said)
+			if _, err := dev.Poll(ctx); err == nil || !strings.Contains(err.Error(), "has not attested itself") || operator.knows(ctx, dev) {
+				t.Errorf("by another key: %v, known %t: %+v", err, operator.knows(ctx, dev), dev.said)
 			}
 		})
 	}
