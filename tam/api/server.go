@@ -46,7 +46,7 @@ type Options struct {
 	// it issues; nil for none.
 	AttestationKey, ResultKey *cosekit.PublicKey
 
-	Log       *slog.Logger // nil: nothing is logged
+	Log *slog.Logger // nil: nothing is logged
 }
 
 // server answers the operations of openapi.yaml.
