@@ -60,7 +60,7 @@ func Bind(r *Result, b Binding) error {
 var errNoClaims = fmt.Errorf("%w: no verified claims", ErrNotAffirmed)
 
 func (r *Result) notAffirmed() error {
-	return fmt.Errorf("%w: %s: %s", ErrNotAffirmed, max(r.Status, StatusOf(r.Vector)), r.Reason())
+	return fmt.Errorf("%w: %s: %s", ErrNotAffirmed, worse(r.Status, StatusOf(r.Vector)), r.Reason())
 }
 
 func (b Binding) checkFresh(c *Claims) error {

@@ -4,8 +4,9 @@ import "errors"
 
 // Faults of what was sent. Each is wrapped with what was found.
 var (
-	// ErrToken: not an EAT that is signed as a COSE_Sign1.
-	ErrToken = errors.New("not a signed EAT")
+	// ErrToken: bytes that are not what their format has: no EAT that is signed as a
+	// COSE_Sign1, no quote, no report.
+	ErrToken = errors.New("not evidence of its format")
 	// ErrTooLarge: more bytes than this package reads.
 	ErrTooLarge = errors.New("evidence too large")
 	// ErrClaims: not a claims set, or a claim that is not what its specification says.

@@ -118,9 +118,43 @@ func (m MediaType) String() string {
 	return b.String()
 }
 
+// ResultForm is how an Attestation Result is written.
+type ResultForm int
+
+// The forms that are read (attest/ear); JSON is read in a JWT only.
+const (
+	ResultJWT    ResultForm = iota + 1
+	ResultCWT               // a COSE_Sign1
+	ResultBundle            // a detached EAT bundle in CBOR (RFC 9711 section 5)
+)
+
+// resultForms are the media types of results with their profiles. RFC 9782 has the plus,
+// draft-ietf-rats-ear-03 and older drafts of EAT a hyphen in its place. The empty profile is
+// none: a JWT is never evidence here, so it has to name its profile in its claims only.
+var resultForms = map[string]struct {
+	form     ResultForm
+	profiles []string
+}{
+	"application/eat+jwt":      {ResultJWT, []string{"", ProfileEARVeraison, ProfileEAR03}},
+	"application/eat-jwt":      {ResultJWT, []string{"", ProfileEARVeraison, ProfileEAR03}},
+	"application/eat+cwt":      {ResultCWT, []string{ProfileTEEP, ProfileEAR03}},
+	"application/eat-cwt":      {ResultCWT, []string{ProfileTEEP, ProfileEAR03}},
+	"application/eat-bun+cbor": {ResultBundle, []string{ProfileEAR03}},
+}
+
+// ResultFormOf tells in which form a media type has a result; ok is false where it is not that
+// of a result, or of one that nobody here reads.
+func ResultFormOf(m MediaType) (form ResultForm, ok bool) {
+	known, ok := resultForms[m.Type]
+	if !ok || !slices.Contains(known.profiles, m.Parameters["eat_profile"]) {
+		return 0, false
+	}
+	return known.form, true
+}
+
 // IsResult reports whether an attestation-payload-format says that the payload is an
-// Attestation Result: no format at all, or an EAT whose profile is TEEP's or one
-// of EAR. Everything else, also what cannot be read, is Evidence
+// Attestation Result: no format at all, which stands for the EAT profile of TEEP, or one
+// that [ResultFormOf] knows. Everything else, also what cannot be read, is Evidence
 // (draft-ietf-teep-protocol-26 sections 4.3 and 7.1.1).
 func IsResult(format string) bool {
 	if format == "" {
@@ -130,17 +164,9 @@ func IsResult(format string) bool {
 	if err != nil {
 		return false
 	}
-	profile := m.Parameters["eat_profile"]
-	switch m.Type {
-	case "application/eat+cwt":
-		return profile == ProfileTEEP || isEAR(profile)
-	case "application/eat+jwt", "application/eat-bun+cbor", "application/eat-bun+json":
-		return isEAR(profile)
-	}
-	return false
+	_, ok := ResultFormOf(m)
+	return ok
 }
-
-func isEAR(profile string) bool { return profile == ProfileEARVeraison || profile == ProfileEAR03 }
 
 func trim(s string) string { return strings.Trim(s, " \t") }
 

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
@@ -50,6 +51,23 @@ type Comparison struct {
 	Match    bool     `json:"match"`
 }
 
+// Identified reports whether the Verifier knows who made the evidence: it is genuine,
+// instance-identity is affirming, and in no submodule anything else. Without that, nothing
+// that a result says is about the device, whatever policies and exceptions accept.
+func (r *Result) Identified() bool {
+	known := false
+	for _, e := range r.Vector {
+		if e.Name != InstanceIdentity || e.Value == 0 {
+			continue
+		}
+		if e.Tier() != Affirming {
+			return false
+		}
+		known = true
+	}
+	return known && r.Claims != nil
+}
+
 // Affirmed returns nil for a result that is exactly affirming, in every submodule, over
 // verified claims; else ErrNotAffirmed with the reason.
 func (r *Result) Affirmed() error {
@@ -65,10 +83,14 @@ func (r *Result) Affirmed() error {
 // Reason says in words why the result is not affirming: the reasons of the worst
 // elements of its vector. It is empty for an affirming result.
 func (r *Result) Reason() string {
-	if r.Status == Affirming && StatusOf(r.Vector) == Affirming {
-		return ""
-	}
 	reason := "the verifier gave no reason"
+	switch {
+	case StatusOf(r.Vector) != Affirming:
+	case r.Status == Affirming:
+		return ""
+	default:
+		reason = fmt.Sprintf("the verifier says %s of the whole, over a vector that is affirming", r.Status)
+	}
 	worst := Affirming
 	for _, e := range r.Vector {
 		switch tier := e.Tier(); {

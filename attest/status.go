@@ -28,6 +28,15 @@ func (s Status) String() string {
 	return fmt.Sprintf("status %d", int8(s))
 }
 
+// worse returns the tier that is worse: not to be appraised is worse than to be affirmed, and
+// a finding against the Attester worse than either.
+func worse(a, b Status) Status {
+	if a == None && b == Affirming || a == Affirming && b == None {
+		return None
+	}
+	return max(a, b)
+}
+
 // The elements of a trust vector (draft-ietf-rats-ar4si section 2.3.4).
 const (
 	InstanceIdentity = "instance-identity"

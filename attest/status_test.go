@@ -1,6 +1,10 @@
 package attest
 
-import "testing"
+import (
+	"errors"
+	"strings"
+	"testing"
+)
 
 func TestTier(t *testing.T) {
 	for value := -128; value <= 127; value++ {
@@ -39,6 +43,24 @@ func TestStatusOf(t *testing.T) {
 	}
 }
 
+// TestNotAffirmed is about the status in the error: the worse one of what the verifier says
+// and what the vector comes to.
+func TestNotAffirmed(t *testing.T) {
+	for _, test := range []struct {
+		status Status
+		value  int8
+		want   string
+	}{
+		{None, 2, "none: "}, {Affirming, 1, "none: "}, {None, 0, "none: "}, {Affirming, 32, "warning: "},
+		{Warning, 2, "warning: "}, {None, 96, "contraindicated: "}, {Contraindicated, 32, "contraindicated: "},
+	} {
+		r := &Result{Status: test.status, Vector: []Element{element(Hardware, test.value, "so")}, Claims: &Claims{}}
+		if err := r.Affirmed(); !errors.Is(err, ErrNotAffirmed) || !strings.HasPrefix(err.Error(), ErrNotAffirmed.Error()+": "+test.want) {
+			t.Errorf("%s over %d: %v, want %q", test.status, test.value, err, test.want)
+		}
+	}
+}
+
 func TestReason(t *testing.T) {
 	for _, test := range []struct {
 		result Result
@@ -47,6 +69,8 @@ func TestReason(t *testing.T) {
 		{Result{Status: Affirming, Vector: []Element{element(Hardware, 2, "genuine")}}, ""},
 		{Result{Status: Affirming}, "the verifier gave no reason"},
 		{Result{Status: None, Vector: []Element{element(Hardware, 0, "skipped")}}, "the verifier gave no reason"},
+		{Result{Vector: []Element{element(Hardware, 2, "genuine")}}, "the verifier says none of the whole, over a vector that is affirming"},
+		{Result{Status: Warning, Vector: []Element{element(Hardware, 2, "genuine")}}, "the verifier says warning of the whole, over a vector that is affirming"},
 		{Result{Vector: []Element{element(Hardware, 2, "genuine"), element(Executables, -1, "broken")}}, "executables: broken"},
 		{Result{Vector: []Element{element(Executables, -1, "broken"), element(Hardware, 32, "old")}}, "hardware: old"},
 		{Result{Vector: []Element{element(Hardware, 32, "old"), element(InstanceIdentity, 97, "unknown"), element(Executables, 33, "odd")}}, "instance-identity: unknown"},

@@ -350,8 +350,8 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
-	// A media type without a profile does not let every profile in.
-	for _, f := range allForms[:3] {
+	// A JWT may leave its profile to the claims, which does not let every profile in.
+	for _, f := range allForms[:2] {
 		format, _, _ := strings.Cut(f.format, ";")
 		for _, profile := range []string{"tag:example.com,2026:other", attest.ProfileEAT, attest.ProfileTEEP, ""} {
 			if r, err := Verify(format, f.token(t, with(f.claims(), "eat_profile", profile)), options()); !errors.Is(err, ErrResult) {
@@ -359,11 +359,39 @@ func TestFormats(t *testing.T) {
 			}
 		}
 	}
-	// Without a profile in the media type the one in the claims counts.
-	for _, f := range allForms[:3] {
+	// Without a profile in the media type the one in the claims counts; a CWT is evidence then.
+	for _, f := range allForms {
 		format, _, _ := strings.Cut(f.format, ";")
-		if _, err := Verify(format, f.token(t, f.claims()), options()); err != nil {
+		_, err := Verify(format, f.token(t, f.claims()), options())
+		if isJWT := strings.HasSuffix(format, "jwt"); isJWT && err != nil || !isJWT && !errors.Is(err, attest.ErrFormat) {
 			t.Errorf("%s as %s: %v", f.name, format, err)
+		}
+	}
+}
+
+// TestFormsOfResults: what attest takes for a result is read here, and nothing else is.
+func TestFormsOfResults(t *testing.T) {
+	tokens := [][]byte{bundle(t, draftEAR(), nil)}
+	for _, f := range allForms {
+		tokens = append(tokens, f.token(t, f.claims()))
+	}
+	for _, essence := range []string{
+		"application/eat+jwt", "application/eat-jwt", "application/eat+cwt", "application/eat-cwt",
+		"application/eat-bun+cbor", "application/eat-bun+json", "application/eat+json", "application/psa-attestation-token",
+	} {
+		for _, profile := range []string{"", attest.ProfileTEEP, attest.ProfileEAT, attest.ProfileEAR03, attest.ProfileEARVeraison, "tag:example.com,2026:other"} {
+			format := attest.MediaType{Type: essence}
+			if profile != "" {
+				format.Parameters = map[string]string{"eat_profile": profile}
+			}
+			read := false
+			for _, token := range tokens {
+				_, err := Verify(format.String(), token, options())
+				read = read || err == nil
+			}
+			if is := attest.IsResult(format.String()); is != read {
+				t.Errorf("%s: taken for a result %t, and read %t", format, is, read)
+			}
 		}
 	}
 }

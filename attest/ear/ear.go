@@ -51,11 +51,11 @@ func Verify(format string, data []byte, o Options) (*attest.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, ok := readers[media.Type]
+	form, ok := attest.ResultFormOf(media)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s is no media type of a result", attest.ErrFormat, media)
 	}
-	r, err := read(data, media.Parameters["eat_profile"], o)
+	r, err := readers[form](data, media.Parameters["eat_profile"], o)
 	if err != nil {
 		return nil, err
 	}
@@ -63,14 +63,10 @@ func Verify(format string, data []byte, o Options) (*attest.Result, error) {
 	return r, nil
 }
 
-// readers are by the media types of RFC 9782. draft-ietf-rats-ear-03 and older drafts of EAT
-// write a hyphen in place of the plus.
-var readers = map[string]func(data []byte, profile string, o Options) (*attest.Result, error){
-	"application/eat+jwt":      readJWT,
-	"application/eat-jwt":      readJWT,
-	"application/eat+cwt":      readCWT,
-	"application/eat-cwt":      readCWT,
-	"application/eat-bun+cbor": readBundle,
+var readers = map[attest.ResultForm]func(data []byte, profile string, o Options) (*attest.Result, error){
+	attest.ResultJWT:    readJWT,
+	attest.ResultCWT:    readCWT,
+	attest.ResultBundle: readBundle,
 }
 
 func parseFormat(format string) (attest.MediaType, error) {

@@ -112,6 +112,8 @@ func (c *Compiled) decide(in Subject) Decision {
 	switch {
 	case in.Result == nil || in.Result.Claims == nil:
 		return c.reject("the evidence has no verified claims, without which no policy accepts")
+	case !in.Result.Identified():
+		return c.reject("the verifier does not know who made the evidence, without which no policy accepts: " + in.Result.Reason())
 	case found.Verb == expr.AcceptUntil && !in.Now.Before(found.Until):
 		return c.reject("accepted only until " + found.Until.UTC().Format(time.RFC3339) + reasoned(found.Reason))
 	}
