@@ -107,6 +107,7 @@ func TestFoundWanting(t *testing.T) {
 		{"other device", faults{instance: "nobody"}, attest.Contraindicated, "no trust anchor for evidence", false},
 		{"wrong nonce", faults{nonce: bytes.Repeat([]byte{1}, 64)}, attest.Contraindicated, "bad evidence: freshness", false},
 		{"other firmware", faults{firmware: "malware"}, attest.Warning, "something was loaded that is not recognized", true},
+		{"debugged root of trust", faults{lifecycle: 0x5000}, attest.Contraindicated, "this instance is not trustworthy", false},
 		{"decommissioned", faults{lifecycle: 0x6000}, attest.Contraindicated, "this instance is not trustworthy", false},
 	} {
 		for i, kind := range kinds {

@@ -106,11 +106,10 @@ const (
 	psaName, psaPolicy = "PSA_IOT", "policy:PSA_IOT"
 	ccaName, ccaPolicy = "ARM_CCA", "policy:ARM_CCA" // of a token that was refused
 
-	noIdentity    = "could not establish identity from evidence"
-	noAnchor      = "no trust anchor for evidence"
-	badSignature  = "integrity validation failed: bad evidence: signature verification failed: verification error"
-	badEvidence   = "integrity validation failed: bad evidence: "
-	decommisioned = 0x6000
+	noIdentity   = "could not establish identity from evidence"
+	noAnchor     = "no trust anchor for evidence"
+	badSignature = "integrity validation failed: bad evidence: signature verification failed: verification error"
+	badEvidence  = "integrity validation failed: bad evidence: "
 )
 
 func (k known) appraisePSA(token, nonce []byte) []submod {
@@ -144,7 +143,8 @@ func (d *Device) judge(v *vector, claims psatoken.IClaims) {
 			v[2] = 33
 		}
 	}
-	if cycle, err := claims.GetSecurityLifeCycle(); err != nil || cycle >= decommisioned {
+	cycle, err := claims.GetSecurityLifeCycle()
+	if state := psatoken.LifeCycleToState(cycle); err != nil || state != psatoken.StateSecured && state != psatoken.StateNonPSAROTDebug {
 		v[0], v[5], v[6] = 96, 96, 96
 	}
 }
