@@ -72,6 +72,8 @@ type Agent struct {
 	LastSeen   time.Time
 	// AttestedAt is when evidence was last affirmed and bound; zero for never.
 	AttestedAt time.Time
+	// AcceptedUnder marks the policies by which that evidence was accepted.
+	AcceptedUnder int64
 	// EvidenceAt is the greatest iat of evidence that was taken for its timestamp.
 	EvidenceAt time.Time
 	// Repeats counts the answers in a row that led nowhere.
@@ -153,8 +155,9 @@ type Exception struct {
 	By        string // the operator
 	At        time.Time
 	Appraisal int64 // the one whose faults are accepted
-	// Elements and Comparisons are the faults of that appraisal: a result passes if it
-	// has no others, and none of a worse tier.
+	// Elements are the faults of that appraisal, Comparisons all that was compared there,
+	// matching or not: a result passes if it has no other faults, none of a worse tier,
+	// and leaves nothing out.
 	Elements    []attest.Element
 	Comparisons []attest.Comparison
 }

@@ -49,43 +49,51 @@ func Faults(r *attest.Result) ([]attest.Element, []attest.Comparison) {
 // faulty reports whether an element takes the affirmation away. 0 is no claim at all.
 func faulty(e attest.Element) bool { return e.Value != 0 && e.Tier() != attest.Affirming }
 
-// Covers reports whether a result passes by the exception at a time: it is genuine, and
-// has no fault that an operator has not looked at. Who the device is no exception can
+// Covers reports whether a result passes by the exception at a time: it is genuine, leaves
+// nothing out, and has no fault that an operator has not looked at. Who the device is no exception can
 // settle: instance-identity must be affirming.
 func (e *Exception) Covers(r *attest.Result, now time.Time) bool {
 	if e == nil || !now.Before(e.Until) || r == nil || r.Claims == nil {
 		return false
 	}
 	// A verdict that its own vector does not explain has a fault that nobody has seen.
-	if r.Status != attest.StatusOf(r.Vector) || !identified(r.Vector) {
+	if r.Status != attest.StatusOf(r.Vector) || !r.Identified() {
 		return false
 	}
 	elements, comparisons := Faults(r)
 	for _, found := range elements {
-		if !slices.ContainsFunc(e.Elements, func(known attest.Element) bool { return acceptable(found, known) }) {
+		explained := slices.ContainsFunc(comparisons, func(c attest.Comparison) bool { return c.Element == found.Name && c.Submod == found.Submod })
+		if !slices.ContainsFunc(e.Elements, func(known attest.Element) bool {
+			return acceptable(found, known) && (explained || found.Reason == known.Reason)
+		}) {
 			return false
 		}
 	}
 	for _, found := range comparisons {
-		if !slices.ContainsFunc(e.Comparisons, func(known attest.Comparison) bool { return sameMeasurement(found, known) }) {
+		if !slices.ContainsFunc(e.Comparisons, func(known attest.Comparison) bool { return !known.Match && sameMeasurement(found, known) }) {
 			return false
 		}
 	}
-	return attest.StatusOf(mended(r.Vector)) == attest.Affirming
+	return e.complete(r) && attest.StatusOf(mended(r.Vector)) == attest.Affirming
 }
 
-func identified(vector []attest.Element) bool {
-	known := false
-	for _, e := range vector {
-		if e.Name != attest.InstanceIdentity {
-			continue
-		}
-		if faulty(e) {
+// complete reports whether all that was compared when the exception was granted is compared
+// again: a fault could hide in what is left out.
+func (e *Exception) complete(r *attest.Result) bool {
+	for _, known := range e.Comparisons {
+		again := func(c attest.Comparison) bool { return sameSubject(c, known) }
+		if len(known.Expected) > 0 && !slices.ContainsFunc(r.Comparisons, again) {
 			return false
 		}
-		known = known || e.Tier() == attest.Affirming
 	}
-	return known
+	return true
+}
+
+// NewException accepts what is wrong with a result; false where nothing is. Until when, why
+// and by whom is for the caller to set.
+func NewException(r *attest.Result) (*Exception, bool) {
+	elements, comparisons := Faults(r)
+	return &Exception{Elements: elements, Comparisons: slices.Clone(r.Comparisons)}, len(elements)+len(comparisons) > 0
 }
 
 // acceptable reports whether a fault is the known one, and no worse. That an element
@@ -95,8 +103,10 @@ func acceptable(found, known attest.Element) bool {
 		found.Failed() == known.Failed() && found.Tier() <= known.Tier()
 }
 
-func sameMeasurement(a, b attest.Comparison) bool {
-	return a.Element == b.Element && a.Submod == b.Submod && a.Name == b.Name && a.Measured == b.Measured
+func sameMeasurement(a, b attest.Comparison) bool { return sameSubject(a, b) && a.Measured == b.Measured }
+
+func sameSubject(a, b attest.Comparison) bool {
+	return a.Element == b.Element && a.Submod == b.Submod && a.Name == b.Name
 }
 
 // mended is the vector without its faults, where the rest must still hold: a submodule

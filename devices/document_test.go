@@ -86,9 +86,15 @@ func resultOf(vector []attest.Element, comparisons ...attest.Comparison) *attest
 
 func TestExceptionCovers(t *testing.T) {
 	now := time.Unix(1000, 0)
-	granted := resultOf([]attest.Element{known, warned, {Name: attest.Hardware, Reason: "not appraised"}}, pcr7)
-	exception := &Exception{Until: now.Add(time.Hour)}
-	exception.Elements, exception.Comparisons = Faults(granted)
+	pcr0 := attest.Comparison{Element: attest.Executables, Name: "PCR 0", Measured: "11", Expected: []string{"11"}, Match: true}
+	granted := resultOf([]attest.Element{known, warned, {Name: attest.Hardware, Reason: "not appraised"}}, pcr7, pcr0)
+	exception, wrong := NewException(granted)
+	if _, any := NewException(resultOf([]attest.Element{known}, pcr0)); !wrong || any {
+		t.Errorf("something wrong: %t, of an affirming one %t", wrong, any)
+	}
+	exception.Until = now.Add(time.Hour)
+	mended := pcr7
+	mended.Match, mended.Measured = true, "bb"
 	with := func(change func(r *attest.Result)) *attest.Result {
 		r := resultOf(slices.Clone(granted.Vector), granted.Comparisons...)
 		change(r)
@@ -99,7 +105,7 @@ func TestExceptionCovers(t *testing.T) {
 		return with(func(r *attest.Result) {
 			c := pcr7
 			change(&c)
-			r.Comparisons = []attest.Comparison{pcr7, c}
+			r.Comparisons = []attest.Comparison{pcr7, pcr0, c}
 		})
 	}
 	affirmed := []attest.Element{known, {Name: attest.Executables, Value: 2}}
@@ -107,8 +113,18 @@ func TestExceptionCovers(t *testing.T) {
 		result *attest.Result
 		want   bool
 	}{
-		"the same":             {granted, true},
-		"better":               {resultOf(affirmed), true},
+		"the same":     {granted, true},
+		"better":       {resultOf(affirmed, mended, pcr0), true},
+		"left out":     {resultOf(affirmed), false},
+		"one left out": {with(func(r *attest.Result) { r.Comparisons = []attest.Comparison{pcr7} }), false},
+		"the fault left out": {with(func(r *attest.Result) {
+			r.Comparisons, r.Vector[1].Reason = []attest.Comparison{pcr0, mended}, "PCR 0 was not quoted"
+		}), false},
+		"another is wrong": {with(func(r *attest.Result) {
+			c := pcr0
+			c.Match, c.Measured = false, "12"
+			r.Comparisons = []attest.Comparison{pcr7, c}
+		}), false},
 		"another match":        {other(func(c *attest.Comparison) { c.Name, c.Match = "PCR 8", true }), true},
 		"another value":        {with(func(r *attest.Result) { r.Vector[1].Value = 34 }), true},
 		"worse tier":           {with(func(r *attest.Result) { r.Vector[1].Value = 96 }), false},

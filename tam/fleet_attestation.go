@@ -196,9 +196,8 @@ func exceptionOf(a devices.Appraisal) (*devices.Exception, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &devices.Exception{Appraisal: a.ID}
-	x.Elements, x.Comparisons = devices.Faults(result)
-	if len(x.Elements)+len(x.Comparisons) == 0 {
+	x, wrong := devices.NewException(result)
+	if x.Appraisal = a.ID; !wrong {
 		return nil, fmt.Errorf("%w: appraisal %d found nothing wrong that could be accepted: %s", ErrBadException, a.ID, orWords(a.Reason, "it was affirming"))
 	}
 	return x, nil
@@ -217,6 +216,9 @@ func faultText(x devices.Exception) string {
 		parts = append(parts, fmt.Sprintf("%s %d", strings.TrimPrefix(e.Submod+"/"+e.Name, "/"), e.Value))
 	}
 	for _, c := range x.Comparisons {
+		if c.Match {
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%s is %s", c.Name, c.Measured))
 	}
 	return strings.Join(parts, "; ")

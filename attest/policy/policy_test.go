@@ -267,7 +267,24 @@ func TestViewIsWhole(t *testing.T) {
 	}
 }
 
-// A policy of one line is the default, on every result there is.
+// No policy lets evidence pass as that of a device which it is not of.
+func TestNoPolicyIdentifies(t *testing.T) {
+	s := compile(t, Policy{Expression: `true`})
+	for name, vector := range map[string][]attest.Element{
+		"another's":       {{Name: attest.InstanceIdentity, Value: -97}},
+		"unknown":         {{Name: attest.InstanceIdentity, Value: 97}},
+		"in one of two":   {{Name: attest.InstanceIdentity, Value: 2}, {Submod: "realm", Name: attest.InstanceIdentity, Value: 1}},
+		"nothing said":    {{Name: attest.Executables, Value: 2}},
+		"nothing claimed": {{Name: attest.InstanceIdentity}},
+	} {
+		r := &attest.Result{Status: attest.StatusOf(vector), Vector: vector, Claims: &attest.Claims{}}
+		if d := s.Appraise(subject(r)); d.Outcome != Reject || !strings.Contains(d.Reason, "who made the evidence") {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+// A policy of one line is the default, on every result there is that knows the device.
 func TestStatusIsAffirmed(t *testing.T) {
 	s := compile(t, Policy{Expression: `result.status == "affirming"`})
 	rapid.Check(t, func(t *rapid.T) {
@@ -281,7 +298,7 @@ func TestStatusIsAffirmed(t *testing.T) {
 				Name:   rapid.SampledFrom(attest.ElementNames[:]).Draw(t, "name"), Value: rapid.Int8().Draw(t, "value"),
 			})
 		}
-		if got := s.Appraise(subject(r)).Outcome == Accept; got != (r.Affirmed() == nil) {
+		if got := s.Appraise(subject(r)).Outcome == Accept; got != (r.Affirmed() == nil && r.Identified()) {
 			t.Fatalf("%+v: accepted %t, affirmed %v", r, got, r.Affirmed())
 		}
 	})

@@ -59,6 +59,9 @@ func showException(x *devices.Exception) Exception {
 		out.Covers = append(out.Covers, fmt.Sprintf("%s is %s (%d): %s", strings.TrimPrefix(e.Submod+" "+e.Name, " "), e.Tier(), e.Value, e.Reason))
 	}
 	for _, c := range x.Comparisons {
+		if c.Match {
+			continue
+		}
 		out.Covers = append(out.Covers, fmt.Sprintf("%s is %s", strings.TrimPrefix(c.Submod+" "+c.Name, " "), c.Measured))
 	}
 	return out
