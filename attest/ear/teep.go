@@ -29,11 +29,8 @@ func readTEEP(payload []byte, key Key, o Options) (*attest.Result, error) {
 		}
 	}
 	r := &attest.Result{
-		Verifier: key.Name, Claims: claims, Document: documentOf(claims),
+		Verifier: key.Name, Claims: claims, Document: claims.Document(),
 		AppraisedAt: claims.IssuedAt, Expires: claims.Expires, Format: MediaTypeTEEP,
-	}
-	if r.AppraisedAt.IsZero() {
-		r.AppraisedAt = o.Now
 	}
 	for _, name := range attest.ElementNames {
 		e := attest.Element{Name: name, Reason: "an EAT in the profile of TEEP says nothing about it"}
@@ -81,7 +78,7 @@ func (d dialect) claims(s claimsSet) (*attest.Claims, map[string]any, error) {
 	}
 	// They have no cnf: what came under its label is no word of the verifier about a key.
 	claims.Confirmation = attest.Confirmation{}
-	return claims, documentOf(claims), nil
+	return claims, claims.Document(), nil
 }
 
 // encodeTEEP writes the members that ear_teep_claims may have in CBOR.
