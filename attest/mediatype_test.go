@@ -62,6 +62,7 @@ func TestIsResult(t *testing.T) {
 		"application/eat-bun+cbor":                                           false,
 		`application/eat-cwt; profile="http://arm.com/psa/2.0.0"`:            false,
 		"application/eat+json; eat_profile=tag:github.com,2023:veraison/ear": false,
+		`application/eat-cwt; eat_profile=urn:ietf:rfc:rfcXXXX`:              true,
 		EvidenceMediaType: false,
 		"application/eat+cwt; eat_profile=urn:ietf:rfc:rfc9711": false,
 		"application/eat+cwt": false,

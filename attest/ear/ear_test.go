@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/tamarack-tam/tamarack/attest"
-	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -309,20 +308,5 @@ func TestNonceOfTheEvidence(t *testing.T) {
 		if err != nil || !bytes.Equal(r.Claims.Nonce, challenge) {
 			t.Errorf("%s: %+v, %v", f.name, r, err)
 		}
-	}
-}
-
-// TestDocumentIsThatOfEvidence compares with what attest/evidence writes of the same claims.
-func TestDocumentIsThatOfEvidence(t *testing.T) {
-	c := appraised().Claims
-	size := uint64(7)
-	c.Measurements[0].Components[0].ImageSize = &size
-	c.NotBefore, c.Confirmation.KeyID = now, []byte{1, 2}
-	c.OtherMeasurements = c.OtherManifests
-	c.Unknown = map[int64]cosekit.RawMessage{-70099: {0x01}, 257: cosekit.MustMarshal(map[int]int{1: 2})}
-	c.Unknown[11] = cosekit.MustMarshal(map[string]any{"a": []any{1, -1, "x", []byte{1}, true, nil, 1.5}})
-	c.Named = map[string]cosekit.RawMessage{"own": {0x01}}
-	if got, want := documentOf(c), evidence.Document(c); !reflect.DeepEqual(got, want) {
-		t.Errorf("document %v\nwant %v", got, want)
 	}
 }

@@ -68,7 +68,7 @@ func readBundle(media attest.MediaType, payload []byte) (*Reading, error) {
 	if subtle.ConstantTimeCompare(inner.Claims.Nonce, digest) != 1 {
 		return nil, fmt.Errorf("%w: the nonce of the %s is not the digest of the claims set beside it", attest.ErrNonce, f.name)
 	}
-	document := Document(claims)
+	document := claims.Document()
 	document[documentEvidence] = inner.Document
 	return &Reading{
 		Claims: claims, Document: document, Hardware: inner.Hardware,

@@ -107,7 +107,7 @@ func (s claimsSet) token(label int64, record bool) (*Token, error) {
 	}
 	if record {
 		parts, err := cosekit.Elements(raw)
-		if err != nil || len(parts) != 2 || plain(parts[0]) != float64(contentFormatCWT) {
+		if err != nil || len(parts) != 2 || attest.PlainItem(parts[0]) != float64(contentFormatCWT) {
 			return nil, fmt.Errorf("%w: member %d is no CMW record of content format %d", attest.ErrToken, label, contentFormatCWT)
 		}
 		raw = parts[1]
@@ -126,7 +126,7 @@ func (t *CCAToken) readPlatform() error {
 	}
 	profile, err := cosekit.Text(set[labelProfile])
 	if err != nil || !isCCAProfile(profile) {
-		return fmt.Errorf("%w: profile %v is none of a CCA platform", attest.ErrClaims, plain(set[labelProfile]))
+		return fmt.Errorf("%w: profile %v is none of a CCA platform", attest.ErrClaims, attest.PlainItem(set[labelProfile]))
 	}
 	if err := set.want(cosekit.MajorBytes, labelNonce, 256, 2396, 2401); err != nil {
 		return err

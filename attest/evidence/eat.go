@@ -20,7 +20,7 @@ func readEAT(_ attest.MediaType, payload []byte) (*Reading, error) {
 		return nil, err
 	}
 	claims := token.UnverifiedClaims()
-	return &Reading{Claims: claims, Document: Document(claims)}, nil
+	return &Reading{Claims: claims, Document: claims.Document()}, nil
 }
 
 // tagBundle is the tag of a detached EAT bundle, as it is encoded (RFC 9711 section 5).
@@ -132,7 +132,7 @@ func checkDetachedDigest(item cosekit.RawMessage, set []byte) error {
 		return fmt.Errorf("%w: digest: %w", attest.ErrClaims, err)
 	}
 	var got []byte
-	switch alg := plain(parts[0]); alg {
+	switch alg := attest.PlainItem(parts[0]); alg {
 	case float64(-16), "SHA-256", "sha-256":
 		got = sum256(set)
 	case float64(-43), "SHA-384", "sha-384":
@@ -160,7 +160,7 @@ func (b *Detached) submods(attached any) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("submodule %q: %w", name, err)
 		}
-		document[name] = Document(claims)
+		document[name] = claims.Document()
 	}
 	return document, nil
 }

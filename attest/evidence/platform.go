@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -118,6 +119,18 @@ func (p Platform) document(prefix, software, indicator string) map[string]any {
 	}
 	d[prefix+software] = components
 	return d
+}
+
+func putText(d map[string]any, name, s string) {
+	if s != "" {
+		d[name] = s
+	}
+}
+
+func putBytes(d map[string]any, name string, b []byte) {
+	if b != nil {
+		d[name] = hex.EncodeToString(b)
+	}
 }
 
 // claimsSet is a claims set before it goes to a library that would take duplicate keys,

@@ -99,7 +99,7 @@ func (s claimsSet) psaClaims(media attest.MediaType) (psaClaimsDecoder, error) {
 	}
 	profile, err := cosekit.Text(raw)
 	if err != nil || profile != ProfilePSA && profile != profilePSA2 {
-		return nil, fmt.Errorf("%w: profile %v is none of a PSA token", attest.ErrClaims, plain(raw))
+		return nil, fmt.Errorf("%w: profile %v is none of a PSA token", attest.ErrClaims, attest.PlainItem(raw))
 	}
 	if named != "" && named != profile {
 		return nil, fmt.Errorf("%w: profile %q in a token whose media type has %q", attest.ErrClaims, profile, named)

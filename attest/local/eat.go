@@ -83,7 +83,7 @@ func readEAT(e attest.Evidence) (*signedEAT, error) {
 		return nil, err
 	}
 	if document == nil {
-		document = evidence.Document(token.UnverifiedClaims())
+		document = token.UnverifiedClaims().Document()
 	}
 	return &signedEAT{token, frame.Chain, document}, nil
 }

@@ -1,4 +1,4 @@
-package evidence
+package attest
 
 import (
 	"encoding/hex"
@@ -7,12 +7,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
 )
 
-// claimNames are the claims of RFC 9711 and RFC 8392 that attest.Claims has no field for.
+// claimNames are the claims of RFC 9711 and RFC 8392 that [Claims] has no field for.
 // One that is not here goes by its number.
 var claimNames = map[int64]string{
 	1: "iss", 2: "sub", 3: "aud", 7: "cti",
@@ -21,19 +20,20 @@ var claimNames = map[int64]string{
 	271: "swversion", 274: "measres", 275: "intuse",
 }
 
-// Document writes claims by their names, in the types of encoding/json: byte strings in
-// hexadecimal digits, times in RFC 3339, measurements by component.
-func Document(c *attest.Claims) map[string]any {
+// Document writes the claims by their names, in the types of encoding/json: byte strings in
+// hexadecimal digits, times in RFC 3339, measurements by component. Claims of evidence and of
+// results are written alike, so that a policy need not know which of them it sees.
+func (c *Claims) Document() map[string]any {
 	d := map[string]any{}
 	for name, raw := range c.Named {
-		d[name] = plain(raw)
+		d[name] = PlainItem(raw)
 	}
 	for label, raw := range c.Unknown {
 		name, ok := claimNames[label]
 		if !ok {
 			name = strconv.FormatInt(label, 10)
 		}
-		d[name] = plain(raw)
+		d[name] = PlainItem(raw)
 	}
 	putText(d, "eat_profile", c.Profile)
 	putText(d, "hwversion", c.HWVersion)
@@ -41,7 +41,7 @@ func Document(c *attest.Claims) map[string]any {
 	putBytes(d, "ueid", c.UEID)
 	putBytes(d, "hwmodel", c.HWModel)
 	if c.OEMID != nil {
-		d["oemid"] = plain(c.OEMID)
+		d["oemid"] = PlainItem(c.OEMID)
 	}
 	putTime(d, "exp", c.Expires)
 	putTime(d, "nbf", c.NotBefore)
@@ -70,7 +70,7 @@ func putTime(d map[string]any, name string, t time.Time) {
 	}
 }
 
-func putConfirmation(d map[string]any, cnf attest.Confirmation) {
+func putConfirmation(d map[string]any, cnf Confirmation) {
 	members := map[string]any{}
 	if cnf.Key != nil {
 		members["key"] = cnf.Key.Thumbprint().String()
@@ -81,7 +81,7 @@ func putConfirmation(d map[string]any, cnf attest.Confirmation) {
 	}
 }
 
-func putManifests(d map[string]any, c *attest.Claims) {
+func putManifests(d map[string]any, c *Claims) {
 	if c.Manifests == nil && c.OtherManifests == nil {
 		return
 	}
@@ -94,7 +94,7 @@ func putManifests(d map[string]any, c *attest.Claims) {
 
 // putMeasurements writes one entry for each component, so that two documents can be
 // compared by component.
-func putMeasurements(d map[string]any, c *attest.Claims) {
+func putMeasurements(d map[string]any, c *Claims) {
 	if c.Measurements == nil && c.OtherMeasurements == nil {
 		return
 	}
@@ -108,7 +108,7 @@ func putMeasurements(d map[string]any, c *attest.Claims) {
 	}
 }
 
-func reference(m attest.ManifestRef) map[string]any {
+func reference(m ManifestRef) map[string]any {
 	return map[string]any{"uri": m.URI, "digest": m.Digest.String()}
 }
 
@@ -123,17 +123,17 @@ func properties(p suit.PropertyClaims) map[string]any {
 	return d
 }
 
-func others(entries []attest.ContentEntry) []any {
+func others(entries []ContentEntry) []any {
 	list := []any{}
 	for _, e := range entries {
-		list = append(list, map[string]any{"content-format": float64(e.ContentFormat), "body": plain(e.Body)})
+		list = append(list, map[string]any{"content-format": float64(e.ContentFormat), "body": PlainItem(e.Body)})
 	}
 	return list
 }
 
-// plain turns a valid CBOR item into the types of encoding/json. Numbers become float64
+// PlainItem turns a valid CBOR item into the types of encoding/json. Numbers become float64
 // as they do there; what JSON has nothing for is written as the digits of its encoding.
-func plain(raw cosekit.RawMessage) any {
+func PlainItem(raw cosekit.RawMessage) any {
 	switch cosekit.Major(raw) {
 	case cosekit.MajorUint:
 		if n, err := cosekit.Uint(raw); err == nil {
@@ -168,7 +168,7 @@ func plainArray(raw cosekit.RawMessage) any {
 	}
 	list := make([]any, len(items))
 	for i, item := range items {
-		list[i] = plain(item)
+		list[i] = PlainItem(item)
 	}
 	return list
 }
@@ -180,11 +180,11 @@ func plainMap(raw cosekit.RawMessage) any {
 	}
 	d := make(map[string]any, len(pairs))
 	for _, p := range pairs {
-		name := fmt.Sprint(plain(p.Key))
+		name := fmt.Sprint(PlainItem(p.Key))
 		if _, taken := d[name]; taken {
 			name = hex.EncodeToString(p.Key) // 1 and "1" are two keys in CBOR
 		}
-		d[name] = plain(p.Value)
+		d[name] = PlainItem(p.Value)
 	}
 	return d
 }
