@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit/author"
+	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
 
 // wary is a device that says nothing to a TAM which has not shown evidence by the key.
@@ -30,8 +35,9 @@ func newDevice(t *testing.T, tam cosekit.Signer, settings device.TAM, more ...an
 	err := device.Create(dev.dir, device.Setup{
 		Algorithm: tam.Algorithm(),
 		Settings: device.Settings{
-			TAM:  settings,
-			Poll: device.DefaultPolling,
+			TAM:         settings,
+			Attestation: device.Attestation{Passport: true},
+			Poll:        device.DefaultPolling,
 			Identity: device.Identity{
 				UEID: device.RandomUEID(), Vendor: vendor, Class: author.ClassID(vendor, demoClass),
 				OEMID: device.RandomOEMID(vendor), Model: demoClass, HWVersion: "1",
@@ -42,10 +48,7 @@ func newDevice(t *testing.T, tam cosekit.Signer, settings device.TAM, more ...an
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev.Device, err = device.Open(dev.dir, device.Options{Observe: func(e agent.Event) { dev.said = append(dev.said, e) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dev.open(t)
 	t.Cleanup(func() {
 		if err := dev.Close(); err != nil {
 			t.Error(err)
@@ -54,10 +57,22 @@ func newDevice(t *testing.T, tam cosekit.Signer, settings device.TAM, more ...an
 	return dev
 }
 
+func (dev *demoDevice) open(t *testing.T) {
+	t.Helper()
+	var err error
+	dev.Device, err = device.Open(dev.dir, device.Options{Observe: func(e agent.Event) { dev.said = append(dev.said, e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // serveIn serves from a data directory until the test ends.
-func serveIn(t *testing.T, data string) (*server, *operator) {
+func serveIn(t *testing.T, data string, changes ...func(*Config)) (*server, *operator) {
 	t.Helper()
 	c := DefaultConfig()
+	for _, change := range changes {
+		change(&c)
+	}
 	c.Data = data
 	c.TEEP.Listen, c.API.Listen, c.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
 	c.API.TokenFile = filepath.Join(data, "admin.token")
@@ -122,4 +137,69 @@ func TestServerAttestsItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a server issues at one endpoint is a passport at another, once an operator has said
+// that its own results count there.
+func TestServerTakesItsOwnResults(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "tam")
+	s, operator := serveIn(t, data, func(c *Config) {
+		c.Attestation.Admission, c.Attestation.FirstContact = "affirming", "challenge" // evidence at every poll
+		c.TEEP.Endpoints = []EndpointConfig{{Path: "/results", ReturnResults: true}, {Path: "/passport", Passport: true}}
+	})
+	verifier, err := cosekit.LoadSigner(filepath.Join(data, "keys", verifierKeyName+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	dev := newDevice(t, s.signers.ESP256, device.TAM{URL: s.teepURL + "/results"},
+		anchor.Anchor{Key: verifier.PublicKey(), Purposes: []anchor.Purpose{anchor.Verifier}})
+	if err := operator.addAttestationAnchor(ctx, "device", dev.AttestationKey()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dev.Poll(ctx); err != nil || !dev.heard(agent.StepPassport, "kept, ") {
+		t.Fatalf("%v: %+v", err, dev.said)
+	}
+	dev.moveTo(t, "/results", "/passport")
+	if _, err := dev.Poll(ctx); !errors.Is(err, agent.ErrPassport) {
+		t.Errorf("by a verifier that nobody has added: %v: %+v", err, dev.said)
+	}
+
+	dev.moveTo(t, "/passport", "/results")
+	r, err := operator.api.AddVerifierWithResponse(ctx, client.NewTrustedKey{Title: "this TAM", PublicKey: string(verifier.PublicKey().PEM())})
+	if err == nil {
+		err = answered(r.HTTPResponse, r.Body, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dev.Poll(ctx); err != nil || !dev.heard(agent.StepPassport, "kept, ") {
+		t.Fatalf("again: %v: %+v", err, dev.said)
+	}
+	dev.moveTo(t, "/results", "/passport")
+	if _, err := dev.Poll(ctx); err != nil || !dev.heard(agent.StepEvidence, "the passport") {
+		t.Errorf("%v: %+v", err, dev.said)
+	}
+}
+
+func (dev *demoDevice) heard(step agent.Step, text string) bool {
+	return slices.ContainsFunc(dev.said, func(e agent.Event) bool { return e.Step == step && strings.Contains(e.Detail, text) })
+}
+
+// moveTo has the device talk to another endpoint.
+func (dev *demoDevice) moveTo(t *testing.T, from, to string) {
+	t.Helper()
+	if err := dev.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dev.dir, "config.yaml")
+	settings, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Replace(settings, []byte(from+"\n"), []byte(to+"\n"), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev.said = nil
+	dev.open(t)
 }
