@@ -36,7 +36,7 @@ func (s *session) askPolicy(a *appraisal, rules rules) {
 	if s.agent.Key != nil {
 		agents = append(agents, s.agent)
 	}
-	a.decision = rules.appraise(s.device, agents, a.result, s.now)
+	a.decision, a.under = rules.appraise(s.device, agents, a.result, s.now), rules.state
 	if s.device.State == devices.Quarantined && s.device.QuarantinedBy == "" {
 		// An operator keeps it apart, who may want the remedy though nothing looks wrong.
 		a.decision.Remediation = rules.remedies[a.decision.Policy]
@@ -190,6 +190,7 @@ func (s *session) attestationAccepted(a appraisal, challenge token) error {
 	} else if attested.After(s.agent.AttestedAt) {
 		s.agent.AttestedAt = attested
 	}
+	s.agent.AcceptedUnder = a.under
 	if challenge.issued.After(s.device.EvidenceAt) {
 		s.device.EvidenceAt = challenge.issued
 	}

@@ -121,6 +121,7 @@ type appraisal struct {
 	// decision is that of policy; zero where it was not asked, for a result that is not
 	// bound to the message and the device.
 	decision policy.Decision
+	under    int64 // the state of the policies that made it
 }
 
 // appraise has evidence appraised; a result that came along was, by whom we trust. Then

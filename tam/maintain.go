@@ -17,16 +17,16 @@ const (
 	maxSweeps  = 50  // transactions of one kind in one call
 )
 
-// Maintain rotates the MAC keys, takes over those of other replicas, looks for policies
-// that were changed, and drops what has ended or is older than the policy keeps it: spent
-// marks, outstanding Updates, appraisals, raw evidence and audit events. Call it every minute; no request does any
-// of this.
+// Maintain rotates the MAC keys, takes over those of other replicas, compiles policies
+// that were changed, so that sessions seldom wait for it, and drops what has ended or is
+// older than the policy keeps it: spent marks, outstanding Updates, appraisals, raw
+// evidence and audit events. Call it every minute; no request drops anything.
 func (t *TAM) Maintain(ctx context.Context) error {
 	if err := t.rotate(ctx); err != nil {
 		return fmt.Errorf("rotate token keys: %w", err)
 	}
 	if err := t.cfg.Store.View(ctx, func(r Reader) error { _, err := t.rules.read(r); return err }); err != nil {
-		return fmt.Errorf("look for policies: %w", err)
+		return fmt.Errorf("compile policies: %w", err)
 	}
 	now := t.cfg.Clock()
 	err := sweep(ctx, t.cfg.Store, func(tx Tx) (int, error) { return tx.DeleteExpired(now, sweepLimit) })

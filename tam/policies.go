@@ -1,11 +1,7 @@
 package tam
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,8 +15,10 @@ type rules struct {
 	set      *policy.Set
 	fault    error             // of a policy that does not compile any more; what it decides is unknown
 	remedies map[string]string // what policies name as their remediation, by name@version
-	changed  time.Time         // when the newest of the policies in force was added
+	state    int64             // of the store whose policies they are, see PolicyState
 }
+
+func (r rules) compiled() bool { return r.set != nil || r.fault != nil }
 
 // appraise decides about a bound result of a device. Policies of which one is not known
 // accept nothing.
@@ -58,9 +56,6 @@ func compileRules(policies []policy.Policy, groups []devices.Group) rules {
 	out := rules{remedies: make(map[string]string, len(policies))}
 	compiled := make([]*policy.Compiled, 0, len(policies))
 	for _, p := range policies {
-		if p.CreatedAt.After(out.changed) {
-			out.changed = p.CreatedAt
-		}
 		c, err := policy.Compile(p, named)
 		if err != nil {
 			out.fault = fmt.Errorf("policy %s: %w", p, err)
@@ -73,24 +68,25 @@ func compileRules(policies []policy.Policy, groups []devices.Group) rules {
 	return out
 }
 
-// rulebook keeps the rules that were compiled last, for as long as the same policies and
-// groups are in force: compiling costs far more than evaluating.
+// rulebook keeps the rules that were compiled last, for as long as neither policies nor
+// groups change: compiling costs far more than evaluating, and to read them all costs more
+// than to ask whether they have changed.
 type rulebook struct {
 	mu   sync.Mutex
-	key  [sha256.Size]byte
 	last rules
-}
-
-// changed returns when a policy that is in force was last added, as far as this replica
-// has seen.
-func (b *rulebook) changed() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.last.changed
 }
 
 // read returns the rules that are in force in the transaction of the reader.
 func (b *rulebook) read(r PolicyReader) (rules, error) {
+	state, err := r.PolicyState()
+	if err != nil {
+		return rules{}, fmt.Errorf("read policies: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last.compiled() && b.last.state == state {
+		return b.last, nil
+	}
 	policies, err := r.Policies()
 	if err != nil {
 		return rules{}, fmt.Errorf("read policies: %w", err)
@@ -99,34 +95,7 @@ func (b *rulebook) read(r PolicyReader) (rules, error) {
 	if err != nil {
 		return rules{}, fmt.Errorf("read groups: %w", err)
 	}
-	key := rulesKey(policies, groups)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.last.set == nil && b.last.fault == nil || b.key != key {
-		b.key, b.last = key, compileRules(policies, groups)
-	}
+	b.last = compileRules(policies, groups)
+	b.last.state = state
 	return b.last, nil
-}
-
-// rulesKey digests all that the rules are made of.
-func rulesKey(policies []policy.Policy, groups []devices.Group) (key [sha256.Size]byte) {
-	h := sha256.New()
-	for _, p := range policies {
-		writeParts(h, p.String(), string(p.Kind), fmt.Sprint(p.Position), p.Selector, p.Expression, p.Remediation)
-	}
-	for _, g := range groups {
-		writeParts(h, g.Name, g.Selector)
-	}
-	h.Sum(key[:0])
-	return key
-}
-
-// writeParts writes each part behind its length, so that no two lists look alike.
-func writeParts(w io.Writer, parts ...string) {
-	var b strings.Builder
-	for _, p := range parts {
-		b.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
-		b.WriteString(p)
-	}
-	_, _ = io.WriteString(w, b.String()) // a hash takes everything
 }

@@ -210,6 +210,43 @@ func TestPolicyAtFirstContact(t *testing.T) {
 	expect(t, "on record", w.events(audit.EnrolmentRefused), 1)
 }
 
+// Whatever changes what policies say makes fresh evidence due at the next poll, at once and
+// once, in every replica; evidence that was on its way then is judged by what is in force.
+func TestChangedPoliciesWantEvidence(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(cosekit.ESP256).enrol()
+	f := w.fleet()
+	selected := keepApart
+	selected.Selector = `group("here")`
+	for _, change := range []struct {
+		name string
+		do   func() error
+	}{
+		{"a group", func() error {
+			_, err := f.PutGroup(t.Context(), operator, devices.Group{Name: "here", Selector: "true"})
+			return err
+		}},
+		{"a policy", func() error { _, err := f.AddPolicy(t.Context(), operator, selected); return err }},
+		{"its group", func() error {
+			_, err := f.PutGroup(t.Context(), operator, devices.Group{Name: "here", Selector: "false"})
+			return err
+		}},
+		{"a retirement", func() error { _, err := f.RetirePolicy(t.Context(), operator, "integrity", "over"); return err }},
+		{"a group gone", func() error { return f.DeleteGroup(t.Context(), operator, "here") }},
+	} {
+		expect(t, "before: "+change.name, d.poll(), "token, end nothing-to-do")
+		if err := change.do(); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, change.name, d.poll(), "token, challenge, end nothing-to-do")
+	}
+	w.now.add(tam.Defaults().AttestationMaxAge)
+	q := d.open(d.respond(d.connect()).Body).(*teep.QueryRequest)
+	good(f.AddPolicy(t.Context(), operator, keepApart))
+	expect(t, "evidence on its way", d.respond(q).Reason, tam.ReasonNothingToDo)
+	expect(t, "was judged by the new one", d.poll(), "token, end nothing-to-do")
+}
+
 // An acceptance with an end wants evidence when it ends, and a changed policy at once.
 func TestAcceptedUntil(t *testing.T) {
 	w := newWorld(t, comparing)

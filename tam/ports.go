@@ -218,6 +218,10 @@ type ManifestWriter interface {
 
 // PolicyReader finds policies and groups.
 type PolicyReader interface {
+	// PolicyState is another number after each change of what the others return, one that
+	// was never seen before; so whoever keeps something by it may read both in any
+	// transaction.
+	PolicyState() (int64, error)
 	// Policies returns the version in force of each policy, by position, then name.
 	Policies() ([]policy.Policy, error)
 	// PolicyVersions returns all versions of one policy, the newest first.

@@ -237,7 +237,7 @@ func (s *session) sendAway(reason Reason, words string) (outcome, error) {
 }
 
 // attestationDue says why the device must attest before it is served: too long
-// ago, or a claim of the agent, or what stands after a failure, waits for the
+// ago, or under other policies, or a claim of the agent, or what stands after a failure, waits for the
 // attester's word. One answer to that is enough, whatever it is.
 func (s *session) attestationDue() (string, error) {
 	if s.agent.AttestedAt.IsZero() {
@@ -246,8 +246,12 @@ func (s *session) attestationDue() (string, error) {
 	if age := s.now.Sub(s.agent.AttestedAt); age >= s.t.cfg.Policy.AttestationMaxAge {
 		return fmt.Sprintf("last attested %s ago", age.Round(time.Second)), nil
 	}
-	if changed := s.t.rules.changed(); s.agent.AttestedAt.Before(changed.Truncate(time.Second)) {
-		return fmt.Sprintf("a policy was changed at %s", changed.UTC().Format(time.RFC3339)), nil
+	state, err := s.tx.PolicyState()
+	if err != nil {
+		return "", err
+	}
+	if state != s.agent.AcceptedUnder {
+		return "its evidence was accepted before policies or groups were changed", nil
 	}
 	if err := s.readStatuses(); err != nil {
 		return "", err

@@ -28,6 +28,7 @@ func (s *keyStore) TokenKeys() ([]TokenKey, error)                      { return
 func (s *keyStore) AppendEvent(audit.Event) error                       { return nil }
 func (s *keyStore) DeleteExpired(time.Time, int) (int, error)           { return 0, nil }
 func (s *keyStore) DropEvidence(time.Time, int) (int, error)            { return 0, nil }
+func (s *keyStore) PolicyState() (int64, error)                         { return 0, nil }
 func (s *keyStore) Policies() ([]policy.Policy, error)                  { return nil, nil }
 func (s *keyStore) Groups() ([]devices.Group, error)                    { return nil, nil }
 func (s *keyStore) DeleteAppraisals(cosekit.Thumbprint, time.Time, int, int) (none cosekit.Thumbprint, _ error) {

@@ -118,20 +118,21 @@ func (u update) putDevice(d devices.Device) error {
 }
 
 const agentColumns = `device, cose_key, numbering, algorithm, report_key, extensions, created_at, last_seen, attested_at, evidence_at,
-	repeats, hold_until, hold_reason, noted`
+	repeats, hold_until, hold_reason, noted, accepted_under`
 
 var (
 	selectAgent   = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE key = ?`)
 	selectAgentOf = prepare(`SELECT ` + agentColumns + ` FROM agents WHERE device = ? ORDER BY key`)
-	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	upsertAgent   = prepare(`INSERT INTO agents (key, ` + agentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET device = excluded.device, cose_key = excluded.cose_key,
 			numbering = excluded.numbering, algorithm = excluded.algorithm, report_key = excluded.report_key, extensions = excluded.extensions,
 			created_at = excluded.created_at, last_seen = excluded.last_seen, attested_at = excluded.attested_at,
 			evidence_at = excluded.evidence_at, repeats = excluded.repeats,
-			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason, noted = excluded.noted`)
+			hold_until = excluded.hold_until, hold_reason = excluded.hold_reason, noted = excluded.noted,
+			accepted_under = excluded.accepted_under`)
 	// A session writes its agent back: the index over device is left alone then.
 	updateAgent = prepare(`UPDATE agents SET numbering = ?, algorithm = ?, report_key = ?, extensions = ?, created_at = ?, last_seen = ?,
-		attested_at = ?, evidence_at = ?, repeats = ?, hold_until = ?, hold_reason = ?, noted = ? WHERE key = ? AND device = ?`)
+		attested_at = ?, evidence_at = ?, repeats = ?, hold_until = ?, hold_reason = ?, noted = ?, accepted_under = ? WHERE key = ? AND device = ?`)
 	deleteAgent = prepare(`DELETE FROM agents WHERE key = ?`)
 )
 
@@ -160,6 +161,7 @@ func scanAgent(r *row) (devices.Agent, error) {
 	for reason, at := range noted {
 		a.Noted[reason] = timeOf(at)
 	}
+	a.AcceptedUnder = r.int()
 	return a, nil
 }
 
@@ -191,10 +193,10 @@ func (u update) PutAgent(a devices.Agent) error {
 	}
 	known, err := u.exec(updateAgent, int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
 		micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt),
-		a.Repeats, micros(a.HoldUntil), a.HoldReason, noted, key[:], string(a.Device))
+		a.Repeats, micros(a.HoldUntil), a.HoldReason, noted, a.AcceptedUnder, key[:], string(a.Device))
 	if err == nil && known == 0 {
 		_, err = u.exec(upsertAgent, key[:], string(a.Device), a.Key.COSEKey(), int64(a.Numbering), int64(a.Algorithm), keyOrNull(a.ReportKey), extensions,
-			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt), a.Repeats, micros(a.HoldUntil), a.HoldReason, noted)
+			micros(a.CreatedAt), micros(a.LastSeen), micros(a.AttestedAt), micros(a.EvidenceAt), a.Repeats, micros(a.HoldUntil), a.HoldReason, noted, a.AcceptedUnder)
 	}
 	return about(err, "agent %s of device %s", key, a.Device)
 }

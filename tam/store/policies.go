@@ -16,7 +16,24 @@ var (
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
 			?11 = 0 AND NOT EXISTS (SELECT 1 FROM policies WHERE name = ?1 AND version > ?2)) ON CONFLICT DO NOTHING`)
 	supersedePolicies = prepare(`UPDATE policies SET in_force = 0 WHERE name = ? AND version < ?`)
+
+	selectPolicyState = prepare(`SELECT mark FROM policy_state WHERE id = 1`)
+	markPolicyState   = prepare(`UPDATE policy_state SET mark = random() WHERE id = 1`)
 )
+
+func (s snapshot) PolicyState() (int64, error) {
+	mark, err := one(s.transaction, selectPolicyState, scanInt)
+	return mark, about(err, "state of the policies")
+}
+
+// policiesChanged follows every change of policies and groups, in its transaction; err is
+// that of the change.
+func (u update) policiesChanged(err error) error {
+	if err == nil {
+		_, err = u.exec(markPolicyState)
+	}
+	return err
+}
 
 func scanPolicy(r *row) (policy.Policy, error) {
 	return policy.Policy{
@@ -42,7 +59,7 @@ func (u update) AddPolicy(p policy.Policy) error {
 	if err == nil {
 		_, err = u.exec(supersedePolicies, p.Name, p.Version)
 	}
-	return about(err, "policy %q version %d", p.Name, p.Version)
+	return about(u.policiesChanged(err), "policy %q version %d", p.Name, p.Version)
 }
 
 var (
@@ -63,9 +80,9 @@ func (s snapshot) Groups() ([]devices.Group, error) {
 
 func (u update) PutGroup(g devices.Group) error {
 	_, err := u.exec(upsertGroup, g.Name, g.Selector)
-	return about(err, "group %q", g.Name)
+	return about(u.policiesChanged(err), "group %q", g.Name)
 }
 
 func (u update) DeleteGroup(name string) error {
-	return about(u.remove(deleteGroup, name), "group %q", name)
+	return about(u.policiesChanged(u.remove(deleteGroup, name)), "group %q", name)
 }

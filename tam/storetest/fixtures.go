@@ -73,7 +73,8 @@ func agent(device, key int) devices.Agent {
 	return devices.Agent{
 		Key: publicKey(key), Device: deviceID(device), Numbering: teep.PreIANA, Algorithm: cosekit.LegacyEdDSA, ReportKey: publicKey(key + 1000), Extensions: []uint32{0, 1<<32 - 1},
 		CreatedAt: at(1), LastSeen: at(2), AttestedAt: at(3), EvidenceAt: at(5), Repeats: 6, HoldUntil: at(4), HoldReason: "asks too often",
-		Noted: map[string]time.Time{"device-pending": at(6), "☃": at(7)},
+		Noted:         map[string]time.Time{"device-pending": at(6), "☃": at(7)},
+		AcceptedUnder: -1 << 63,
 	}
 }
 

@@ -139,3 +139,58 @@ func (s suite) groups() {
 	wanted()
 	s.refused("a group without a name", nil, func(tx tam.Tx) error { return tx.PutGroup(devices.Group{Selector: "true"}) })
 }
+
+func (s suite) policyState() (state int64) {
+	s.Helper()
+	s.view(func(r tam.Reader) (err error) {
+		state, err = r.PolicyState()
+		return err
+	})
+	return state
+}
+
+// The state of the policies changes with each of their changes and those of groups, never
+// to one that was there, and with nothing else.
+func (s suite) policyStates() {
+	retired := policyVersion("a", 3)
+	retired.Retired = true
+	seen := []int64{s.policyState()}
+	for _, step := range []struct {
+		what    string
+		changes bool
+		do      func(tam.Tx) error
+	}{
+		{"add a policy", true, func(tx tam.Tx) error { return tx.AddPolicy(policyVersion("a", 1)) }},
+		{"add a version", true, func(tx tam.Tx) error { return tx.AddPolicy(policyVersion("a", 2)) }},
+		{"retire it", true, func(tx tam.Tx) error { return tx.AddPolicy(retired) }},
+		{"put a group", true, func(tx tam.Tx) error { return tx.PutGroup(devices.Group{Name: "g", Selector: "true"}) }},
+		{"change it", true, func(tx tam.Tx) error { return tx.PutGroup(devices.Group{Name: "g", Selector: "false"}) }},
+		{"delete it", true, func(tx tam.Tx) error { return tx.DeleteGroup("g") }},
+		{"put a device", false, func(tx tam.Tx) error { return tx.PutDevice(device(1)) }},
+		{"try what is refused", false, func(tx tam.Tx) error {
+			s.wantError("a known version", tx.AddPolicy(policyVersion("a", 1)), tam.ErrExists)
+			s.wantError("an unknown group", tx.DeleteGroup("g"), tam.ErrNotFound)
+			return nil
+		}},
+	} {
+		undone := errors.New("undone")
+		s.refused(step.what+", undone", undone, func(tx tam.Tx) error {
+			err := step.do(tx)
+			state, stateErr := tx.PolicyState()
+			if step.changes {
+				seen = append(seen, state) // and never again
+			}
+			return errors.Join(err, stateErr, undone)
+		})
+		before := s.policyState()
+		s.update(func(tx tam.Tx) error { return step.do(tx) })
+		after := s.policyState()
+		switch {
+		case !step.changes && after != before:
+			s.Errorf("%s: state %d, before it %d", step.what, after, before)
+		case step.changes && slices.Contains(seen, after):
+			s.Errorf("%s: state %d, which was there: %d", step.what, after, seen)
+		}
+		seen = append(seen, after)
+	}
+}

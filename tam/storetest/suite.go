@@ -19,7 +19,7 @@ func Run(t *testing.T, open func(t *testing.T) tam.Store) {
 		"manifests": suite.manifests, "manifest refusals": suite.manifestRefusals,
 		"manifests of a component": suite.manifestsFor, "manifest pages": suite.manifestPages,
 		"anchors": suite.anchors, "deleted anchors": suite.deletedAnchors,
-		"policies": suite.policies, "one version": suite.oneVersion, "groups": suite.groups,
+		"policies": suite.policies, "one version": suite.oneVersion, "groups": suite.groups, "policy state": suite.policyStates,
 		"reference files": suite.referenceFiles, "device CAs": suite.deviceCAs,
 		"reference state": suite.referenceStates, "reference race": suite.referenceRace,
 		"spent tokens": suite.spentTokens, "outstanding updates": suite.outstanding,

@@ -63,9 +63,9 @@ func deviceText(d devices.Device) string {
 }
 
 func agentText(a devices.Agent) string {
-	return fmt.Sprintf("agent %s of %s numbering %d algorithm %d report key %s extensions %d created %s seen %s attested %s evidence %s repeats %d hold %s %q noted %s",
+	return fmt.Sprintf("agent %s of %s numbering %d algorithm %d report key %s extensions %d created %s seen %s attested %s evidence %s repeats %d hold %s %q noted %sruled %d",
 		keyText(a.Key), a.Device, a.Numbering, a.Algorithm, keyText(a.ReportKey), a.Extensions,
-		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.EvidenceAt), a.Repeats, timeText(a.HoldUntil), a.HoldReason, notedText(a.Noted))
+		timeText(a.CreatedAt), timeText(a.LastSeen), timeText(a.AttestedAt), timeText(a.EvidenceAt), a.Repeats, timeText(a.HoldUntil), a.HoldReason, notedText(a.Noted), a.AcceptedUnder)
 }
 
 func notedText(noted map[string]time.Time) string {
