@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net"
@@ -80,13 +81,18 @@ func extend(t *testing.T, socket string, pcr int) {
 	}
 	tpm := transport.FromReadWriteCloser(conn)
 	defer tpm.Close()
-	sum := sha256.Sum256([]byte("something else"))
-	if _, err := (tpm2.PCRExtend{
-		PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(pcr), Auth: tpm2.PasswordAuth(nil)},
-		Digests:   tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: sum[:]}}},
-	}).Execute(tpm); err != nil {
+	if err := measure(tpm, pcr); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func measure(tpm transport.TPM, pcr int) error {
+	sum := sha256.Sum256([]byte("something else"))
+	_, err := tpm2.PCRExtend{
+		PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(pcr), Auth: tpm2.PasswordAuth(nil)},
+		Digests:   tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: sum[:]}}},
+	}.Execute(tpm)
+	return err
 }
 
 // trust is what a TAM knows.
@@ -242,6 +248,110 @@ func TestTPM(t *testing.T) {
 	moved, _ := openTPM(t, startTPM(t), dir)
 	if _, err := moved.Quote(t.Context(), challenge); err == nil || !strings.Contains(err.Error(), "another TPM") {
 		t.Errorf("key in another TPM: %v", err)
+	}
+}
+
+// meddler stands before a TPM. For as many quotes as it is told, somebody measures something
+// into PCR 4 before their values are read.
+type meddler struct {
+	socket       string
+	left, quotes int
+	armed        bool
+}
+
+// meddle starts a meddler, and stops it with the test.
+func meddle(t *testing.T, tpm string) *meddler {
+	t.Helper()
+	m := &meddler{socket: filepath.Join(filepath.Dir(tpm), "meddler")}
+	listener, err := net.Listen("unix", m.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			m.serve(conn, tpm)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-done
+	})
+	return m
+}
+
+// serve hands commands to the TPM until the connection ends.
+func (m *meddler) serve(conn net.Conn, socket string) {
+	up, err := net.Dial("unix", socket)
+	if err != nil {
+		return
+	}
+	tpm := transport.FromReadWriteCloser(up)
+	defer tpm.Close()
+	for {
+		command := make([]byte, 4096)
+		n, err := conn.Read(command)
+		if err != nil {
+			return
+		}
+		switch code := tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])); {
+		case code == tpm2.TPMCCQuote:
+			m.quotes++
+			m.armed = m.left > 0
+		case code == tpm2.TPMCCPCRRead && m.armed:
+			m.armed = false
+			m.left--
+			if measure(tpm, 4) != nil {
+				return
+			}
+		}
+		answer, err := tpm.Send(command[:n])
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// TestChangingPCR quotes again where a PCR was extended behind the quote, and gives up when
+// that happens each time.
+func TestChangingPCR(t *testing.T) {
+	socket := startTPM(t)
+	m := meddle(t, socket)
+	tpm, key := openTPM(t, m.socket, t.TempDir())
+	for _, test := range []struct {
+		changes, quotes int
+		reason          string
+	}{
+		{0, 1, ""}, {1, 2, ""}, {2, 3, ""}, {3, 3, "PCRs changed while they were quoted"},
+	} {
+		m.left, m.quotes = test.changes, 0
+		payload, err := tpm.Quote(t.Context(), challenge)
+		switch {
+		case m.quotes != test.quotes || m.left != 0:
+			t.Errorf("%d changes: %d quotes, want %d", test.changes, m.quotes, test.quotes)
+		case test.reason != "":
+			if payload != nil || err == nil || !strings.Contains(err.Error(), test.reason) {
+				t.Errorf("%d changes: %x, %v", test.changes, payload, err)
+			}
+			continue
+		case err != nil:
+			t.Errorf("%d changes: %v", test.changes, err)
+			continue
+		}
+		// What is quoted last is what is shown.
+		r, err := trusting(t, key).verifier().Appraise(t.Context(), attest.Evidence{Format: tpm.Format(), Payload: payload, Challenge: challenge})
+		if err != nil || r.Claims == nil || r.Affirmed() != nil {
+			t.Errorf("%d changes: %+v, %v", test.changes, r, err)
+		}
 	}
 }
 
