@@ -73,6 +73,7 @@ type plant struct {
 	publisher cosekit.Signer
 	routes    []evidence.Route // before the built-in verifier
 	dir       string
+	inProcess bool // messages go to the handler without a network
 }
 
 // newPlant makes a plant whose database is in memory, or in a file where path says so.
@@ -104,9 +105,12 @@ func newPlant(t testing.TB, path string, change ...func(*plant)) *plant {
 	}
 	s.start()
 	payloads := must(store.OpenPayloads(filepath.Join(s.dir, "payloads")))(t)
-	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
-	t.Cleanup(listener.Close)
-	s.url = listener.URL
+	s.url = "http://tam.example"
+	if !s.inProcess {
+		listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
+		t.Cleanup(listener.Close)
+		s.url = listener.URL
+	}
 	s.fleet = tam.NewFleet(tam.FleetConfig{Store: s.store, Payloads: payloads, Clock: s.now.Now, PayloadURL: s.url + teephttp.PayloadPath})
 	must(s.fleet.AddReferenceSigner(t.Context(), plantOperator, anchor.Anchor{Key: s.maker.PublicKey(), Title: "maker"}))(t)
 	must(s.fleet.AddPublisher(t.Context(), plantOperator, anchor.Anchor{Key: s.publisher.PublicKey(), Title: "publisher"}))(t)
@@ -191,6 +195,18 @@ func (s *plant) release(component string, sequence uint64, refer bool) tam.Manif
 	return m
 }
 
+// references are those of a release, as a maker says them by hand.
+func references(m tam.Manifest) *corim.Unsigned {
+	u := &corim.Unsigned{ID: fmt.Sprintf("%s/%d", m.Component, m.Sequence), Version: m.Sequence}
+	for _, target := range m.Targets {
+		u.References = append(u.References, corim.Reference{
+			Environment: corim.Environment{Vendor: author.VendorID(plantVendor).String()}, Key: target.Component.String(),
+			Digests: []corim.Digest{{Algorithm: "sha-256", Value: target.ImageDigest.Bytes}},
+		})
+	}
+	return u
+}
+
 func (s *plant) device(id devices.ID) (d devices.Device) {
 	s.t.Helper()
 	if err := s.store.View(s.t.Context(), func(r tam.Reader) (err error) {
@@ -232,7 +248,7 @@ type response struct {
 
 // post sends a message to an endpoint.
 func (s *plant) post(ctx context.Context, path string, body []byte) (response, error) {
-	var content io.Reader
+	var content io.Reader = http.NoBody
 	if body != nil {
 		content = bytes.NewReader(body)
 	}
@@ -244,8 +260,13 @@ func (s *plant) post(ctx context.Context, path string, body []byte) (response, e
 	if body != nil {
 		request.Header.Set("Content-Type", "application/teep+cbor")
 	}
-	got, err := http.DefaultClient.Do(request)
-	if err != nil {
+	var got *http.Response
+	if s.inProcess {
+		request.RemoteAddr = "127.0.0.1:1"
+		recorder := httptest.NewRecorder()
+		s.handler.ServeHTTP(recorder, request)
+		got = recorder.Result()
+	} else if got, err = http.DefaultClient.Do(request); err != nil {
 		return response{}, err
 	}
 	defer got.Body.Close()
