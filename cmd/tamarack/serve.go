@@ -49,7 +49,7 @@ func (s *server) announce(w io.Writer, c Config) {
 		fmt.Fprintf(w, "monitoring           %s/metrics\n", s.metricsURL)
 	}
 	fmt.Fprintf(w, "keys for agents      %s\n", strings.Join(s.publicKeys, ", "))
-	fmt.Fprintf(w, "key for reports      %s\n", s.encryptTo)
+	fmt.Fprintf(w, "key for encryption   %s\n", s.encryptTo)
 	made := "kept"
 	if s.tokenCreated {
 		made = "made just now"
