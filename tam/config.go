@@ -116,7 +116,7 @@ type Policy struct {
 	AuditAge       time.Duration // older audit events are dropped; 0: none ever
 
 	Outstanding   int // Updates per agent that may wait for an answer; the oldest are dropped
-	MaxAppraisals int // at once in this replica
+	MaxAppraisals int // at once in this replica, by each verifier
 
 	Reoffers      int           // of an unanswered or failed manifest, or of an answer that leads nowhere, before the back-off begins
 	BackOff       time.Duration // the first one; each further one doubles it

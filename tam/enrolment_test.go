@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/tam"
 	"github.com/tamarack-tam/tamarack/tam/audit"
+	"github.com/tamarack-tam/tamarack/tam/metrics"
 	"github.com/tamarack-tam/tamarack/teep"
 )
 
@@ -220,6 +223,47 @@ func TestAppraisalsAreBounded(t *testing.T) {
 	expect(t, "the first", (<-first).Reason, "device-pending")
 	go func() { <-entered }()
 	expect(t, "the other, later, with the same challenge", other.respond(otherQ).Reason, "device-pending")
+}
+
+// A verifier that stalls takes no place from another.
+func TestStalledVerifierLeavesOthersTheirPlaces(t *testing.T) {
+	const waiting = 100
+	psa := localtest.NewPSA("one")
+	psaMedia := good(attest.ParseMediaType(psaFormat)).String()
+	stalled, entered := make(chan struct{}), make(chan struct{}, waiting)
+	w := newWorld(t, routed, func(c *tam.Config) {
+		c.Policy.FirstContact = tam.ChallengeFirst
+		c.Verifier = metrics.New().Verifier(evidence.NewRouter(
+			evidence.Route{
+				Name: "remote", Accepts: func(m attest.MediaType) bool { return m.String() == psaMedia },
+				Verifier: scripted(func(context.Context, attest.Evidence) (*attest.Result, error) {
+					entered <- struct{}{}
+					<-stalled
+					return nil, errors.New("stalled")
+				}),
+			},
+			evidence.Route{Name: "local", Accepts: func(attest.MediaType) bool { return true }, Verifier: c.Verifier},
+		))
+	})
+	busy := make(chan tam.Answer, waiting)
+	for range waiting {
+		d := w.device(cosekit.Ed25519)
+		wire := d.seal(&teep.QueryResponse{Attestation: d.bundle(psa, d.connect().Challenge)})
+		go func() { busy <- w.process(wire) }()
+	}
+	most := tam.Defaults().MaxAppraisals
+	for range most {
+		<-entered
+	}
+	for range waiting - most {
+		expect(t, "beyond its places", (<-busy).Reason, tam.ReasonAppraisalsBusy)
+	}
+	d := w.device(cosekit.ESP256)
+	expect(t, "by another verifier", d.respond(d.connect()).Reason, "device-pending")
+	close(stalled)
+	for range most {
+		expect(t, "in the end", (<-busy).Reason, tam.ReasonNotAppraised)
+	}
 }
 
 // One attestation key makes one accepted device, not as many as it has names for.

@@ -44,7 +44,7 @@ func (t *TAM) readClaims(x *exchange) error {
 	reading, err := evidence.Read(payload.Format, payload.Payload)
 	switch {
 	case err == nil:
-		x.claims = reading.Claims
+		x.claims, x.route = reading.Claims, t.routeOf(reading)
 		return nil
 	case hidden:
 		return refuse(ReasonEvidenceEncrypted, err)
@@ -121,7 +121,7 @@ func (t *TAM) admitEvidence(ctx context.Context, x *exchange) (admitted, error) 
 	if err != nil {
 		return admitted{}, err
 	}
-	leave, err := t.gate.enter(challenge.raw)
+	leave, err := t.gate.enter(challenge.raw, x.route)
 	if err != nil {
 		return admitted{}, err
 	}

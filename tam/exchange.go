@@ -31,6 +31,7 @@ type exchange struct {
 	// claims are those of the payload, as far as it is one that tells them. They are not
 	// verified: good for finding the key and the challenge, nothing else.
 	claims *attest.Claims
+	route  string // to the verifier of the evidence
 	// appraised and moved are what became of the payload and of the device, for those who
 	// observe.
 	appraised appraisal

@@ -39,6 +39,17 @@ func (r *Router) Appraise(ctx context.Context, e attest.Evidence) (*attest.Resul
 	return r.route(ctx, media, e)
 }
 
+// RouteOf names the Route that appraises evidence of this media type, which of a bound
+// bundle is that of the inner evidence; empty for none.
+func (r *Router) RouteOf(media attest.MediaType) string {
+	for _, route := range r.routes {
+		if route.Accepts(media) {
+			return route.Name
+		}
+	}
+	return ""
+}
+
 func (r *Router) route(ctx context.Context, media attest.MediaType, e attest.Evidence) (*attest.Result, error) {
 	var names []string
 	for _, route := range r.routes {

@@ -122,6 +122,16 @@ func (v verifier) Appraise(ctx context.Context, e attest.Evidence) (*attest.Resu
 	return result, err
 }
 
+// RouteOf names the verifier that evidence goes to, where there are several behind this one.
+func (v verifier) RouteOf(media attest.MediaType) string {
+	if several, ok := v.Verifier.(interface {
+		RouteOf(attest.MediaType) string
+	}); ok {
+		return several.RouteOf(media)
+	}
+	return ""
+}
+
 // statusName bounds the label: a remote verifier may say anything.
 func statusName(s attest.Status) string {
 	switch s {
