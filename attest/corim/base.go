@@ -94,6 +94,7 @@ type AttestKey struct {
 	Public      crypto.PublicKey // never nil: *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey
 	Certificate *x509.Certificate
 	Source      string
+	By          string // the File.Signer of who says so; a Base sets it
 }
 
 // Base is all that imported files say. It does not change.

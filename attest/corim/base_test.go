@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
 // valued is a file whose one value has the digest.
@@ -62,6 +64,60 @@ func TestWhichTagsCount(t *testing.T) {
 				t.Errorf("in force: %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// by is the file with another signer.
+func by(signer string, f *File) *File {
+	f.Signer = signer
+	return f
+}
+
+// TestSignersDoNotMeet has two signers who name their tags alike: neither takes anything
+// away from the other.
+func TestSignersDoNotMeet(t *testing.T) {
+	replacing := func(u *Unsigned) { u.Replaces = []string{"g"} }
+	expired := func(u *Unsigned) { u.NotBefore, u.NotAfter = now.Add(-2*time.Hour), now.Add(-time.Hour) }
+	for _, c := range []struct {
+		name  string
+		other *File
+		want  string
+	}{
+		{"the same tag", valued(t, "g", 1, 1), "g@1=1 g@1=1"},
+		{"other content", valued(t, "g", 1, 2), "g@1=1 g@1=2"},
+		{"a higher version", valued(t, "g", 9, 2), "g@1=1 g@9=2"},
+		{"a higher version that expired", valued(t, "g", 9, 2, expired), "g@1=1"},
+		{"a tag that says it replaces", valued(t, "f", 1, 2, replacing), "g@1=1 f@1=2"},
+	} {
+		b, err := NewBase([]*File{by("G", valued(t, "g", 1, 1)), by("F", c.other)}, now)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if got := found(b); got != c.want {
+			t.Errorf("%s: in force %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestTooManyStatements(t *testing.T) {
+	u := &Unsigned{ID: "a"}
+	for i := range MaxFileStatements {
+		e := Environment{ClassID: implID(byte(i / 1000))}
+		u.References = append(u.References, Reference{Environment: e, Key: "BL", SVN: ptr(uint64(1))})
+	}
+	f := readFile(t, encoded(t, u))
+	u.Keys = []AttestKey{{Environment: Environment{ClassID: implID(1)}, Public: publicKey(t, newSigner(t, cosekit.ESP256))}}
+	if _, err := Read(encoded(t, u)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "more than 10000 reference values and keys") {
+		t.Errorf("one more in a file: %v", err)
+	}
+	files := make([]*File, 0, MaxStatements/MaxFileStatements+1)
+	for i := range cap(files) {
+		files = append(files, by(fmt.Sprint(i), f))
+	}
+	if _, err := NewBase(files[1:], now); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewBase(files, now); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one more file: %v", err)
 	}
 }
 

@@ -7,48 +7,73 @@ import (
 	"time"
 )
 
-// NewBase compiles files that were verified. Of tags with the same id, the highest
-// version counts, and a tag that another replaces does not. What is not valid at now is
-// left out; a file that has expired still keeps older versions of its tags from coming
-// back. Where tags that are in force differ about a measurement, each value is good.
+// statedTag is a tag with who says so. Names of tags are whatever their authors write, so
+// a tag has nothing to do with one of the same id that somebody else has signed.
+type statedTag struct {
+	*tag
+	by string // File.Signer
+}
+
+type tagName struct{ by, id string }
+
+func (t statedTag) name() tagName { return tagName{t.by, t.id} }
+
+// NewBase compiles files that were verified. Of tags with the same id by the same signer,
+// the highest version counts, and a tag that another of that signer replaces does not. What
+// is not valid at now is left out; a file that has expired still keeps older versions of
+// its tags from coming back. Where tags that are in force differ about a measurement, each
+// value is good.
 //
-// Two different tags with one id and version are ErrConflict: try a new file together
-// with all others before it is imported.
+// Two different tags of a signer with one id and version are ErrConflict, and more than
+// MaxStatements in force ErrTooLarge: try a new file together with all others before it is
+// imported.
 func NewBase(files []*File, now time.Time) (*Base, error) {
 	if err := noConflict(files); err != nil {
 		return nil, err
 	}
-	newest := map[string]*tag{}
-	var order []*tag
+	newest := map[tagName]*tag{}
+	var order []statedTag
 	for _, f := range files {
 		if f.NotBefore.After(now) {
 			continue
 		}
 		for i := range f.tags {
-			t := &f.tags[i]
-			other, taken := newest[t.id]
+			t := statedTag{&f.tags[i], f.Signer}
+			other, taken := newest[t.name()]
 			if !taken || t.version > other.version || t.version == other.version && other.expired(now) {
-				newest[t.id] = t
+				newest[t.name()] = t.tag
 				order = append(order, t)
 			}
 		}
 	}
-	replaced := map[string]bool{}
-	for _, t := range newest {
+	replaced := map[tagName]bool{}
+	for name, t := range newest {
 		for _, id := range t.replaces {
-			replaced[id] = replaced[id] || id != t.id
+			other := tagName{name.by, id}
+			replaced[other] = replaced[other] || id != t.id
 		}
 	}
-	inForce := slices.DeleteFunc(order, func(t *tag) bool {
-		return newest[t.id] != t || replaced[t.id] || t.expired(now)
-	})
+	return compile(slices.DeleteFunc(order, func(t statedTag) bool {
+		return newest[t.name()] != t.tag || replaced[t.name()] || t.expired(now)
+	}))
+}
+
+// compile takes together what the tags that are in force say.
+func compile(tags []statedTag) (*Base, error) {
 	values, keys := 0, 0
-	for _, t := range inForce {
+	for _, t := range tags {
 		values, keys = values+len(t.references), keys+len(t.keys)
 	}
+	if values+keys > MaxStatements {
+		return nil, fmt.Errorf("%w: %d statements are in force, at most %d", ErrTooLarge, values+keys, MaxStatements)
+	}
 	references, attestKeys := make([]Reference, 0, values), make([]AttestKey, 0, keys)
-	for _, t := range inForce {
-		references, attestKeys = append(references, t.references...), append(attestKeys, t.keys...)
+	for _, t := range tags {
+		references = append(references, t.references...)
+		for _, k := range t.keys {
+			k.By = t.by
+			attestKeys = append(attestKeys, k)
+		}
 	}
 	return &Base{
 		newIndex(references, func(r *Reference) *Environment { return &r.Environment }),
@@ -59,14 +84,19 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 // noConflict looks at all files, also at those that are not valid now: a set of files that
 // is good today is good on every other day.
 func noConflict(files []*File) error {
-	seen := map[string]*tag{}
+	type version struct {
+		tagName
+		version uint64
+	}
+	seen := map[version]*tag{}
 	for _, f := range files {
 		for i := range f.tags {
 			t := &f.tags[i]
-			if other, taken := seen[t.source()]; taken && !bytes.Equal(other.raw, t.raw) {
+			v := version{tagName{f.Signer, t.id}, t.version}
+			if other, taken := seen[v]; taken && !bytes.Equal(other.raw, t.raw) {
 				return fmt.Errorf("%w: two files have a tag %q of version %d, with different content; give what replaces the other a higher version, and what stands beside it an id of its own", ErrConflict, t.id, t.version)
 			}
-			seen[t.source()] = t
+			seen[v] = t
 		}
 	}
 	return nil

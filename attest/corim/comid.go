@@ -179,6 +179,9 @@ func (f *File) addMeasurement(t *tag, about Environment, endorsed bool, item []b
 	if err != nil {
 		return err
 	}
+	if err := f.count(len(found)); err != nil {
+		return err
+	}
 	for _, r := range found {
 		r.Environment, r.Endorsed, r.Source = about, endorsed, t.source()
 		t.references = append(t.references, r)
@@ -213,8 +216,19 @@ func (f *File) readKeyTriple(t *tag, item []byte) error {
 		if err != nil {
 			return err
 		}
+		if err := f.count(1); err != nil {
+			return err
+		}
 		key.Environment, key.Source = environment, t.source()
 		t.keys = append(t.keys, key)
 		return nil
 	})
+}
+
+// count holds the file to its cap before statements are kept.
+func (f *File) count(statements int) error {
+	if f.statements += statements; f.statements > MaxFileStatements {
+		return fmt.Errorf("%w: more than %d reference values and keys", ErrTooLarge, MaxFileStatements)
+	}
+	return nil
 }

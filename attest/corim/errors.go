@@ -20,6 +20,8 @@ var (
 	ErrValidity = errors.New("not valid at this time")
 	// ErrConflict: two files give one tag id and version to different content.
 	ErrConflict = errors.New("conflicting files")
+	// ErrScope: statements about products that their signer does not speak for.
+	ErrScope = errors.New("not among the products that the signer speaks for")
 	// ErrKey: not a usable public key.
 	ErrKey = cosekit.ErrKey
 )

@@ -16,6 +16,12 @@ const (
 	MaxName   = 512 // bytes of an id, a key, a version
 	MaxDigest = 64  // bytes
 	maxNotes  = 32
+
+	// MaxFileStatements are the values and keys of one file, MaxStatements those that may be
+	// in force together: each of them is held in memory, and looked at for evidence of its
+	// environment.
+	MaxFileStatements = 10_000
+	MaxStatements     = 200_000
 )
 
 // ContentType is that of a CoRIM (draft-ietf-rats-corim section 13.6).
@@ -39,8 +45,9 @@ type File struct {
 	// part that nothing can be compared with. They are left out as a whole.
 	Unread []string
 
-	tags      []tag
-	signature *signature // nil for an unsigned file
+	tags       []tag
+	statements int        // in all tags
+	signature  *signature // nil for an unsigned file
 }
 
 // tag is one CoMID: a set of statements with an id and a version.

@@ -101,6 +101,7 @@ func TestFromManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	older := valued(t, "app/motd/suit/6", 6, 1)
+	older.Signer = f.Signer
 	b, err := NewBase([]*File{older, f}, now)
 	if err != nil {
 		t.Fatal(err)

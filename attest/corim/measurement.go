@@ -1,6 +1,7 @@
 package corim
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"fmt"
 	"strconv"
@@ -290,6 +291,9 @@ func (r *Reference) readRaw(f fields) error {
 	}
 	if len(r.Mask) != len(r.Raw) {
 		return fmt.Errorf("%w: mask of %d bytes over a value of %d", ErrMalformed, len(r.Mask), len(r.Raw))
+	}
+	if len(bytes.Trim(r.Mask, "\x00")) == 0 {
+		return fmt.Errorf("%w: a mask without a bit, under which every value would be good", ErrMalformed)
 	}
 	return nil
 }

@@ -67,6 +67,8 @@ func TestReadRefuses(t *testing.T) {
 		{"empty digest", value(map[int]any{2: []any{[]any{99, []byte{}}}}), ErrMalformed, "0 bytes"},
 		{"mask of another length", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{1, 2}, []byte{1}})}), ErrMalformed, "mask of 1 bytes"},
 		{"old mask of another length", value(map[int]any{4: taggedItem(tagBytes, []byte{1}), 5: []byte{1, 2}}), ErrMalformed, "mask of 2 bytes"},
+		{"mask without a bit", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{1, 2}, []byte{0, 0}})}), ErrMalformed, "every value would be good"},
+		{"empty mask", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{}, []byte{}})}), ErrMalformed, "every value would be good"},
 		{"two masks", value(map[int]any{4: taggedItem(tagMaskedRaw, []any{[]byte{1}, []byte{1}}), 5: []byte{1}}), ErrMalformed, "one mask"},
 		{"a mask alone", value(map[int]any{5: []byte{1}}), ErrMalformed, "without a value"},
 		{"no registers", value(map[int]any{14: map[int]any{}}), ErrMalformed, "none"},
