@@ -20,7 +20,7 @@ const (
 	// MaxFileStatements are the values and keys of one file, MaxStatements those that may be
 	// in force together: each of them is held in memory, and looked at for evidence of its
 	// environment.
-	MaxFileStatements = 10_000
+	MaxFileStatements = 5_000
 	MaxStatements     = 200_000
 )
 
