@@ -31,8 +31,8 @@ type Options struct {
 	Nonce []byte
 }
 
-// Verify reads a result of a media type (empty: the EAT profile of TEEP in CBOR) and
-// returns it after the signature of a trusted key, the profile and the times have been
+// Verify reads a result of a media type (one that attest.ResultFormOf knows; empty: the EAT
+// profile of TEEP in CBOR) and returns it after the signature of a trusted key, the profile and the times have been
 // checked. The result is affirming only if each submodule says so and its vector bears it
 // out.
 //
