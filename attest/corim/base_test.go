@@ -111,7 +111,8 @@ func TestTooManyStatements(t *testing.T) {
 	}
 	files := make([]*File, 0, MaxStatements/MaxFileStatements+1)
 	for i := range cap(files) {
-		files = append(files, by(fmt.Sprint(i), f))
+		other := *f
+		files = append(files, by(fmt.Sprint(i), &other))
 	}
 	if _, err := NewBase(files[1:], now); err != nil {
 		t.Error(err)
