@@ -103,6 +103,7 @@ type member struct {
 	failed   uint64
 	moves    map[audit.Action]int
 	was      devices.State
+	operated bool // an operator has just released it
 	wasBy    string
 	counters devices.AttestationCount
 	rows     int // accepted evidence of an accepted device
@@ -212,8 +213,9 @@ func (c *crowd) evidence(m *member, challenge []byte) *teep.AttestationPayload {
 func (c *crowd) readable(m *member) bool { return m.key == nil || slices.Contains(c.keys, m.key) }
 
 // poll is a session; it tells whether the device was served.
-func (c *crowd) poll(m *member) bool {
-	r := m.post("/tam", nil)
+func (c *crowd) poll(m *member, path string) bool {
+	r := m.post(path, nil)
+	shown := 0
 	for range 6 {
 		if r.status == 204 {
 			c.say("  %s: ends %s", m.id[:4], r.reason)
@@ -222,18 +224,21 @@ func (c *crowd) poll(m *member) bool {
 		switch message := m.open(r).(type) {
 		case *teep.QueryRequest:
 			if message.Challenge == nil {
-				r = m.post("/tam", &teep.QueryResponse{Token: message.Token, TCList: m.list()})
+				r = m.post(path, &teep.QueryResponse{Token: message.Token, TCList: m.list()})
 				c.observe(m)
 				continue
 			}
-			r = c.attests(m, message.Challenge)
+			if shown++; shown > 1 {
+				c.fatal("%s is asked for evidence twice in one session", m.id)
+			}
+			r = c.attests(m, path, message.Challenge)
 		case *teep.Update:
 			if message.ErrCode != 0 {
 				c.say("  %s: refused %s", m.id[:4], r.reason)
 				return false
 			}
 			c.install(m, message)
-			m.post("/tam", &teep.Success{Token: message.Token})
+			m.post(path, &teep.Success{Token: message.Token})
 			c.observe(m)
 			return true
 		}
@@ -243,18 +248,19 @@ func (c *crowd) poll(m *member) bool {
 }
 
 // attests shows evidence, and holds what the TAM counts against what is true.
-func (c *crowd) attests(m *member, challenge []byte) response {
+func (c *crowd) attests(m *member, path string, challenge []byte) response {
 	c.now.add(time.Second) // post adds another
 	acceptable, readable := c.acceptable(m), c.readable(m)
+	resting := path != "/tam" && m.agent().HoldActive(c.now.Now().Add(time.Second)) // nobody asked this agent for it
 	before := m.record()
-	r := m.post("/tam", &teep.QueryResponse{Attestation: c.evidence(m, challenge), TCList: m.list()})
+	r := m.post(path, &teep.QueryResponse{Attestation: c.evidence(m, challenge), TCList: m.list()})
 	after := m.record()
 	accepted, failed := after.Attestations.Accepted-before.Attestations.Accepted, failedOf(after.Attestations)-failedOf(before.Attestations)
-	c.say("  %s: evidence, acceptable %t readable %t, the TAM says %q: accepted %d failed %d", m.id[:4], acceptable, readable, r.reason, accepted, failed)
+	c.say("  %s: evidence, acceptable %t readable %t resting %t, the TAM says %q: accepted %d failed %d", m.id[:4], acceptable, readable, resting, r.reason, accepted, failed)
 	switch {
-	case !readable:
+	case !readable, resting:
 		if accepted+failed != 0 {
-			c.fatal("evidence that nobody can read was counted")
+			c.fatal("evidence that nobody can read, or of an agent that is held, was counted")
 		}
 	case c.verifier.down:
 		if accepted != 0 || failed != 1 {
@@ -329,10 +335,12 @@ func (c *crowd) observe(m *member) {
 	case record.State == m.was && record.QuarantinedBy == m.wasBy:
 	case record.State == devices.Quarantined: // also where an operator takes over from a policy
 		m.moves[audit.DeviceQuarantined]++
+	case m.was == devices.Quarantined && m.wasBy == "" && !m.operated:
+		c.fatal("%s was in an operator's quarantine and is %s: %s", m.id, record.State, record.StateReason)
 	case m.was == devices.Quarantined:
 		m.moves[audit.DeviceReleased]++
 	}
-	m.was, m.wasBy = record.State, record.QuarantinedBy
+	m.was, m.wasBy, m.operated = record.State, record.QuarantinedBy, false
 }
 
 // recount holds history and audit log against what was seen.
@@ -400,11 +408,12 @@ func (c *crowd) act(t *rapid.T) {
 		"except", "end exception", "publish", "import", "extra", "rotate", "tell key", "verifier", "restart",
 	}).Draw(t, "action"); action {
 	case "poll":
-		c.say("poll %s", m.id[:4])
-		c.poll(m)
+		path := rapid.SampledFrom([]string{"/tam", "/first"}).Draw(t, "endpoint")
+		c.say("poll %s at %s", m.id[:4], path)
+		c.poll(m, path)
 	case "all poll":
 		for _, m := range c.members {
-			c.poll(m)
+			c.poll(m, "/tam")
 		}
 	case "time":
 		d := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, 3 * time.Hour, 25 * time.Hour}).Draw(t, "for")
@@ -438,7 +447,7 @@ func (c *crowd) act(t *rapid.T) {
 		_, err := c.fleet.Release(t.Context(), plantOperator, m.id, "looked at")
 		c.say("release %s: %v", m.id[:4], err)
 		if err == nil {
-			m.trusted = false // until it shows that it is
+			m.trusted, m.operated = false, true // until it shows that it is
 		}
 		c.observe(m)
 	case "except":
@@ -475,6 +484,18 @@ func (c *crowd) act(t *rapid.T) {
 	}
 }
 
+// agent is the device's as the TAM has it.
+func (m *member) agent() (a devices.Agent) {
+	m.t.Helper()
+	if err := m.s.store.View(m.t.Context(), func(r tam.Reader) (err error) {
+		a, err = r.Agent(m.probe.key.PublicKey().Thumbprint())
+		return err
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+	return a
+}
+
 // settle takes away all that is against the devices, and wants each served within two
 // polls.
 func (c *crowd) settle() {
@@ -488,13 +509,13 @@ func (c *crowd) settle() {
 		m.held[mended] = c.releases[c.referred-1].Targets[0].ImageDigest
 		if record := m.record(); record.State == devices.Quarantined && record.QuarantinedBy == "" {
 			must(c.fleet.Release(c.t.Context(), plantOperator, m.id, "mended"))(c.t)
-			m.trusted = false
+			m.trusted, m.operated = false, true
 			c.observe(m)
 		}
 	}
 	c.now.add(tam.Defaults().BackOffMax + time.Hour)
 	for _, m := range c.members {
-		if !c.poll(m) && !c.poll(m) {
+		if !c.poll(m, "/tam") && !c.poll(m, "/tam") {
 			c.fatal("%s is not served in two polls: %+v", m.id, m.record())
 		}
 		if record := m.record(); record.State != devices.Accepted {
