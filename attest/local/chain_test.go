@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"fmt"
 	"math/big"
 	"net/url"
 	"strings"
@@ -38,8 +39,8 @@ func TestChains(t *testing.T) {
 	serialNumber := func(s string) editCertificate { return func(c *x509.Certificate) { c.Subject.SerialNumber = s } }
 	deep := func(n int) []*x509.Certificate {
 		ca, above := root, []*x509.Certificate(nil)
-		for range n {
-			ca = ca.Intermediate("deep", now)
+		for i := range n {
+			ca = ca.Intermediate(fmt.Sprint("deep ", i), now)
 			above = append([]*x509.Certificate{ca.Certificate}, above...)
 		}
 		return append([]*x509.Certificate{leaf(ca)}, above...)
@@ -51,6 +52,10 @@ func TestChains(t *testing.T) {
 	short := root.Intermediate("short", now, func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true })
 	below := short.Intermediate("below", now)
 	other := localtest.NewCA("other", now)
+	// Each of these could have issued each: one key, one name, other alternative names.
+	twin := func(name string) *x509.Certificate {
+		return root.Intermediate("root", now, func(c *x509.Certificate) { c.DNSNames = []string{name} }).Certificate
+	}
 
 	for _, test := range []struct {
 		name   string
@@ -62,6 +67,11 @@ func TestChains(t *testing.T) {
 		{"with the root at the end", []*x509.Certificate{leaf(factory), factory.Certificate, root.Certificate}, ""},
 		{"five certificates", deep(4), ""},
 		{"six certificates", deep(5), "6 certificates"},
+		{"what stands behind an authority", []*x509.Certificate{leaf(root), root.Certificate, other.Certificate}, ""},
+		{"in another order", []*x509.Certificate{leaf(below), short.Certificate, below.Certificate}, "send each before its issuer"},
+		{"with a certificate too many", []*x509.Certificate{leaf(factory), narrow.Certificate, factory.Certificate}, "send each before its issuer"},
+		{"that could go many ways", []*x509.Certificate{leaf(root), twin("a"), twin("b"), twin("c")}, "two certificates of"},
+		{"issuer in name only", []*x509.Certificate{localtest.NewCA("root", now).Certify("device", key.Public(), nil, now), factory.Certificate}, "send each before its issuer"},
 		{"without the intermediate", []*x509.Certificate{leaf(factory)}, "unknown authority"},
 		{"by another root", []*x509.Certificate{leaf(other), other.Certificate}, "unknown authority"},
 		{"self-signed", []*x509.Certificate{localtest.NewCA("device itself", now).Certificate}, "is a CA"},
@@ -85,7 +95,7 @@ func TestChains(t *testing.T) {
 		{"serial number that is none", []*x509.Certificate{leaf(root, serialNumber("1234567890ab"))}, ""},
 		{"certificate of another key", []*x509.Certificate{root.Certify("other", localtest.NewKey(localtest.P256, "other").Public(), nil, now)}, "signature does not verify"},
 		{"RSA key of any size", []*x509.Certificate{root.Certify("rsa", hugeRSA(), nil, now)}, "RSA key of 8192 bits"},
-		{"certificate of a key on P-521", []*x509.Certificate{root.Certify("p521", localtest.NewKey(localtest.P521, "other").Public(), nil, now)}, "key"},
+		{"certificate of a key on P-521", []*x509.Certificate{root.Certify("p521", localtest.NewKey(localtest.P521, "other").Public(), nil, now)}, "a key on P-521"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			trust := &localtest.Trust{CAs: []*x509.Certificate{root.Certificate}}
@@ -101,6 +111,17 @@ func TestChains(t *testing.T) {
 				t.Errorf("attestation key %s", r.AttestationKey)
 			}
 		})
+	}
+}
+
+// Without an authority that could vouch for a chain, nobody looks into it.
+func TestChainsWithoutAuthorities(t *testing.T) {
+	key := localtest.NewKey(localtest.P256, deviceName)
+	token := signEAT(key, map[int]any{33: []byte{0x30}}, challenge, nil)
+	r, err := New(&localtest.Trust{}, Options{Clock: func() time.Time { return now }}).Appraise(t.Context(),
+		attest.Evidence{Format: attest.EvidenceMediaType, Payload: token, Challenge: challenge})
+	if err != nil || r.Claims != nil || !strings.Contains(r.Reason(), "no device CA is registered") {
+		t.Errorf("%v, %v", r, err)
 	}
 }
 

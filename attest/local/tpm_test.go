@@ -413,6 +413,7 @@ func TestTPMRefused(t *testing.T) {
 		{"certificate not yet valid", "not yet valid", notRecognized, false, certify(ca, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })},
 		{"certificate is no certificate", "certificate 0", notRecognized, false, func(t *testing.T, tpm *localtest.TPM, h *hardware) attest.Evidence {
 			h.register(t)
+			h.authorities = []*x509.Certificate{ca.certificate}
 			tpm.Chain = [][]byte{{0x30, 0}}
 			return tpmEvidence(t, tpm, challenge)
 		}},

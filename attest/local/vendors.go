@@ -1,11 +1,15 @@
 package local
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 )
 
 // VendorRoots are certificates of makers of processors that are trusted beside those that
@@ -37,12 +41,12 @@ func vendorChain(leaf []byte, issuers [][]byte, configured []*x509.Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	var roots []*x509.Certificate
+	var roots, between []*x509.Certificate
 	for _, c := range configured {
 		if selfSigned(c) {
 			roots = append(roots, c)
 		} else {
-			chain = append(chain, c)
+			between = append(between, c)
 		}
 	}
 	for _, c := range chain[1:] {
@@ -51,9 +55,23 @@ func vendorChain(leaf []byte, issuers [][]byte, configured []*x509.Certificate, 
 		}
 	}
 	if roots == nil {
-		return nil, fmt.Errorf("%w: the root of %q is neither known nor configured", errChain, chain[0].Issuer)
+		return nil, fmt.Errorf("%w: the root of %.64q is neither known nor configured", errChain, chain[0].Issuer)
 	}
-	return chain[0], validateChain(chain, roots, now)
+	return chain[0], validateChain(inOrder(chain[0], append(between, chain[1:]...)), roots, now)
 }
 
-func selfSigned(c *x509.Certificate) bool { return string(c.RawIssuer) == string(c.RawSubject) }
+// inOrder puts each certificate before the one that has the name of its issuer: hosts send
+// them in any order.
+func inOrder(leaf *x509.Certificate, others []*x509.Certificate) []*x509.Certificate {
+	chain := []*x509.Certificate{leaf}
+	for last := leaf; !selfSigned(last) && len(chain) < evidence.MaxChain; last = chain[len(chain)-1] {
+		i := slices.IndexFunc(others, func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, last.RawIssuer) })
+		if i < 0 {
+			break
+		}
+		chain = append(chain, others[i])
+	}
+	return chain
+}
+
+func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
