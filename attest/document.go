@@ -22,11 +22,17 @@ var claimNames = map[int64]string{
 
 // Document writes the claims by their names, in the types of encoding/json: byte strings in
 // hexadecimal digits, times in RFC 3339, measurements by component. Claims of evidence and of
-// results are written alike, so that a policy need not know which of them it sees.
+// results are written alike, so that a policy need not know which of them it sees. Claims
+// whose label is text stand apart, under "named": whoever makes evidence is free to choose
+// their labels, also such as hardware and verifiers have for theirs.
 func (c *Claims) Document() map[string]any {
 	d := map[string]any{}
-	for name, raw := range c.Named {
-		d[name] = PlainItem(raw)
+	if len(c.Named) > 0 {
+		named := map[string]any{}
+		for name, raw := range c.Named {
+			named[name] = PlainItem(raw)
+		}
+		d["named"] = named
 	}
 	for label, raw := range c.Unknown {
 		name, ok := claimNames[label]

@@ -21,13 +21,13 @@ func TestDocument(t *testing.T) {
 		-70099: {0x01}, 257: cosekit.MustMarshal(map[int]int{1: 2}),
 		11: cosekit.MustMarshal(map[string]any{"a": []any{1, -1, "x", []byte{1}, true, nil, 1.5, math.Inf(1)}}),
 	}
-	c.Named = map[string]cosekit.RawMessage{"own": {0x01}, "1 twice": cosekit.MustMarshal(map[any]any{int64(1): "a", "1": "b"})}
+	c.Named = map[string]cosekit.RawMessage{"own": {0x01}, "snp-debug": {0xf4}, "ueid": {0x61, 'x'}, "1 twice": cosekit.MustMarshal(map[any]any{int64(1): "a", "1": "b"})}
 	d := c.Document()
 	for name, want := range map[string]any{
-		"-70099": 1.0, "sueids": map[string]any{"1": 2.0}, "own": 1.0,
-		"11":      map[string]any{"a": []any{1.0, -1.0, "x", "01", true, nil, 1.5, "+Inf"}},
-		"1 twice": map[string]any{"1": "a", "6131": "b"},
-		"cnf":     map[string]any{"key": c.Confirmation.Key.Thumbprint().String(), "kid": "0102"},
+		"-70099": 1.0, "sueids": map[string]any{"1": 2.0},
+		"11":    map[string]any{"a": []any{1.0, -1.0, "x", "01", true, nil, 1.5, "+Inf"}},
+		"named": map[string]any{"own": 1.0, "snp-debug": false, "ueid": "x", "1 twice": map[string]any{"1": "a", "6131": "b"}},
+		"cnf":   map[string]any{"key": c.Confirmation.Key.Thumbprint().String(), "kid": "0102"},
 		"other-measurements": []any{
 			map[string]any{"content-format": 60.0, "body": "x"},
 		},
@@ -35,6 +35,9 @@ func TestDocument(t *testing.T) {
 		if got := d[name]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %#v, want %#v", name, got, want)
 		}
+	}
+	if _, posing := d["snp-debug"]; posing {
+		t.Error("a text label stands among the names of hardware")
 	}
 	component := c.Measurements[0].Components[0]
 	measured := d["measurements"].(map[string]any)[component.Component.String()]

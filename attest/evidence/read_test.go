@@ -86,7 +86,7 @@ func TestRead(t *testing.T) {
 			"iat": "2026-11-21T12:00:00Z", "uptime": 77.0, "oemid": "010203",
 			"300":          []any{1.0, -2.0, "text", "ab", true, nil, 1.5},
 			"301":          "NaN",
-			"own":          map[string]any{"1": "one", "6131": "text", "b": "01"},
+			"named":        map[string]any{"own": map[string]any{"1": "one", "6131": "text", "b": "01"}},
 			"measurements": map[string]any{"app": map[string]any{"image-digest": suit.SumSHA256([]byte("image")).String()}},
 		}},
 		{"EAT of TEEP", teepEAT, eat(t), evidence.TEEP, nonce, ueid, nil},
