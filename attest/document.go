@@ -138,8 +138,14 @@ func others(entries []ContentEntry) []any {
 }
 
 // PlainItem turns a valid CBOR item into the types of encoding/json. Numbers become float64
-// as they do there; what JSON has nothing for is written as the digits of its encoding.
-func PlainItem(raw cosekit.RawMessage) any {
+// as they do there; what JSON has nothing for is written as the digits of its encoding, and
+// so is what is nested deeper than anybody would look.
+func PlainItem(raw cosekit.RawMessage) any { return plain(raw, 0) }
+
+// maxPlain caps how deep a document is nested, for each level is gone through anew.
+const maxPlain = 8
+
+func plain(raw cosekit.RawMessage, depth int) any {
 	switch cosekit.Major(raw) {
 	case cosekit.MajorUint:
 		if n, err := cosekit.Uint(raw); err == nil {
@@ -158,39 +164,43 @@ func PlainItem(raw cosekit.RawMessage) any {
 			return s
 		}
 	case cosekit.MajorArray:
-		return plainArray(raw)
+		if depth < maxPlain {
+			return plainArray(raw, depth+1)
+		}
 	case cosekit.MajorMap:
-		return plainMap(raw)
+		if depth < maxPlain {
+			return plainMap(raw, depth+1)
+		}
 	case cosekit.MajorSimple:
 		return plainSimple(raw)
 	}
 	return hex.EncodeToString(raw)
 }
 
-func plainArray(raw cosekit.RawMessage) any {
+func plainArray(raw cosekit.RawMessage, depth int) any {
 	items, err := cosekit.Elements(raw)
 	if err != nil {
 		return hex.EncodeToString(raw)
 	}
 	list := make([]any, len(items))
 	for i, item := range items {
-		list[i] = PlainItem(item)
+		list[i] = plain(item, depth)
 	}
 	return list
 }
 
-func plainMap(raw cosekit.RawMessage) any {
+func plainMap(raw cosekit.RawMessage, depth int) any {
 	pairs, err := cosekit.Pairs(raw)
 	if err != nil {
 		return hex.EncodeToString(raw)
 	}
 	d := make(map[string]any, len(pairs))
 	for _, p := range pairs {
-		name := fmt.Sprint(PlainItem(p.Key))
+		name := fmt.Sprint(plain(p.Key, depth))
 		if _, taken := d[name]; taken {
 			name = hex.EncodeToString(p.Key) // 1 and "1" are two keys in CBOR
 		}
-		d[name] = PlainItem(p.Value)
+		d[name] = plain(p.Value, depth)
 	}
 	return d
 }

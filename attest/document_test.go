@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -63,5 +64,27 @@ func TestDocument(t *testing.T) {
 	}
 	if d := (&Claims{}).Document(); len(d) != 0 {
 		t.Errorf("of nothing: %v", d)
+	}
+}
+
+// TestPlainItemDepth: what nests deeper than it is worth is not gone through.
+func TestPlainItemDepth(t *testing.T) {
+	nested := func(levels int) cosekit.RawMessage {
+		return append(bytes.Repeat([]byte{0x81}, levels), 0x07)
+	}
+	depth := func(v any) (levels int, end any) {
+		for {
+			list, ok := v.([]any)
+			if !ok {
+				return levels, v
+			}
+			levels, v = levels+1, list[0]
+		}
+	}
+	if levels, end := depth(PlainItem(nested(maxPlain))); levels != maxPlain || end != 7.0 {
+		t.Errorf("%d levels around %v", levels, end)
+	}
+	if levels, end := depth(PlainItem(nested(maxPlain + 2))); levels != maxPlain || end != "818107" {
+		t.Errorf("%d levels around %v", levels, end)
 	}
 }

@@ -109,7 +109,7 @@ func TestRecordedTSM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(r.Claims.Nonce) != 64 || r.Document == nil {
+		if len(r.Claims.Nonce) != 64 || r.Document() == nil {
 			t.Errorf("%s: %+v", k.Provider, r)
 		}
 	}

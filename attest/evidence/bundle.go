@@ -68,12 +68,24 @@ func readBundle(media attest.MediaType, payload []byte) (*Reading, error) {
 	if subtle.ConstantTimeCompare(inner.Claims.Nonce, digest) != 1 {
 		return nil, fmt.Errorf("%w: the nonce of the %s is not the digest of the claims set beside it", attest.ErrNonce, f.name)
 	}
-	document := claims.Document()
-	document[documentEvidence] = inner.Document
 	return &Reading{
-		Claims: claims, Document: document, Hardware: inner.Hardware,
+		Claims: claims, Hardware: inner.Hardware, said: bundled{claims, inner},
 		Inner: &Inner{attest.Evidence{Format: innerFormat.String(), Payload: evidence, Challenge: digest}, inner},
 	}, nil
+}
+
+// bundled is what a bound bundle says.
+type bundled struct {
+	claims *attest.Claims
+	inner  *Reading
+}
+
+// Document keeps the claims that the hardware itself made apart from those that software on
+// it chose, under the name evidence.
+func (b bundled) Document() map[string]any {
+	document := b.claims.Document()
+	document[documentEvidence] = b.inner.Document()
+	return document
 }
 
 func cutBundle(payload []byte) (claimsSet, evidence []byte, err error) {

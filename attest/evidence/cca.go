@@ -233,7 +233,7 @@ func readCCA(media attest.MediaType, payload []byte) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reading{Claims: token.Claims(), Document: token.Document(), Hardware: token.Platform.Hardware()}, nil
+	return &Reading{Claims: token.Claims(), Hardware: token.Platform.Hardware(), said: token}, nil
 }
 
 // Claims are those claims of an EAT that the token has. The nonce is the realm's

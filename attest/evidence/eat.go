@@ -20,7 +20,7 @@ func readEAT(_ attest.MediaType, payload []byte) (*Reading, error) {
 		return nil, err
 	}
 	claims := token.UnverifiedClaims()
-	return &Reading{Claims: claims, Document: claims.Document()}, nil
+	return &Reading{Claims: claims, said: claims}, nil
 }
 
 // tagBundle is the tag of a detached EAT bundle, as it is encoded (RFC 9711 section 5).
@@ -31,21 +31,17 @@ var tagBundle = []byte{0xd9, 602 >> 8, 602 & 0xff}
 type Detached struct {
 	Token []byte            // the main token, signed
 	Sets  map[string][]byte // the claims sets by the name of their submodule
+
+	claims *attest.Claims // of the main token
+	sets   map[string]*attest.Claims
 }
 
-func readDetached(media attest.MediaType, payload []byte) (*Reading, error) {
+func readDetached(_ attest.MediaType, payload []byte) (*Reading, error) {
 	bundle, err := ParseDetached(payload)
 	if err != nil {
 		return nil, err
 	}
-	reading, err := readEAT(media, bundle.Token)
-	if err != nil {
-		return nil, err
-	}
-	if reading.Document["submods"], err = bundle.submods(reading.Document["submods"]); err != nil {
-		return nil, err
-	}
-	return reading, nil
+	return &Reading{Claims: bundle.claims, said: bundle}, nil
 }
 
 // ParseDetached reads a detached EAT bundle:
@@ -67,7 +63,7 @@ func ParseDetached(payload []byte) (*Detached, error) {
 	if err != nil || len(parts) != 2 {
 		return nil, fmt.Errorf("%w: want an array of main token and claims sets", attest.ErrToken)
 	}
-	b := &Detached{Token: parts[0], Sets: map[string][]byte{}}
+	b := &Detached{Token: parts[0], Sets: map[string][]byte{}, sets: map[string]*attest.Claims{}}
 	if cosekit.Major(parts[0]) == cosekit.MajorBytes {
 		if b.Token, err = cosekit.Bytes(parts[0]); err != nil {
 			return nil, err
@@ -83,10 +79,18 @@ func ParseDetached(payload []byte) (*Detached, error) {
 			return nil, fmt.Errorf("%w: name of a claims set: %w", attest.ErrToken, err)
 		}
 		if b.Sets[name], err = cosekit.Bytes(p.Value); err != nil {
-			return nil, fmt.Errorf("%w: claims set %q: %w", attest.ErrToken, name, err)
+			return nil, fmt.Errorf("%w: claims set %.64q: %w", attest.ErrToken, name, err)
 		}
 	}
-	return b, b.checkDigests()
+	if err := b.checkDigests(); err != nil {
+		return nil, err
+	}
+	for name, set := range b.Sets {
+		if b.sets[name], err = attest.DecodeClaims(set); err != nil {
+			return nil, fmt.Errorf("submodule %.64q: %w", name, err)
+		}
+	}
+	return b, nil
 }
 
 // checkDigests finds every claims set to be the one whose digest stands in submods of the
@@ -96,7 +100,8 @@ func (b *Detached) checkDigests() error {
 	if err != nil {
 		return err
 	}
-	submods, ok := token.UnverifiedClaims().Unknown[labelSubmods]
+	b.claims = token.UnverifiedClaims()
+	submods, ok := b.claims.Unknown[labelSubmods]
 	if !ok {
 		return fmt.Errorf("%w: the main token has no submods (%d)", attest.ErrClaims, labelSubmods)
 	}
@@ -114,7 +119,7 @@ func (b *Detached) checkDigests() error {
 	}
 	for name, set := range b.Sets {
 		if err := checkDetachedDigest(digests[name], set); err != nil {
-			return fmt.Errorf("submodule %q: %w", name, err)
+			return fmt.Errorf("submodule %.64q: %w", name, err)
 		}
 	}
 	return nil
@@ -149,18 +154,17 @@ func checkDetachedDigest(item cosekit.RawMessage, set []byte) error {
 	return nil
 }
 
-// submods puts the detached claims sets in the place of their digests.
-func (b *Detached) submods(attached any) (any, error) {
-	document, ok := attached.(map[string]any)
+// Document writes the claims of the main token, with the detached claims sets in the place
+// of their digests.
+func (b *Detached) Document() map[string]any {
+	document := b.claims.Document()
+	submods, ok := document["submods"].(map[string]any)
 	if !ok {
-		document = map[string]any{}
+		submods = map[string]any{}
 	}
-	for name, set := range b.Sets {
-		claims, err := attest.DecodeClaims(set)
-		if err != nil {
-			return nil, fmt.Errorf("submodule %q: %w", name, err)
-		}
-		document[name] = claims.Document()
+	for name, claims := range b.sets {
+		submods[name] = claims.Document()
 	}
-	return document, nil
+	document["submods"] = submods
+	return document
 }

@@ -18,15 +18,22 @@ type Reading struct {
 	// the nonce at least. Of a bound bundle they are those of its claims set, to which
 	// the inner evidence was found to commit.
 	Claims *attest.Claims
-	// Document holds all claims by name; see attest.Result.
-	Document map[string]any
 	// Hardware names the piece of hardware by an identifier in the evidence that does
 	// not change, as attest.Result.AttestationKey has it; zero where only the key that
 	// signs names it.
 	Hardware cosekit.Thumbprint
 	// Inner is the evidence within a bound bundle; nil for any other format.
 	Inner *Inner
+
+	said documented
 }
+
+// documented writes all that evidence says by name.
+type documented interface{ Document() map[string]any }
+
+// Document writes all claims by name; see attest.Result. It costs more than all else here,
+// so it is for evidence that somebody has verified.
+func (r *Reading) Document() map[string]any { return r.said.Document() }
 
 // Inner is the hardware's part of a bound bundle.
 type Inner struct {

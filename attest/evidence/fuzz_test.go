@@ -38,10 +38,10 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		if r.Claims == nil || r.Document == nil {
+		if r.Claims == nil || r.Document() == nil {
 			t.Fatalf("reading %+v", r)
 		}
-		if _, err := json.Marshal(r.Document); err != nil {
+		if _, err := json.Marshal(r.Document()); err != nil {
 			t.Fatal(err)
 		}
 		if r.Inner == nil {

@@ -113,7 +113,7 @@ func readPSA(media attest.MediaType, payload []byte) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reading{Claims: token.Claims(), Document: token.Document(), Hardware: token.Hardware()}, nil
+	return &Reading{Claims: token.Claims(), Hardware: token.Hardware(), said: token}, nil
 }
 
 // Claims are those claims of an EAT that the token has. Its instance id is no ueid: it

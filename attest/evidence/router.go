@@ -90,9 +90,10 @@ func (r *Router) appraiseBundle(ctx context.Context, e attest.Evidence) (*attest
 		return nil, fmt.Errorf("%w: the hardware is certified as device %x, the claims of the bundle are of %x", attest.ErrDevice, ueid, reading.Claims.UEID)
 	}
 	bundled.Claims = reading.Claims
-	bundled.Document = reading.Document
-	if result.Document != nil {
-		bundled.Document[documentEvidence] = result.Document
+	bundled.Document = reading.Claims.Document()
+	bundled.Document[documentEvidence] = result.Document
+	if result.Document == nil {
+		bundled.Document[documentEvidence] = inner.Reading.Document()
 	}
 	return &bundled, nil
 }

@@ -286,7 +286,7 @@ func readSEVSNP(m attest.MediaType, payload []byte) (*Reading, error) {
 		return nil, err
 	}
 	return &Reading{
-		Media: m, Claims: &attest.Claims{Nonce: r.ReportData}, Document: r.Document(), Hardware: SNPHardware(r.ChipID),
+		Media: m, Claims: &attest.Claims{Nonce: r.ReportData}, Hardware: SNPHardware(r.ChipID), said: r,
 	}, nil
 }
 

@@ -303,7 +303,7 @@ func readTDX(m attest.MediaType, payload []byte) (*Reading, error) {
 		return nil, err
 	}
 	return &Reading{
-		Media: m, Claims: &attest.Claims{Nonce: q.ReportData}, Document: q.Document(), Hardware: q.Platform.Hardware(),
+		Media: m, Claims: &attest.Claims{Nonce: q.ReportData}, Hardware: q.Platform.Hardware(), said: q,
 	}, nil
 }
 

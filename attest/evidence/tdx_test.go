@@ -45,7 +45,7 @@ func TestReadTDX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(r.Claims.Nonce, nonce64) || r.Hardware != q.Platform.Hardware() || r.Document["tdx-debug"] != false {
+	if !bytes.Equal(r.Claims.Nonce, nonce64) || r.Hardware != q.Platform.Hardware() || r.Document()["tdx-debug"] != false {
 		t.Errorf("read %+v", r)
 	}
 }

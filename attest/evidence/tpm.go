@@ -309,7 +309,7 @@ func readTPM(m attest.MediaType, payload []byte) (*Reading, error) {
 	if nonce := q.Quoted.ExtraData.Buffer; len(nonce) > 0 {
 		claims.Nonce = nonce
 	}
-	return &Reading{Media: m, Claims: claims, Document: q.Document()}, nil
+	return &Reading{Media: m, Claims: claims, said: q}, nil
 }
 
 // Document returns what the quote says, by name.

@@ -82,7 +82,7 @@ func TestReadTPM(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(r.Claims.Nonce, nonce32) || r.Claims.UEID != nil || r.Document["tpm-pcr-bank"] != "sha-256" {
+			if !bytes.Equal(r.Claims.Nonce, nonce32) || r.Claims.UEID != nil || r.Document()["tpm-pcr-bank"] != "sha-256" {
 				t.Errorf("read %+v", r)
 			}
 		})
@@ -220,13 +220,13 @@ func TestHardwareDocuments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored, err := json.Marshal(r.Document)
+		stored, err := json.Marshal(r.Document())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var back map[string]any
-		if err := json.Unmarshal(stored, &back); err != nil || !reflect.DeepEqual(back, r.Document) {
-			t.Errorf("%s: stored %v (%v), was %v", format, back, err, r.Document)
+		if err := json.Unmarshal(stored, &back); err != nil || !reflect.DeepEqual(back, r.Document()) {
+			t.Errorf("%s: stored %v (%v), was %v", format, back, err, r.Document())
 		}
 	}
 }

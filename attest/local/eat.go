@@ -46,14 +46,14 @@ func (v *Verifier) appraiseEAT(ctx context.Context, e attest.Evidence) (*attest.
 	if err != nil {
 		return nil, err
 	}
-	return conclude(e, now, &genuineEvidence{claims, token.document, key}, a), nil
+	return conclude(e, now, &genuineEvidence{claims, token.document(), key}, a), nil
 }
 
 // signedEAT is an EAT with the certificates that it brings, and what it says in words.
 type signedEAT struct {
 	*attest.SignedEAT
 	chain    [][]byte
-	document map[string]any
+	document func() map[string]any
 }
 
 // readEAT reads an EAT; of a detached bundle, its main token.
@@ -62,17 +62,13 @@ func readEAT(e attest.Evidence) (*signedEAT, error) {
 	if err != nil {
 		return nil, err
 	}
-	message, document := e.Payload, map[string]any(nil)
+	message, document := e.Payload, (func() map[string]any)(nil)
 	if kind, _ := evidence.KindOf(media); kind == evidence.DetachedEAT {
-		reading, err := evidence.Read(e.Format, e.Payload)
-		if err != nil {
-			return nil, err
-		}
 		bundle, err := evidence.ParseDetached(e.Payload)
 		if err != nil {
 			return nil, err
 		}
-		message, document = bundle.Token, reading.Document
+		message, document = bundle.Token, bundle.Document
 	}
 	token, err := attest.ParseEAT(message)
 	if err != nil {
@@ -83,7 +79,7 @@ func readEAT(e attest.Evidence) (*signedEAT, error) {
 		return nil, err
 	}
 	if document == nil {
-		document = token.UnverifiedClaims().Document()
+		document = token.UnverifiedClaims().Document
 	}
 	return &signedEAT{token, frame.Chain, document}, nil
 }

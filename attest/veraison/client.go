@@ -226,10 +226,7 @@ func speak(r *attest.Result, e attest.Evidence, reading *evidence.Reading) *atte
 	if attested.Key != nil {
 		claims.Confirmation = attested
 	}
-	document := maps.Clone(reading.Document)
-	if document == nil {
-		document = map[string]any{}
-	}
+	document := reading.Document()
 	document["ear"] = r.Document["ear"]
 	r.Claims, r.Document, r.AttestationKey = &claims, document, reading.Hardware
 	return r
