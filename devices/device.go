@@ -49,7 +49,7 @@ type Device struct {
 	// device which was accepted, as attest.Result has it; zero where there was none, or
 	// the Verifier does not name it.
 	AttestationKey cosekit.Thumbprint
-	// EvidenceAt is the newest time that evidence which was affirmed and bound proved:
+	// EvidenceAt is the newest time that bound evidence, accepted or not, proved:
 	// its iat, or the issue of the challenge that it answered. It outlives the agent.
 	EvidenceAt time.Time
 	CreatedAt  time.Time

@@ -16,9 +16,17 @@ import (
 
 // decide asks policy about a result that is bound to the message and the device, as they
 // are in this transaction. What it does not accept is a fault from then on.
-func (s *session) decide(a *appraisal) error {
+func (s *session) decide(a *appraisal, challenge token) error {
 	if a.fault == nil {
 		s.checkAttestationKey(a)
+	}
+	if a.fault == nil {
+		s.checkOvertaken(a, challenge)
+	}
+	if a.fault == nil {
+		if err := s.checkHardware(a); err != nil {
+			return err
+		}
 	}
 	if a.fault != nil {
 		return nil
@@ -64,6 +72,9 @@ func (t *TAM) attestationFailed(s *session, m *teep.QueryResponse, a appraisal, 
 	s.agent.AttestedAt = time.Time{}
 	s.ledNowhere()
 	s.countFailure(a.reason)
+	if a.decision.Policy != "" {
+		s.showed(challenge)
+	}
 	if a.decision.Outcome == policy.Quarantine {
 		if err := s.quarantine(a.decision); err != nil {
 			return outcome{}, err
@@ -160,6 +171,45 @@ func (s *session) checkAttestationKey(a *appraisal) {
 	a.fault, a.reason = fmt.Errorf("%w: %s, this is by %s", errAttestationKey, known, found), ReasonAttestationKey
 }
 
+// checkHardware wants the hardware that a device without an attestation key on record is to
+// be known by from now on to be that of no other device: what software says next to it could
+// be about a neighbour.
+func (s *session) checkHardware(a *appraisal) error {
+	found := a.result.AttestationKey
+	if found == (cosekit.Thumbprint{}) || s.device.AttestationKey != (cosekit.Thumbprint{}) {
+		return nil
+	}
+	other, err := s.tx.DeviceAttestedBy(found)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	a.fault, a.reason = fmt.Errorf("%w: %s vouches for device %s", errAttestationKey, found, other.ID), ReasonAttestationKey
+	return nil
+}
+
+// checkOvertaken refuses evidence that is proved fresh since no later time than that which
+// the device showed last, where that was not accepted: it may have been withheld, and must
+// not end what later evidence began. The same second will do: a device that is repaired
+// shows so at once.
+func (s *session) checkOvertaken(a *appraisal, challenge token) {
+	if !s.agent.AttestedAt.IsZero() && s.device.QuarantinedBy == "" {
+		return
+	}
+	if later := s.device.EvidenceAt; challenge.issued.Before(later) {
+		a.fault, a.reason = fmt.Errorf("proved fresh since %s, what the device showed last since %s", challenge.issued, later), ReasonEvidenceRepeated
+	}
+}
+
+// showed remembers since when the latest evidence that policy was asked about is fresh.
+func (s *session) showed(challenge token) {
+	if challenge.issued.After(s.device.EvidenceAt) {
+		s.device.EvidenceAt, s.deviceChanged = challenge.issued, true
+	}
+}
+
 // pinAttestationKey keeps the key that vouched for a device in the evidence that was
 // accepted first, or that may take its place.
 func (s *session) pinAttestationKey(a appraisal) error {
@@ -191,9 +241,7 @@ func (s *session) attestationAccepted(a appraisal, challenge token) error {
 		s.agent.AttestedAt = attested
 	}
 	s.agent.AcceptedUnder = a.under
-	if challenge.issued.After(s.device.EvidenceAt) {
-		s.device.EvidenceAt = challenge.issued
-	}
+	s.showed(challenge)
 	s.device.Attestations.Accepted++
 	s.deviceChanged = true
 	if err := s.pinAttestationKey(a); err != nil {

@@ -71,7 +71,7 @@ func (t *TAM) served(s *session, m *teep.QueryResponse, a *appraisal, challenge 
 		return s.notAppraised(*a)
 	}
 	if a.decision.Policy == "" { // at first contact it was asked already
-		if err := s.decide(a); err != nil {
+		if err := s.decide(a, challenge); err != nil {
 			return outcome{}, err
 		}
 	}

@@ -1,6 +1,7 @@
 package tam
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,9 @@ func (s *session) enrol(id devices.ID, a *appraisal, challenge token) (*refusal,
 		if err := s.checkTimestamp(challenge); err != nil {
 			return nil, err
 		}
-		s.device, err = s.tx.Device(known.Device)
+		if s.device, err = s.tx.Device(known.Device); err == nil && !bytes.Equal(s.device.UEID, claims.UEID) {
+			return refuse(ReasonUEIDMismatch, fmt.Errorf("the agent is of device %s by now", s.device.ID)), nil
+		}
 		return nil, err
 	}
 	if !errors.Is(err, ErrNotFound) {

@@ -44,7 +44,7 @@ func (t *TAM) readClaims(x *exchange) error {
 	reading, err := evidence.Read(payload.Format, payload.Payload)
 	switch {
 	case err == nil:
-		x.claims, x.route = reading.Claims, t.routeOf(reading)
+		x.claims, x.route, x.bundled = reading.Claims, t.routeOf(reading), reading.Inner != nil
 		return nil
 	case hidden:
 		return refuse(ReasonEvidenceEncrypted, err)
@@ -168,6 +168,9 @@ func (t *TAM) freshness(x *exchange) (token, error) {
 	switch age := x.now.Sub(c.IssuedAt); {
 	case x.ep.Freshness != teep.FreshnessTimestamp:
 		return token{}, refuse(ReasonNonce, errors.New("no eat_nonce in the evidence"))
+	case x.bundled:
+		// Hardware that signs a digest knows no time: it may have signed long ahead of it.
+		return token{}, refuse(ReasonNonce, errors.New("no eat_nonce in a bound bundle, whose iat is the word of software"))
 	case c.IssuedAt.IsZero():
 		return token{}, refuse(ReasonEvidenceTime, errors.New("neither eat_nonce nor iat in the evidence"))
 	case age > policy.EvidenceMaxAge+policy.ClockSkew || age < -policy.ClockSkew:

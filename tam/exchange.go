@@ -32,6 +32,8 @@ type exchange struct {
 	// verified: good for finding the key and the challenge, nothing else.
 	claims *attest.Claims
 	route  string // to the verifier of the evidence
+	// bundled says that software wrote the claims, and hardware vouches for their digest.
+	bundled bool
 	// appraised and moved are what became of the payload and of the device, for those who
 	// observe.
 	appraised appraisal
