@@ -9,12 +9,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/ear"
 	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/devices"
@@ -243,7 +245,15 @@ func TestDeviceCAs(t *testing.T) {
 	expect(t, "twice", errors.Is(err, tam.ErrExists), true)
 	expect(t, "listed", len(good(f.DeviceCAs(t.Context()))), 1)
 	trust := tam.NewTrust(w.store, w.now.Now, 0)
-	expect(t, "trusted", len(good(trust.DeviceCAs(t.Context()))), 1)
+	expect(t, "trusted", len(good(trust.DeviceCAs(t.Context(), anchor.FormatEAT))), 1)
+	expect(t, "trusted for roots of trust", len(good(trust.DeviceCAs(t.Context(), anchor.FormatPSA))), 0)
+	hardware := certificate(t, w.now.Now(), func(c *x509.Certificate) { c.Subject.CommonName = "hardware" })
+	good(f.AddDeviceCA(t.Context(), operator, "hardware", hardware, anchor.FormatPSA, anchor.FormatTPM))
+	for format, want := range map[anchor.Format]int{anchor.FormatEAT: 1, anchor.FormatPSA: 1, anchor.FormatTPM: 1, anchor.FormatCCA: 0} {
+		expect(t, "trusted for "+string(format), len(good(trust.DeviceCAs(t.Context(), format))), want)
+	}
+	_, err = f.AddDeviceCA(t.Context(), operator, "twice", certificate(t, w.now.Now(), func(*x509.Certificate) {}), anchor.FormatPSA, anchor.FormatPSA)
+	expect(t, "a format twice", errors.Is(err, tam.ErrBadCertificate), true)
 	for name, bad := range map[string][]byte{
 		"no certificate": []byte("junk"), "too large": make([]byte, 20<<10),
 		"of a device": certificate(t, w.now.Now(), func(c *x509.Certificate) { c.IsCA = false }),
@@ -259,7 +269,66 @@ func TestDeviceCAs(t *testing.T) {
 	expect(t, "no reason", errors.Is(f.DeleteDeviceCA(t.Context(), operator, fingerprint, ""), tam.ErrNoReason), true)
 	expect(t, "deleted", f.DeleteDeviceCA(t.Context(), operator, fingerprint, "leaked"), nil)
 	expect(t, "deleted twice", errors.Is(f.DeleteDeviceCA(t.Context(), operator, fingerprint, "leaked"), tam.ErrNotFound), true)
-	expect(t, "trusted no longer", len(good(trust.DeviceCAs(t.Context()))), 0)
+	expect(t, "trusted no longer", len(good(trust.DeviceCAs(t.Context(), anchor.FormatEAT))), 0)
+}
+
+// TestReferenceProducts: who signs reference values is held to the products that an operator
+// has said, as a file is imported and for as long as it is in use.
+func TestReferenceProducts(t *testing.T) {
+	w := newWorld(t)
+	f := w.fleet()
+	maker, other := signer(t, cosekit.Ed25519), signer(t, cosekit.Ed25519)
+	device, foreign := localtest.NewPSA("one"), localtest.NewPSA("one")
+	foreign.ImplementationID = make([]byte, 32)
+	narrow := anchor.Constraints{Products: []string{fmt.Sprintf("class=psa.impl-id:%x", device.ImplementationID)}}
+	_, err := f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: maker.PublicKey(), Constraints: anchor.Constraints{Products: []string{"Acme"}}})
+	expect(t, "no product", errors.Is(err, tam.ErrBadAnchor), true)
+	good(f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: maker.PublicKey(), Constraints: narrow}))
+	good(f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: other.PublicKey()}))
+
+	_, err = f.ImportReferences(t.Context(), operator, good(foreign.Published("two").Sign(maker, "maker")))
+	expect(t, "of another's product", errors.Is(err, corim.ErrScope) && errors.Is(err, tam.ErrBadReferences), true)
+	good(f.ImportReferences(t.Context(), operator, good(device.Published("one").Sign(maker, "maker"))))
+	good(f.ImportReferences(t.Context(), operator, good(foreign.Published("two").Sign(other, "other"))))
+
+	trust := tam.NewTrust(w.store, w.now.Now, 0)
+	inForce := func(want int) {
+		t.Helper()
+		references, _ := good(trust.References(t.Context())).Len()
+		expect(t, "in force", references, want)
+	}
+	inForce(4)
+	expect(t, "removed", f.RemoveAnchor(t.Context(), operator, other.PublicKey().Thumbprint(), "left"), nil)
+	inForce(2)
+	good(f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: other.PublicKey()}))
+	inForce(4)
+	expect(t, "removed", f.RemoveAnchor(t.Context(), operator, other.PublicKey().Thumbprint(), "too wide"), nil)
+	good(f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: other.PublicKey(), Constraints: narrow}))
+	inForce(2)
+}
+
+// TestReferencesBeginAndEnd: nothing is read again for time that passes, and still each file
+// counts when it should.
+func TestReferencesBeginAndEnd(t *testing.T) {
+	w := newWorld(t)
+	f := w.fleet()
+	maker := signer(t, cosekit.Ed25519)
+	good(f.AddReferenceSigner(t.Context(), operator, anchor.Anchor{Key: maker.PublicKey()}))
+	u := localtest.NewPSA("one").Published("one")
+	u.NotBefore, u.NotAfter = w.now.Now().Add(-time.Minute).Truncate(time.Second), w.now.Now().Add(time.Hour).Truncate(time.Second)
+	good(f.ImportReferences(t.Context(), operator, good(u.Sign(maker, "maker"))))
+	at := u.NotAfter
+	trust := tam.NewTrust(w.store, func() time.Time { return at }, 0)
+	for _, c := range []struct {
+		at   time.Time
+		want int
+	}{
+		{u.NotAfter, 2}, {u.NotAfter.Add(1), 0}, {u.NotBefore, 2}, {u.NotBefore.Add(-1), 0}, {u.NotBefore.Add(time.Minute), 2}, {u.NotAfter.Add(24 * time.Hour), 0},
+	} {
+		at = c.at
+		references, _ := good(trust.References(t.Context())).Len()
+		expect(t, c.at.String(), references, c.want)
+	}
 }
 
 func TestReferenceFiles(t *testing.T) {

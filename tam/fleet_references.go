@@ -17,7 +17,6 @@ import (
 
 // Bounds of what evidence is appraised against: all of it is held in memory.
 const (
-	maxReferenceFile  = 4 << 20 // bytes of one CoRIM
 	maxReferenceFiles = 1000
 	maxDeviceCAs      = 100
 	maxCertificate    = 16 << 10
@@ -28,9 +27,6 @@ const (
 // the place of a lower one without deleting it.
 func (f *Fleet) ImportReferences(ctx context.Context, actor string, raw []byte) (ReferenceFile, error) {
 	event := audit.Event{Actor: actor, Action: audit.ReferencesImported, Subject: referenceSubject("unknown", 0), Details: map[string]string{}}
-	if len(raw) > maxReferenceFile {
-		return ReferenceFile{}, f.deny(ctx, event, fmt.Errorf("%w: %d bytes, at most %d", ErrBadReferences, len(raw), maxReferenceFile))
-	}
 	file, err := corim.Read(raw)
 	if err != nil {
 		return ReferenceFile{}, f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadReferences, err))
@@ -62,7 +58,8 @@ func (f *Fleet) ImportReferences(ctx context.Context, actor string, raw []byte) 
 	return kept, err
 }
 
-// verifyReferences checks the signature and the times of a file, and returns its signer.
+// verifyReferences checks the signature and the times of a file, and that its signer speaks
+// for all the products that it is about. It returns the signer.
 func verifyReferences(r AnchorReader, file *corim.File, now time.Time) (string, error) {
 	anchors, err := r.Anchors(anchor.ReferenceValues)
 	if err != nil {
@@ -82,6 +79,13 @@ func verifyReferences(r AnchorReader, file *corim.File, now time.Time) (string, 
 	if err := file.Verify(now, keys...); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrBadReferences, err)
 	}
+	scopes, err := signerScopes(r)
+	if err != nil {
+		return "", err
+	}
+	if err := scopes[file.Signer].Check(file); err != nil {
+		return "", fmt.Errorf("%w: signed by %s: %w", ErrBadReferences, file.Signer, err)
+	}
 	return file.Signer, nil
 }
 
@@ -93,6 +97,7 @@ func fitReferences(others []ReferenceFile, file *corim.File, now time.Time) erro
 		if err != nil {
 			return fmt.Errorf("stored reference values %s: %w", referenceSubject(o.ID, o.Version), err)
 		}
+		known.Signer = o.Signer
 		files = append(files, known)
 	}
 	if _, err := corim.NewBase(files, now); err != nil {
@@ -123,15 +128,22 @@ func referenceSubject(id string, version uint64) string {
 	return fmt.Sprintf("reference-values:%s@%d", shortened(id, 128), version)
 }
 
-// AddDeviceCA registers a CA, in DER, whose certificates evidence may be signed under.
-func (f *Fleet) AddDeviceCA(ctx context.Context, actor, title string, der []byte) (DeviceCA, error) {
-	ca := DeviceCA{Fingerprint: sha256.Sum256(der), Title: title, Certificate: der, AddedAt: f.config.Clock(), AddedBy: actor}
+// AddDeviceCA registers a CA, in DER, whose certificates evidence of the formats may be
+// signed under; of none for EATs only.
+func (f *Fleet) AddDeviceCA(ctx context.Context, actor, title string, der []byte, formats ...anchor.Format) (DeviceCA, error) {
+	ca := DeviceCA{Fingerprint: sha256.Sum256(der), Title: title, Certificate: der, Formats: formats, AddedAt: f.config.Clock(), AddedBy: actor}
 	event := audit.Event{Actor: actor, Action: audit.DeviceCAAdded, Subject: caSubject(ca.Fingerprint), Details: map[string]string{"title": shortened(title, anchor.MaxTitle)}}
 	certificate, err := checkCA(title, der, ca.AddedAt)
+	if err == nil {
+		err = anchor.CheckFormats(formats)
+	}
 	if err != nil {
 		return DeviceCA{}, f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadCertificate, err))
 	}
 	event.Details["subject"] = shortened(certificate.Subject.String(), maxAudited)
+	if len(formats) > 0 {
+		event.Details["formats"] = fmt.Sprint(formats)
+	}
 	event.Details["notAfter"] = certificate.NotAfter.UTC().Format(time.RFC3339)
 	return ca, f.change(ctx, event, func(tx Tx) error {
 		list, err := tx.DeviceCAs()
@@ -197,9 +209,14 @@ func (f *Fleet) Verifiers(ctx context.Context) ([]anchor.Anchor, error) {
 	return f.anchors(ctx, anchor.Verifier)
 }
 
-// AddReferenceSigner lets a key sign reference values. Its purposes are set here.
+// AddReferenceSigner lets a key sign reference values, of every product or of those in its
+// constraints. Its purposes are set here.
 func (f *Fleet) AddReferenceSigner(ctx context.Context, actor string, a anchor.Anchor) (anchor.Anchor, error) {
 	a.Purposes = []anchor.Purpose{anchor.ReferenceValues}
+	if _, err := corim.ParseScope(a.Constraints.Products); err != nil {
+		event := audit.Event{Actor: actor, Action: audit.ReferenceSignerAdded, Subject: anchorSubject(a.Thumbprint())}
+		return a, f.deny(ctx, event, fmt.Errorf("%w: %w", ErrBadAnchor, err))
+	}
 	return a, f.addAnchor(ctx, actor, audit.ReferenceSignerAdded, a)
 }
 
@@ -209,7 +226,7 @@ func (f *Fleet) ReferenceSigners(ctx context.Context) ([]anchor.Anchor, error) {
 }
 
 // RemoveAnchor no longer trusts a key that attests, verifies or signs reference values.
-// What such a key signed before stays. Publishers are not removed here.
+// What such a key signed before counts no longer. Publishers are not removed here.
 func (f *Fleet) RemoveAnchor(ctx context.Context, actor string, key cosekit.Thumbprint, reason string) error {
 	event := audit.Event{Actor: actor, Action: audit.AnchorRemoved, Subject: anchorSubject(key), Reason: reason, Details: map[string]string{}}
 	if reason == "" {

@@ -252,7 +252,8 @@ type ReferenceFile struct {
 type DeviceCA struct {
 	Fingerprint [sha256.Size]byte // of Certificate
 	Title       string
-	Certificate []byte // DER
+	Certificate []byte          // DER
+	Formats     []anchor.Format // of the evidence that it certifies keys for; empty for EATs only
 	AddedAt     time.Time
 	AddedBy     string
 }

@@ -3,6 +3,7 @@ package tam
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -20,7 +21,11 @@ import (
 // Trust is what operators have registered for the appraisal of evidence and results, read
 // from a Store: device attestation keys, CAs and reference values for the built-in verifier
 // (attest/local), keys of verifiers for [Config.Results]. What was compiled is kept until
-// the store says that it changed, or a little longer than a time of validity may end.
+// the store says that it changed, or until a file of reference values begins or ends.
+//
+// Reference values count as long as their signer is registered and may speak about all that
+// the file is about, by what is registered now. Until when a signer is valid says how long
+// it may sign, which is looked at as a file is imported.
 type Trust struct {
 	store Store
 	clock func() time.Time
@@ -34,16 +39,19 @@ var _ ResultVerifier = (*Trust)(nil)
 
 // trusted is one state of it, which does not change.
 type trusted struct {
-	state     int64
-	compiled  time.Time
-	cas       []*x509.Certificate
-	base      *corim.Base
-	verifiers []anchor.Anchor
-	keys      []ear.Key // of verifiers, in the same order
+	state       int64
+	from, until time.Time // when it is what is valid; until is zero for ever
+	cas         []deviceCA
+	files       map[[sha256.Size]byte]*corim.File // that were read, by their digest
+	base        *corim.Base
+	verifiers   []anchor.Anchor
+	keys        []ear.Key // of verifiers, in the same order
 }
 
-// trustFor is how long what was compiled is good: CoRIM files begin and end.
-const trustFor = time.Minute
+type deviceCA struct {
+	certificate *x509.Certificate
+	formats     []anchor.Format
+}
 
 // NewTrust reads from the store. skew is what the clocks of verifiers may differ by.
 func NewTrust(store Store, clock func() time.Time, skew time.Duration) *Trust {
@@ -63,13 +71,19 @@ func (t *Trust) AttestationKey(ctx context.Context, key cosekit.Thumbprint) (a a
 	return a, err
 }
 
-// DeviceCAs returns the CAs of device attestation keys.
-func (t *Trust) DeviceCAs(ctx context.Context) ([]*x509.Certificate, error) {
+// DeviceCAs returns the CAs of device attestation keys for evidence of the format.
+func (t *Trust) DeviceCAs(ctx context.Context, format anchor.Format) ([]*x509.Certificate, error) {
 	now, err := t.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return now.cas, nil
+	var cas []*x509.Certificate
+	for _, ca := range now.cas {
+		if anchor.InFormats(ca.formats, format) {
+			cas = append(cas, ca.certificate)
+		}
+	}
+	return cas, nil
 }
 
 // References returns the reference values that are valid now.
@@ -106,14 +120,14 @@ func (t *Trust) current(ctx context.Context) (*trusted, error) {
 		if err != nil {
 			return err
 		}
-		if t.last != nil && t.last.state == state && now.Sub(t.last.compiled).Abs() < trustFor {
+		if t.last != nil && t.last.state == state && t.last.validAt(now) {
 			return nil
 		}
-		next, err := compileTrust(r, now)
+		next, err := compileTrust(r, t.last, now)
 		if err != nil {
 			return err
 		}
-		next.state, next.compiled = state, now
+		next.state = state
 		t.last = next
 		return nil
 	})
@@ -123,7 +137,13 @@ func (t *Trust) current(ctx context.Context) (*trusted, error) {
 	return t.last, nil
 }
 
-func compileTrust(r Reader, now time.Time) (*trusted, error) {
+func (t *trusted) validAt(now time.Time) bool {
+	return !now.Before(t.from) && (t.until.IsZero() || now.Before(t.until))
+}
+
+// compileTrust takes files that were read before from last, which is nil at first: of many
+// files one is new.
+func compileTrust(r Reader, last *trusted, now time.Time) (*trusted, error) {
 	out := &trusted{}
 	cas, err := r.DeviceCAs()
 	if err != nil {
@@ -134,19 +154,9 @@ func compileTrust(r Reader, now time.Time) (*trusted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", caSubject(ca.Fingerprint), err)
 		}
-		out.cas = append(out.cas, certificate)
+		out.cas = append(out.cas, deviceCA{certificate, ca.Formats})
 	}
-	stored, err := r.ReferenceFiles()
-	if err != nil {
-		return nil, err
-	}
-	files := make([]*corim.File, len(stored))
-	for i, s := range stored {
-		if files[i], err = corim.Read(s.Raw); err != nil {
-			return nil, fmt.Errorf("%s: %w", referenceSubject(s.ID, s.Version), err)
-		}
-	}
-	if out.base, err = corim.NewBase(files, now); err != nil {
+	if err := out.compileReferences(r, last, now); err != nil {
 		return nil, err
 	}
 	if out.verifiers, err = r.Anchors(anchor.Verifier); err != nil {
@@ -160,6 +170,55 @@ func compileTrust(r Reader, now time.Time) (*trusted, error) {
 		out.keys = append(out.keys, ear.Key{Name: a.Title, Public: public})
 	}
 	return out, nil
+}
+
+// compileReferences takes together the files whose signers may still speak.
+func (t *trusted) compileReferences(r Reader, last *trusted, now time.Time) error {
+	stored, err := r.ReferenceFiles()
+	if err != nil {
+		return err
+	}
+	scopes, err := signerScopes(r)
+	if err != nil {
+		return err
+	}
+	t.files = make(map[[sha256.Size]byte]*corim.File, len(stored))
+	var counting []*corim.File
+	for _, s := range stored {
+		sum := sha256.Sum256(s.Raw)
+		var file *corim.File
+		if last != nil {
+			file = last.files[sum]
+		}
+		if file == nil {
+			if file, err = corim.Read(s.Raw); err != nil {
+				return fmt.Errorf("%s: %w", referenceSubject(s.ID, s.Version), err)
+			}
+			file.Signer = s.Signer // whose signature was verified as the file was imported
+		}
+		t.files[sum] = file
+		if scope, known := scopes[s.Signer]; known && scope.Check(file) == nil {
+			counting = append(counting, file)
+		}
+	}
+	t.from, t.until = corim.Unchanged(counting, now)
+	t.base, err = corim.NewBase(counting, now)
+	return err
+}
+
+// signerScopes is what each signer of reference values may speak about, by thumbprint.
+func signerScopes(r AnchorReader) (map[string]corim.Scope, error) {
+	anchors, err := r.Anchors(anchor.ReferenceValues)
+	if err != nil {
+		return nil, err
+	}
+	scopes := make(map[string]corim.Scope, len(anchors))
+	for _, a := range anchors {
+		if scopes[a.Thumbprint().String()], err = corim.ParseScope(a.Constraints.Products); err != nil {
+			return nil, fmt.Errorf("%s: %w", anchorSubject(a.Thumbprint()), err)
+		}
+	}
+	return scopes, nil
 }
 
 // cryptoKey is the key in the types of the standard library.

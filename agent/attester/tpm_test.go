@@ -105,8 +105,10 @@ type trust struct {
 func (k trust) AttestationKey(_ context.Context, key cosekit.Thumbprint) (anchor.Anchor, error) {
 	return k.store.Lookup(key, anchor.Attester, now)
 }
-func (k trust) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return nil, nil }
-func (k trust) References(context.Context) (*corim.Base, error)        { return k.base, nil }
+func (k trust) DeviceCAs(context.Context, anchor.Format) ([]*x509.Certificate, error) {
+	return nil, nil
+}
+func (k trust) References(context.Context) (*corim.Base, error) { return k.base, nil }
 
 // verifier is that of a TAM which trusts what it is told.
 func (k trust) verifier() attest.Verifier {
@@ -118,7 +120,7 @@ func (k trust) verifier() attest.Verifier {
 
 func trusting(t *testing.T, key *cosekit.PublicKey, refs ...corim.Reference) trust {
 	t.Helper()
-	store, err := anchor.NewStore(anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.Attester}})
+	store, err := anchor.NewStore(anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.Attester}, Constraints: anchor.Constraints{Formats: anchor.Formats()}})
 	if err != nil {
 		t.Fatal(err)
 	}

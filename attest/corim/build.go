@@ -58,6 +58,26 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 	}))
 }
 
+// Unchanged tells for which times around now NewBase makes the same of the files: from the
+// last beginning or end among them until, exclusively, the next. Each is zero for ever.
+func Unchanged(files []*File, now time.Time) (from, until time.Time) {
+	change := func(at time.Time) {
+		switch {
+		case !at.After(now) && at.After(from):
+			from = at
+		case at.After(now) && (until.IsZero() || at.Before(until)):
+			until = at
+		}
+	}
+	for _, f := range files {
+		change(f.NotBefore)
+		if !f.NotAfter.IsZero() {
+			change(f.NotAfter.Add(1)) // which still counts itself
+		}
+	}
+	return from, until
+}
+
 // compile takes together what the tags that are in force say.
 func compile(tags []statedTag) (*Base, error) {
 	values, keys := 0, 0

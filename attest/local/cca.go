@@ -9,6 +9,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 )
 
 // Submodules of a CCA token in the trust vector.
@@ -34,7 +35,7 @@ func (v *Verifier) appraiseCCA(ctx context.Context, e attest.Evidence) (*attest.
 	}
 	now := v.options.Clock()
 	platform, realm := newAppraisal(platformSubmod), newAppraisal(realmSubmod)
-	s, err := v.authenticatePlatform(ctx, base, token.PlatformToken, token.Platform, now)
+	s, err := v.authenticatePlatform(ctx, base, anchor.FormatCCA, token.PlatformToken, token.Platform, now)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (v *Verifier) appraiseCCA(ctx context.Context, e attest.Evidence) (*attest.
 		realm.find(attest.InstanceIdentity, notAcceptable, "%s", err)
 	}
 	references := base.References(implementation(token.Platform))
-	appraisePlatform(platform, references, token.Platform)
+	appraisePlatform(platform, s.candidate, references, token.Platform)
 	measureConfig(platform, references, token.Config)
 	measureRealm(realm, base, token.Realm)
 	signed, err := s.genuine(claims, token.Document(), token.Platform)

@@ -9,6 +9,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -93,7 +94,7 @@ type authenticated struct {
 // authenticateEAT finds the key that signed the token. It fails only where that cannot be
 // found out.
 func (v *Verifier) authenticateEAT(ctx context.Context, base *corim.Base, token *signedEAT, now time.Time) (authenticated, error) {
-	s := signer{chain: token.chain, environment: corim.Environment{Instance: ueidOf(token.UnverifiedClaims().UEID)}}
+	s := signer{format: anchor.FormatEAT, chain: token.chain, environment: corim.Environment{Instance: ueidOf(token.UnverifiedClaims().UEID)}}
 	if kid, ok := token.KeyID(); ok {
 		s.thumbprints = []cosekit.Thumbprint{kid}
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
-// maxCandidates bounds the keys that one signature is checked with.
+// maxCandidates bounds the keys of each signer of CoRIM files that one signature is checked
+// with.
 const maxCandidates = 8
 
 // candidate is a key that is trusted to sign evidence, if it did.
@@ -29,11 +30,15 @@ type candidate struct {
 	// instance says that the key is endorsed for the one instance that the evidence names,
 	// and not for a class of them.
 	instance bool
+	// class says that the key is endorsed, or certified by a CA that is, for devices of
+	// the class that the evidence names.
+	class bool
 }
 
 // signer is what evidence says about who signed it.
 type signer struct {
-	chain [][]byte
+	format anchor.Format // for which a registered key or CA has to be
+	chain  [][]byte
 	// thumbprints by which a registered key may be named, the likeliest first.
 	thumbprints []cosekit.Thumbprint
 	environment corim.Environment // by which endorsed keys may be found
@@ -45,7 +50,7 @@ type signer struct {
 func (v *Verifier) candidates(ctx context.Context, base *corim.Base, s signer, now time.Time) (found []candidate, refused finding, err error) {
 	refused = finding{notRecognized, "the evidence names no key: kid must be the thumbprint of a registered attestation key"}
 	for _, thumbprint := range s.thumbprints {
-		c, f, err := v.registered(ctx, thumbprint, now)
+		c, f, err := v.registered(ctx, thumbprint, s.format, now)
 		if err != nil {
 			return nil, finding{}, err
 		}
@@ -54,13 +59,6 @@ func (v *Verifier) candidates(ctx context.Context, base *corim.Base, s signer, n
 			continue
 		}
 		found = append(found, *c)
-	}
-	for _, k := range base.Keys(s.environment) {
-		if endorses(k, now) {
-			found = append(found, candidate{
-				key: k.Public, source: "a key endorsed by " + k.Source, instance: !k.Environment.Instance.IsZero(),
-			})
-		}
 	}
 	if s.chain != nil {
 		c, err := v.certified(ctx, base, s, now)
@@ -73,7 +71,24 @@ func (v *Verifier) candidates(ctx context.Context, base *corim.Base, s signer, n
 			found = append(found, *c)
 		}
 	}
-	return found[:min(len(found), maxCandidates)], refused, nil
+	return append(found, endorsed(base.Keys(s.environment), now)...), refused, nil
+}
+
+// endorsed picks the keys of CoRIM files, so many of each signer: one who names many keys
+// for a device does not hide those of another.
+func endorsed(keys []corim.AttestKey, now time.Time) (found []candidate) {
+	count := map[string]int{}
+	for _, k := range keys {
+		if !endorses(k, now) || count[k.By] == maxCandidates {
+			continue
+		}
+		count[k.By]++
+		found = append(found, candidate{
+			key: k.Public, source: "a key endorsed by " + k.Source,
+			instance: !k.Environment.Instance.IsZero(), class: !k.Environment.ClassID.IsZero(),
+		})
+	}
+	return found
 }
 
 // endorses reports whether a CoRIM file names the device's own key, as it is or in a
@@ -91,8 +106,10 @@ func worse(old, f finding) finding {
 	return f
 }
 
-// registered looks up a registered key. A nil candidate comes with the reason.
-func (v *Verifier) registered(ctx context.Context, thumbprint cosekit.Thumbprint, now time.Time) (*candidate, finding, error) {
+// registered looks up a registered key, which must be for evidence of the format: what
+// signs EATs in software must not pass for a root of trust. A nil candidate comes with the
+// reason.
+func (v *Verifier) registered(ctx context.Context, thumbprint cosekit.Thumbprint, format anchor.Format, now time.Time) (*candidate, finding, error) {
 	a, err := v.trust.AttestationKey(ctx, thumbprint)
 	switch {
 	case errors.Is(err, anchor.ErrUnknown):
@@ -102,6 +119,9 @@ func (v *Verifier) registered(ctx context.Context, thumbprint cosekit.Thumbprint
 	}
 	if err := a.Allows(anchor.Attester, now); err != nil {
 		return nil, finding{notTrustworthy, err.Error()}, nil
+	}
+	if !a.Attests(format) {
+		return nil, finding{notTrustworthy, fmt.Sprintf("attestation key %s is registered, and not for the format %s: see --format of tamctl attestation-anchor add", thumbprint, format)}, nil
 	}
 	key, err := standardKey(a.Key)
 	if err != nil {

@@ -89,10 +89,10 @@ func TestPSAVector(t *testing.T) {
 		{"no reference values", func(_ *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
 			u.References = nil
 		}, with(map[string]int8{attest.Executables: 33, attest.Hardware: 0}), "there is no reference value"},
-		{"certificate of the instance", certifiedAs(func(d *localtest.PSA) []byte { return d.InstanceID }), with(nil), ""},
+		{"certificate of the instance", certifiedAs(func(d *localtest.PSA) []byte { return d.InstanceID }), with(map[string]int8{attest.Hardware: 0}), ""},
 		{"certificate of another instance", certifiedAs(func(*localtest.PSA) []byte {
 			return append([]byte{1}, make([]byte, 32)...)
-		}), with(map[string]int8{attest.InstanceIdentity: notAcceptable}), "the certificate is of device"},
+		}), with(map[string]int8{attest.InstanceIdentity: notAcceptable, attest.Hardware: 0}), "the certificate is of device"},
 		{"endorsed values do not compare", func(_ *localtest.PSA, _ *localtest.Trust, u *corim.Unsigned) {
 			for i := range u.References {
 				u.References[i].Endorsed = true

@@ -10,6 +10,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -31,7 +32,7 @@ func (v *Verifier) appraisePSA(ctx context.Context, e attest.Evidence) (*attest.
 	}
 	now := v.options.Clock()
 	a := newAppraisal("")
-	s, err := v.authenticatePlatform(ctx, base, token.Token, token.Platform, now)
+	s, err := v.authenticatePlatform(ctx, base, anchor.FormatPSA, token.Token, token.Platform, now)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (v *Verifier) appraisePSA(ctx context.Context, e attest.Evidence) (*attest.
 		a.find(attest.InstanceIdentity, notAcceptable, "%s", err)
 	}
 	about := implementation(token.Platform)
-	appraisePlatform(a, base.References(about), token.Platform)
+	appraisePlatform(a, s.candidate, base.References(about), token.Platform)
 	signed, err := s.genuine(token.Claims(), token.Document(), token.Platform)
 	if err != nil {
 		return nil, err
@@ -80,8 +81,8 @@ func implementation(p evidence.Platform) corim.Environment {
 // authenticatePlatform finds the key that signed the token of a platform. An endorsed key
 // goes by the ids in the token; a registered one by kid, or by the instance id where that
 // is made of the key's thumbprint.
-func (v *Verifier) authenticatePlatform(ctx context.Context, base *corim.Base, token *evidence.Token, p evidence.Platform, now time.Time) (authenticated, error) {
-	s := signer{chain: token.Chain, environment: implementation(p)}
+func (v *Verifier) authenticatePlatform(ctx context.Context, base *corim.Base, format anchor.Format, token *evidence.Token, p evidence.Platform, now time.Time) (authenticated, error) {
+	s := signer{format: format, chain: token.Chain, environment: implementation(p)}
 	for _, name := range [][]byte{token.KeyID, p.InstanceID[1:]} {
 		if len(name) == len(cosekit.Thumbprint{}) && !slices.Contains(s.thumbprints, cosekit.Thumbprint(name)) {
 			s.thumbprints = append(s.thumbprints, cosekit.Thumbprint(name))
@@ -100,6 +101,7 @@ func (v *Verifier) authenticatePlatform(ctx context.Context, base *corim.Base, t
 		c.instance = slices.ContainsFunc(candidates, func(other candidate) bool {
 			return (other.instance || equal(other.ueid, p.InstanceID)) && sameKey(other.key, c.key)
 		})
+		c.class = slices.ContainsFunc(candidates, func(other candidate) bool { return other.class && sameKey(other.key, c.key) })
 	}
 	if c != nil && c.ueid != nil && len(c.ueid) == len(p.InstanceID) && !equal(c.ueid, p.InstanceID) {
 		f = finding{notAcceptable, fmt.Sprintf("the certificate is of device %x, the token is of instance %x", c.ueid, p.InstanceID)}
@@ -121,11 +123,17 @@ func checkChallenge(nonce, challenge []byte) error {
 // appraisePlatform fills in what a genuine token of a platform says of it. The claims of
 // the lifecycle follow the appraisal of Veraison, but for debugging: it lets whoever holds
 // the device speak in the name of its software, so a warning stays.
-func appraisePlatform(a *appraisal, references []corim.Reference, p evidence.Platform) {
-	if len(references) > 0 {
-		a.find(attest.Hardware, genuine, "reference values know implementation %x", p.ImplementationID)
-	} else {
+//
+// The hardware is genuine only if the maker says so of this key. One that an operator has
+// registered may sign any implementation id.
+func appraisePlatform(a *appraisal, by *candidate, references []corim.Reference, p evidence.Platform) {
+	switch {
+	case len(references) == 0:
 		a.find(attest.Hardware, 0, "not appraised: no reference values for implementation %x", p.ImplementationID)
+	case by.class:
+		a.find(attest.Hardware, genuine, "the key is endorsed for implementation %x, which reference values know", p.ImplementationID)
+	default:
+		a.find(attest.Hardware, 0, "not appraised: no maker vouches that the key is one of implementation %x", p.ImplementationID)
 	}
 	state := p.Lifecycle.State()
 	switch {

@@ -139,19 +139,27 @@ func appraiseLevels(a *appraisal, refs []corim.Reference, list []level) (known b
 func (l level) appraise(a *appraisal, refs []corim.Reference) (known bool) {
 	c := attest.Comparison{Element: attest.Hardware, Name: l.name, Measured: fmt.Sprint(l.value)}
 	var sources []string
-	exact, met, late := false, false, true
+	var least *corim.Reference // the greatest of the least ones, which says all of them
+	exact, met := false, false
 	for _, ref := range refs {
 		if ref.Endorsed || ref.Key != l.key || ref.MinSVN == nil && ref.SVN == nil {
 			continue
 		}
 		if ref.MinSVN != nil {
-			late = late && l.value >= *ref.MinSVN
-			c.Expected = append(c.Expected, fmt.Sprintf("%d or later", *ref.MinSVN))
-		} else {
-			exact, met = true, met || l.value == *ref.SVN
-			c.Expected = append(c.Expected, fmt.Sprint(*ref.SVN))
+			if least == nil || *ref.MinSVN > *least.MinSVN {
+				least = &ref
+			}
+			continue
 		}
-		sources = append(sources, ref.Source)
+		exact, met = true, met || l.value == *ref.SVN
+		if len(c.Expected) < maxExpected {
+			c.Expected, sources = append(c.Expected, fmt.Sprint(*ref.SVN)), append(sources, ref.Source)
+		}
+	}
+	late := true
+	if least != nil {
+		late = l.value >= *least.MinSVN
+		c.Expected, sources = append(c.Expected, fmt.Sprintf("%d or later", *least.MinSVN)), append(sources, least.Source)
 	}
 	if sources == nil {
 		return false

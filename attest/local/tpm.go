@@ -21,6 +21,7 @@ import (
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -71,7 +72,7 @@ func (v *Verifier) appraiseTPM(ctx context.Context, e attest.Evidence) (*attest.
 // we trust, with a finding.
 func (v *Verifier) authenticateTPM(ctx context.Context, q *evidence.TPMQuote, base *corim.Base, about corim.Environment, key cosekit.Thumbprint, now time.Time, a *appraisal) (*genuineEvidence, error) {
 	candidates, refused, err := v.candidates(ctx, base, signer{
-		chain: q.Chain, thumbprints: []cosekit.Thumbprint{key}, environment: about,
+		format: anchor.FormatTPM, chain: q.Chain, thumbprints: []cosekit.Thumbprint{key}, environment: about,
 	}, now)
 	if err != nil {
 		return nil, err

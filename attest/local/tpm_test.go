@@ -36,7 +36,7 @@ type hardware struct {
 	base        *corim.Base
 }
 
-func (h hardware) DeviceCAs(context.Context) ([]*x509.Certificate, error) {
+func (h hardware) DeviceCAs(context.Context, anchor.Format) ([]*x509.Certificate, error) {
 	return h.authorities, h.fault
 }
 func (h hardware) References(context.Context) (*corim.Base, error) { return h.base, h.fault }
@@ -60,7 +60,7 @@ func (h *hardware) register(t testing.TB, keys ...crypto.PublicKey) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		anchors = append(anchors, anchor.Anchor{Key: public, Purposes: []anchor.Purpose{anchor.Attester}})
+		anchors = append(anchors, anchor.Anchor{Key: public, Purposes: []anchor.Purpose{anchor.Attester}, Constraints: anchor.Constraints{Formats: anchor.Formats()}})
 	}
 	var err error
 	if h.store, err = anchor.NewStore(anchors...); err != nil {
@@ -423,7 +423,7 @@ func TestTPMRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			if h.store, err = anchor.NewStore(anchor.Anchor{
-				Key: public, Purposes: []anchor.Purpose{anchor.Attester}, NotAfter: now.Add(-time.Second),
+				Key: public, Purposes: []anchor.Purpose{anchor.Attester}, NotAfter: now.Add(-time.Second), Constraints: anchor.Constraints{Formats: anchor.Formats()},
 			}); err != nil {
 				t.Fatal(err)
 			}

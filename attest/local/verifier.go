@@ -28,8 +28,8 @@ type Keys interface {
 type Trust interface {
 	Keys
 	// DeviceCAs returns the certificates of the authorities that makers let certify
-	// device attestation keys.
-	DeviceCAs(ctx context.Context) ([]*x509.Certificate, error)
+	// device attestation keys for evidence of the format.
+	DeviceCAs(ctx context.Context, format anchor.Format) ([]*x509.Certificate, error)
 	// References returns the reference values and endorsed keys in force; nil for none.
 	References(ctx context.Context) (*corim.Base, error)
 }
@@ -39,8 +39,10 @@ func KeysOnly(keys Keys) Trust { return keysOnly{keys} }
 
 type keysOnly struct{ Keys }
 
-func (keysOnly) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return nil, nil }
-func (keysOnly) References(context.Context) (*corim.Base, error)        { return nil, nil }
+func (keysOnly) DeviceCAs(context.Context, anchor.Format) ([]*x509.Certificate, error) {
+	return nil, nil
+}
+func (keysOnly) References(context.Context) (*corim.Base, error) { return nil, nil }
 
 // Options tell a Verifier its time and its tolerance.
 type Options struct {

@@ -157,8 +157,10 @@ func (k *trust) AttestationKey(_ context.Context, key cosekit.Thumbprint) (ancho
 	}
 	return anchor.Anchor{}, anchor.ErrUnknown
 }
-func (k *trust) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return k.cas, nil }
-func (k *trust) References(context.Context) (*corim.Base, error)        { return k.base, nil }
+func (k *trust) DeviceCAs(context.Context, anchor.Format) ([]*x509.Certificate, error) {
+	return k.cas, nil
+}
+func (k *trust) References(context.Context) (*corim.Base, error) { return k.base, nil }
 
 func (k *trust) verifier() attest.Verifier {
 	return evidence.NewRouter(evidence.Route{Name: local.Name, Accepts: local.Accepts, Verifier: local.New(k, local.Options{Skew: time.Minute})})
@@ -174,7 +176,7 @@ func (k *trust) register(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.anchors = append(k.anchors, anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.Attester}})
+	k.anchors = append(k.anchors, anchor.Anchor{Key: key, Purposes: []anchor.Purpose{anchor.Attester}, Constraints: anchor.Constraints{Formats: anchor.Formats()}})
 }
 
 // authority certifies keys, first its own.

@@ -60,6 +60,48 @@ type Constraints struct {
 	ClassIDs   [][]byte
 	Grants     []Purpose // for managers: the purposes that they may grant
 	Scopes     []Scope   // more prefixes, each with some commands and parameters only
+
+	// Formats are those of the evidence that an attester may sign; empty for EATs only.
+	Formats []Format
+	// Products are what a provider of reference values may speak about, in the form that
+	// corim.ParseScope reads.
+	Products []string
+}
+
+// Format is a format of evidence that keys of devices sign. Those of hardware whose maker
+// certifies it need no key here.
+type Format string
+
+// The formats.
+const (
+	FormatEAT Format = "eat"
+	FormatPSA Format = "psa"
+	FormatCCA Format = "cca"
+	FormatTPM Format = "tpm"
+)
+
+// Formats lists all formats.
+func Formats() []Format { return []Format{FormatEAT, FormatPSA, FormatCCA, FormatTPM} }
+
+// CheckFormats refuses a list with an unknown format, or one that it has twice.
+func CheckFormats(list []Format) error {
+	for i, f := range list {
+		if !slices.Contains(Formats(), f) {
+			return fmt.Errorf("unknown format of evidence %q", f)
+		}
+		if slices.Contains(list[:i], f) {
+			return fmt.Errorf("format %s twice", f)
+		}
+	}
+	return nil
+}
+
+// InFormats reports whether a list of formats has the one; an empty list is of EATs only.
+func InFormats(list []Format, f Format) bool {
+	if len(list) == 0 {
+		return f == FormatEAT
+	}
+	return slices.Contains(list, f)
 }
 
 // Thumbprint names the anchor. The anchor must have a key.
@@ -131,6 +173,10 @@ func (a Anchor) checkConstraints() error {
 		return fmt.Errorf("more than %d entries in one list of constraints", MaxList)
 	case len(c.Components)+len(c.Scopes)+len(c.VendorIDs)+len(c.ClassIDs) > 0 && !narrows:
 		return fmt.Errorf("component, vendor and class constraints are for %s and %s anchors", TCSigner, Manager)
+	case len(c.Formats) > 0 && !a.Has(Attester):
+		return fmt.Errorf("formats of evidence are for %s anchors", Attester)
+	case len(c.Products) > 0 && !a.Has(ReferenceValues):
+		return fmt.Errorf("products are for %s anchors", ReferenceValues)
 	case len(c.Grants) > 0 && !a.Has(Manager):
 		return fmt.Errorf("purposes to grant are for %s anchors", Manager)
 	}
@@ -151,6 +197,12 @@ func (a Anchor) checkConstraints() error {
 	if err := checkUUIDs("class id", c.ClassIDs); err != nil {
 		return err
 	}
+	if err := CheckFormats(c.Formats); err != nil {
+		return err
+	}
+	if err := checkProducts(c.Products); err != nil {
+		return err
+	}
 	return checkPurposes(c.Grants)
 }
 
@@ -165,6 +217,28 @@ func checkUUIDs(name string, list [][]byte) error {
 	}
 	return nil
 }
+
+// MaxProduct caps the text of a product, in bytes.
+const MaxProduct = 600
+
+func checkProducts(list []string) error {
+	if len(list) > MaxList {
+		return fmt.Errorf("more than %d entries in one list of constraints", MaxList)
+	}
+	for i, text := range list {
+		if text == "" || len(text) > MaxProduct || !utf8.ValidString(text) || !printable(text) {
+			return fmt.Errorf("product is not printable text of 1 to %d bytes", MaxProduct)
+		}
+		if slices.Contains(list[:i], text) {
+			return fmt.Errorf("product %s twice", text)
+		}
+	}
+	return nil
+}
+
+// Attests reports whether the key may sign evidence of the format. It does not look at the
+// validity; [Anchor.Allows] does.
+func (a Anchor) Attests(f Format) bool { return a.Has(Attester) && InFormats(a.Constraints.Formats, f) }
 
 // Has reports whether p is among the anchor's purposes.
 func (a Anchor) Has(p Purpose) bool { return slices.Contains(a.Purposes, p) }

@@ -35,6 +35,8 @@ type (
 		ClassIDs   [][]byte           `cbor:"3,keyasint,omitempty"`
 		Grants     []Purpose          `cbor:"4,keyasint,omitempty"`
 		Scopes     []Scope            `cbor:"5,keyasint,omitempty"`
+		Formats    []Format           `cbor:"6,keyasint,omitempty"`
+		Products   []string           `cbor:"7,keyasint,omitempty"`
 	}
 )
 
@@ -47,7 +49,7 @@ func (s Store) Encode() []byte {
 			Key: a.Key.COSEKey(), Title: a.Title, Purposes: a.Purposes,
 			NotBefore: whole(a.NotBefore), NotAfter: whole(a.NotAfter),
 		}
-		if c := a.Constraints; len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs)+len(c.Grants)+len(c.Scopes) > 0 {
+		if c := a.Constraints; len(c.Components)+len(c.VendorIDs)+len(c.ClassIDs)+len(c.Grants)+len(c.Scopes)+len(c.Formats)+len(c.Products) > 0 {
 			out.Anchors[i].Constraints = (*encodedLimits)(&c)
 		}
 	}

@@ -31,6 +31,8 @@ type constraints struct {
 	ClassIDs   [][]byte           `cbor:"3,keyasint,omitempty"`
 	Grants     []anchor.Purpose   `cbor:"4,keyasint,omitempty"`
 	Scopes     []anchor.Scope     `cbor:"5,keyasint,omitempty"`
+	Formats    []anchor.Format    `cbor:"6,keyasint,omitempty"`
+	Products   []string           `cbor:"7,keyasint,omitempty"`
 }
 
 func scanAnchor(r *row) (a anchor.Anchor, err error) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/tam"
@@ -18,9 +19,9 @@ var (
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	deleteReferenceFile = prepare(`DELETE FROM reference_files WHERE id = ? AND version = ?`)
 
-	selectDeviceCAs = prepare(`SELECT fingerprint, title, added_at, added_by, certificate FROM device_cas ORDER BY fingerprint`)
-	insertDeviceCA  = prepare(`INSERT INTO device_cas (fingerprint, title, added_at, added_by, certificate)
-		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+	selectDeviceCAs = prepare(`SELECT fingerprint, title, added_at, added_by, certificate, formats FROM device_cas ORDER BY fingerprint`)
+	insertDeviceCA  = prepare(`INSERT INTO device_cas (fingerprint, title, added_at, added_by, certificate, formats)
+		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	deleteDeviceCA = prepare(`DELETE FROM device_cas WHERE fingerprint = ?`)
 )
 
@@ -84,6 +85,9 @@ func scanDeviceCA(r *row) (ca tam.DeviceCA, err error) {
 	}
 	ca.Fingerprint = [sha256.Size]byte(fingerprint)
 	ca.Title, ca.AddedAt, ca.AddedBy, ca.Certificate = r.text(), timeOf(r.int()), r.text(), r.bytes()
+	for name := range strings.FieldsSeq(r.text()) {
+		ca.Formats = append(ca.Formats, anchor.Format(name))
+	}
 	return ca, nil
 }
 
@@ -96,9 +100,13 @@ func (s snapshot) DeviceCAs() ([]tam.DeviceCA, error) {
 // must be what is trusted.
 func (u update) AddDeviceCA(ca tam.DeviceCA) error {
 	err := errors.New("the fingerprint is not that of the certificate")
+	var formats []string
+	for _, f := range ca.Formats {
+		formats = append(formats, string(f))
+	}
 	if sha256.Sum256(ca.Certificate) == ca.Fingerprint {
 		err = u.referencesChanged(u.insert(tam.ErrExists, insertDeviceCA,
-			ca.Fingerprint[:], ca.Title, micros(ca.AddedAt), ca.AddedBy, ca.Certificate))
+			ca.Fingerprint[:], ca.Title, micros(ca.AddedAt), ca.AddedBy, ca.Certificate, strings.Join(formats, " ")))
 	}
 	return about(err, "device CA %x", ca.Fingerprint)
 }

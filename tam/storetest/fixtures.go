@@ -61,7 +61,8 @@ func device(n int) devices.Device {
 
 func exception() *devices.Exception {
 	return &devices.Exception{
-		Until: at(100), Reason: "a board that was repaired", By: "ann", At: at(50), Appraisal: 1<<63 - 1,
+		Policy: "strict@3",
+		Until:  at(100), Reason: "a board that was repaired", By: "ann", At: at(50), Appraisal: 1<<63 - 1,
 		Elements: []attest.Element{{Submod: "realm", Name: "executables", Value: -128, Reason: "unrecognized"}, {Name: "hardware"}},
 		Comparisons: []attest.Comparison{
 			{Element: "executables", Submod: "realm", Name: "PCR 7", Measured: "00ff", Expected: []string{"", "ff"}, Source: "corim ☃", Match: true}, {},
@@ -129,7 +130,7 @@ func referenceFile(id string, version uint64) tam.ReferenceFile {
 
 func deviceCA(n int) tam.DeviceCA {
 	certificate := binary.BigEndian.AppendUint64(nil, uint64(n))
-	return tam.DeviceCA{Fingerprint: sha256.Sum256(certificate), Title: "Acme ☃", Certificate: certificate, AddedAt: at(n), AddedBy: "ann"}
+	return tam.DeviceCA{Fingerprint: sha256.Sum256(certificate), Title: "Acme ☃", Certificate: certificate, Formats: anchor.Formats()[:n%3], AddedAt: at(n), AddedBy: "ann"}
 }
 
 func event(subject string) audit.Event {

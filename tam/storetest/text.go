@@ -53,8 +53,8 @@ func deviceText(d devices.Device) string {
 		lines = append(lines, fmt.Sprintf("  quarantined by %q", d.QuarantinedBy))
 	}
 	if e := d.Exception; e != nil {
-		lines = append(lines, fmt.Sprintf("  exception until %s %q by %q at %s for %d %+v %+v",
-			timeText(e.Until), e.Reason, e.By, timeText(e.At), e.Appraisal, e.Elements, e.Comparisons))
+		lines = append(lines, fmt.Sprintf("  exception until %s %q by %q at %s for %d by %q %+v %+v",
+			timeText(e.Until), e.Reason, e.By, timeText(e.At), e.Appraisal, e.Policy, e.Elements, e.Comparisons))
 	}
 	if n := d.Attestations; n.Accepted > 0 || len(n.Failed) > 0 {
 		lines = append(lines, fmt.Sprintf("  attestations %d failed %v", n.Accepted, n.Failed))
@@ -113,7 +113,7 @@ func referenceFileText(f tam.ReferenceFile) string {
 }
 
 func deviceCAText(ca tam.DeviceCA) string {
-	return fmt.Sprintf("CA %x %q %s added %s by %q", ca.Fingerprint, ca.Title, hashText(ca.Certificate), timeText(ca.AddedAt), ca.AddedBy)
+	return fmt.Sprintf("CA %x %q %s for %q added %s by %q", ca.Fingerprint, ca.Title, hashText(ca.Certificate), ca.Formats, timeText(ca.AddedAt), ca.AddedBy)
 }
 
 func manifestText(m tam.Manifest) string {
@@ -137,8 +137,8 @@ func reportText(r tam.Report) string {
 
 func anchorText(a anchor.Anchor) string {
 	c := a.Constraints
-	return fmt.Sprintf("anchor %s %q for %v components %q vendors %x classes %x grants %v scopes %q from %s to %s",
-		keyText(a.Key), a.Title, a.Purposes, c.Components, c.VendorIDs, c.ClassIDs, c.Grants, c.Scopes, timeText(a.NotBefore), timeText(a.NotAfter))
+	return fmt.Sprintf("anchor %s %q for %v components %q vendors %x classes %x grants %v scopes %q formats %q products %q from %s to %s",
+		keyText(a.Key), a.Title, a.Purposes, c.Components, c.VendorIDs, c.ClassIDs, c.Grants, c.Scopes, c.Formats, c.Products, timeText(a.NotBefore), timeText(a.NotAfter))
 }
 
 func outstandingText(o tam.Outstanding) string {

@@ -3,6 +3,7 @@ package localtest
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest/corim"
@@ -18,14 +19,15 @@ type Trust struct {
 	Fault   error // of every look-up; nil for none
 }
 
-// Publish makes Base of what makers say.
+// Publish makes Base of what makers say, each of them signing for itself.
 func (t *Trust) Publish(now time.Time, statements ...*corim.Unsigned) {
 	var files []*corim.File
-	for _, u := range statements {
+	for i, u := range statements {
 		raw, err := u.Encode()
 		must(err)
 		f, err := corim.Read(raw)
 		must(err)
+		f.Signer = fmt.Sprintf("maker %d", i)
 		files = append(files, f)
 	}
 	base, err := corim.NewBase(files, now)
@@ -33,10 +35,12 @@ func (t *Trust) Publish(now time.Time, statements ...*corim.Unsigned) {
 	t.Base = base
 }
 
-// Register registers keys of devices.
+// Register registers keys of devices, for evidence of every format.
 func (t *Trust) Register(keys ...*cosekit.PublicKey) {
 	for _, k := range keys {
-		t.Anchors = append(t.Anchors, anchor.Anchor{Key: k, Purposes: []anchor.Purpose{anchor.Attester}})
+		t.Anchors = append(t.Anchors, anchor.Anchor{
+			Key: k, Purposes: []anchor.Purpose{anchor.Attester}, Constraints: anchor.Constraints{Formats: anchor.Formats()},
+		})
 	}
 }
 
@@ -54,7 +58,9 @@ func (t *Trust) AttestationKey(_ context.Context, key cosekit.Thumbprint) (ancho
 }
 
 // DeviceCAs implements local.Trust.
-func (t *Trust) DeviceCAs(context.Context) ([]*x509.Certificate, error) { return t.CAs, t.Fault }
+func (t *Trust) DeviceCAs(context.Context, anchor.Format) ([]*x509.Certificate, error) {
+	return t.CAs, t.Fault
+}
 
 // References implements local.Trust.
 func (t *Trust) References(context.Context) (*corim.Base, error) { return t.Base, t.Fault }

@@ -1,0 +1,1 @@
+ALTER TABLE device_cas DROP COLUMN formats;
