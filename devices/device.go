@@ -155,6 +155,8 @@ type Exception struct {
 	By        string // the operator
 	At        time.Time
 	Appraisal int64 // the one whose faults are accepted
+	// Policy is that which did not accept them, as name@version: what others say stands.
+	Policy string
 	// Elements are the faults of that appraisal, Comparisons all that was compared there,
 	// matching or not: a result passes if it has no other faults, none of a worse tier,
 	// and leaves nothing out.

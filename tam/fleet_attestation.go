@@ -146,8 +146,8 @@ func labelText(labels map[string]string) string {
 // maxException is how far ahead an exception may reach.
 const maxException = 366 * 24 * time.Hour
 
-// AcceptUntil lets a device pass, until a time, with what was wrong in its last appraisal.
-// Nothing else that is wrong is covered, nor evidence that is not genuine. Evidence is
+// AcceptUntil lets a device pass, until a time, with what was wrong in its last appraisal
+// and the policy that did not accept it. Nothing else is covered, nor evidence that is not genuine. Evidence is
 // wanted at the next poll.
 func (f *Fleet) AcceptUntil(ctx context.Context, actor string, id devices.ID, until time.Time, reason string) (devices.Device, error) {
 	return f.AcceptFaults(ctx, actor, id, 0, until, reason)
@@ -176,13 +176,21 @@ func (f *Fleet) AcceptFaults(ctx context.Context, actor string, id devices.ID, a
 		case appraisal != 0 && appraisal != last[0].ID:
 			return fmt.Errorf("%w: appraisal %d is not the last of device %s, which is %d", ErrBadException, appraisal, id, last[0].ID)
 		}
+		before := d.Exception
 		if d.Exception, err = exceptionOf(last[0]); err != nil {
 			return err
+		}
+		if d.Exception.Policy == policyOfException { // it passed by the one before, which this one follows
+			if before == nil {
+				return fmt.Errorf("%w: appraisal %d passed by an exception that was ended", ErrBadException, last[0].ID)
+			}
+			d.Exception.Policy = before.Policy
 		}
 		d.Exception.Until, d.Exception.Reason, d.Exception.By, d.Exception.At = until, reason, actor, now
 		event.Details["until"] = until.UTC().Format(time.RFC3339)
 		event.Details["appraisal"] = fmt.Sprint(last[0].ID)
 		event.Details["faults"] = faultText(*d.Exception)
+		event.Details["policy"] = d.Exception.Policy
 		return attestAnew(tx, id)
 	})
 }
@@ -197,7 +205,11 @@ func exceptionOf(a devices.Appraisal) (*devices.Exception, error) {
 		return nil, err
 	}
 	x, wrong := devices.NewException(result)
-	if x.Appraisal = a.ID; !wrong {
+	x.Appraisal, x.Policy = a.ID, a.Policy
+	if x.Policy == "" { // from before there were policies, or not asked about
+		x.Policy = policyByDefault
+	}
+	if !wrong {
 		return nil, fmt.Errorf("%w: appraisal %d found nothing wrong that could be accepted: %s", ErrBadException, a.ID, orWords(a.Reason, "it was affirming"))
 	}
 	return x, nil

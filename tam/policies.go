@@ -21,18 +21,20 @@ type rules struct {
 func (r rules) compiled() bool { return r.set != nil || r.fault != nil }
 
 // appraise decides about a bound result of a device. Policies of which one is not known
-// accept nothing.
+// accept nothing. An exception takes the place of the one decision that it was granted
+// against: another policy, or another version, speaks of what nobody has looked at.
 func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest.Result, now time.Time) policy.Decision {
-	if d.Exception.Covers(result, now) {
-		return policy.Decision{
-			Outcome: policy.Accept, Until: d.Exception.Until, Policy: policyOfException,
-			Reason: "accepted by " + d.Exception.By + ": " + d.Exception.Reason,
-		}
-	}
 	if r.fault != nil {
 		return policy.Decision{Outcome: policy.Reject, Reason: r.fault.Error(), Policy: policyUnknown}
 	}
-	return r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now})
+	decision := r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now})
+	accepted := decision.Outcome == policy.Accept && (decision.Until.IsZero() || now.Before(decision.Until))
+	if x := d.Exception; !accepted && x.Covers(result, now) && x.Policy == decision.Policy {
+		return policy.Decision{
+			Outcome: policy.Accept, Until: x.Until, Policy: policyOfException, Reason: "accepted by " + x.By + ": " + x.Reason,
+		}
+	}
+	return decision
 }
 
 // admit decides about a new device, if a policy speaks of it.

@@ -210,6 +210,44 @@ func TestPolicyAtFirstContact(t *testing.T) {
 	expect(t, "on record", w.events(audit.EnrolmentRefused), 1)
 }
 
+// An exception stands for the policy that it was granted against. What another says counts, and
+// what is accepted without it is not accepted by it.
+func TestExceptionIsFromOnePolicy(t *testing.T) {
+	w := newWorld(t, comparing)
+	d := w.device(cosekit.ESP256)
+	d.installed["app/hello"] = sum("image")
+	d.enrol()
+	p := keepApart
+	p.Remediation = ""
+	w.rule(p)
+	f, id := w.fleet(), d.record().ID
+	by := func() string {
+		return good(f.Appraisals(t.Context(), tam.AppraisalQuery{Device: id, Limit: 1}))[0].Policy
+	}
+	accept := func(hours int) devices.Device {
+		return good(f.AcceptUntil(t.Context(), operator, id, w.now.Now().Add(time.Duration(hours)*time.Hour), "a hotfix"))
+	}
+	d.installed["app/hello"] = sum("hotfix")
+	expect(t, "the hotfix", d.poll(), "token, challenge, end device-quarantined")
+	expect(t, "excepted from", accept(1).Exception.Policy, "integrity@1")
+	w.now.add(time.Second)
+	expect(t, "under the exception", d.poll(), "token, challenge, end nothing-to-do")
+	expect(t, "by", by(), "exception")
+	expect(t, "once more, from", accept(72).Exception.Policy, "integrity@1")
+	expect(t, "under the second", d.poll(), "token, challenge, end nothing-to-do")
+
+	w.rule(policy.Policy{Name: "recall", Position: -1, Kind: policy.Appraisal, Selector: `device.state == "accepted"`, Expression: `reject("recalled")`})
+	expect(t, "under another policy", d.poll(), "token, challenge, ERR_ATTESTATION_REQUIRED policy-rejected")
+	expect(t, "by", by(), "recall@1")
+	good(f.RetirePolicy(t.Context(), operator, "recall", "it was the wrong board"))
+	w.now.add(time.Second)
+	expect(t, "without it", d.poll(), "token, challenge, end nothing-to-do")
+	d.installed["app/hello"] = sum("image")
+	w.now.add(tam.Defaults().AttestationMaxAge)
+	expect(t, "repaired", d.poll(), "token, challenge, end nothing-to-do")
+	expect(t, "by", by(), "integrity@1")
+}
+
 // Whatever changes what policies say makes fresh evidence due at the next poll, at once and
 // once, in every replica; evidence that was on its way then is judged by what is in force.
 func TestChangedPoliciesWantEvidence(t *testing.T) {

@@ -15,6 +15,7 @@ type exception struct {
 	Appraisal   int64               `cbor:"5,keyasint"`
 	Elements    []attest.Element    `cbor:"6,keyasint,omitempty"`
 	Comparisons []attest.Comparison `cbor:"7,keyasint,omitempty"`
+	Policy      string              `cbor:"8,keyasint,omitempty"`
 }
 
 // exceptionOrNull keeps a missing exception as NULL.
@@ -22,7 +23,7 @@ func exceptionOrNull(e *devices.Exception) ([]byte, error) {
 	if e == nil {
 		return nil, nil
 	}
-	return encode(exception{micros(e.Until), e.Reason, e.By, micros(e.At), e.Appraisal, e.Elements, e.Comparisons})
+	return encode(exception{micros(e.Until), e.Reason, e.By, micros(e.At), e.Appraisal, e.Elements, e.Comparisons, e.Policy})
 }
 
 func exceptionOf(data []byte) (*devices.Exception, error) {
@@ -35,6 +36,6 @@ func exceptionOf(data []byte) (*devices.Exception, error) {
 	}
 	return &devices.Exception{
 		Until: timeOf(e.Until), Reason: e.Reason, By: e.By, At: timeOf(e.At),
-		Appraisal: e.Appraisal, Elements: e.Elements, Comparisons: e.Comparisons,
+		Appraisal: e.Appraisal, Policy: e.Policy, Elements: e.Elements, Comparisons: e.Comparisons,
 	}, nil
 }
