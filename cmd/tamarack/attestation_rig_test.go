@@ -146,9 +146,11 @@ func plantKey(t testing.TB, alg cosekit.Algorithm) cosekit.Signer {
 	return must(cosekit.GenerateSigner(alg))(t)
 }
 
-func (s *plant) register(key *cosekit.PublicKey, title string) {
+// register lets a key sign EATs, or evidence of other formats.
+func (s *plant) register(key *cosekit.PublicKey, title string, formats ...anchor.Format) {
 	s.t.Helper()
-	must(s.fleet.AddAttestationAnchor(s.t.Context(), plantOperator, anchor.Anchor{Key: key, Title: title}))(s.t)
+	a := anchor.Anchor{Key: key, Title: title, Constraints: anchor.Constraints{Formats: formats}}
+	must(s.fleet.AddAttestationAnchor(s.t.Context(), plantOperator, a))(s.t)
 }
 
 // refer imports what a maker says.

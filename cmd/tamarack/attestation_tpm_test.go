@@ -17,6 +17,7 @@ import (
 	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/local"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
@@ -62,7 +63,7 @@ func TestAttestedTPM(t *testing.T) {
 			Attester: device.AttesterTPM, TPM: device.TPM{Address: socket, PCRs: []uint32{0, 7, 16}},
 		}
 	})
-	s.register(m.AttestationKey(), "AK")
+	s.register(m.AttestationKey(), "AK", anchor.FormatTPM)
 	m.enrol()
 	s.refer(s.adopt(s.last(m.id), "board", corim.Environment{ClassID: local.ClassTPM}))
 	m.require("app/hello")

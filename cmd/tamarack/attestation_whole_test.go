@@ -58,7 +58,7 @@ func application(s *plant, m tam.Manifest) *corim.Unsigned {
 func TestAttestedPSA(t *testing.T) {
 	s := newPlant(t, filepath.Join(t.TempDir(), "tam.db"))
 	m := s.machine("/tam", asPSA)
-	s.register(m.AttestationKey(), "device")
+	s.register(m.AttestationKey(), "device", anchor.FormatPSA)
 	if got := m.ends(); got != string(tam.ReasonNotAffirmed) {
 		t.Fatalf("without reference values: %q", got)
 	}
