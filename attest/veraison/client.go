@@ -115,6 +115,7 @@ type Client struct {
 	config  Config
 	base    *url.URL
 	http    *http.Client
+	kinds   map[evidence.Kind]bool // the formats of the media types
 	breaker *breaker
 	slots   chan struct{} // one for each appraisal that runs
 	queue   chan struct{} // one for each that runs or waits
@@ -146,8 +147,8 @@ func (c *Client) appraise(ctx context.Context, e attest.Evidence) (*attest.Resul
 	if err != nil {
 		return nil, err
 	}
-	if !c.Accepts(reading.Media) {
-		return nil, fmt.Errorf("%w: %s; this verifier is for %s", attest.ErrFormat, reading.Media, c.types())
+	if _, ok := c.spelling(reading.Media); !ok {
+		return nil, fmt.Errorf("%w: %.64s; this verifier is for %s", attest.ErrFormat, reading.Media, c.types())
 	}
 	nonce := e.Challenge
 	if nonce == nil {
@@ -165,6 +166,11 @@ func (c *Client) appraise(ctx context.Context, e attest.Evidence) (*attest.Resul
 	verdict := unclear
 	defer func() { c.breaker.leave(verdict); leave() }()
 	r, err := c.ask(limited, reading.Media, e.Payload, nonce)
+	if err == nil {
+		if other := checkAbout(r, reading, e.Payload); other != nil {
+			err = &evidenceFault{other}
+		}
+	}
 	verdict = c.outcome(ctx, err)
 	if err != nil {
 		return nil, err
@@ -232,10 +238,25 @@ func speak(r *attest.Result, e attest.Evidence, reading *evidence.Reading) *atte
 	return r
 }
 
-// Accepts reports whether the verifier is for evidence of a media type.
+// Accepts reports whether the verifier is for evidence of the format that a media type
+// names, by whatever name: a device that writes the media type in another way, or has
+// another profile of the format, does not get another verifier by that. The verifier may
+// still refuse what it is not configured for.
 func (c *Client) Accepts(m attest.MediaType) bool {
+	if kind, known := evidence.KindOf(m); known {
+		return c.kinds[verifiedAs(kind)]
+	}
 	_, ok := c.spelling(m)
 	return ok
+}
+
+// verifiedAs takes formats for one that say the same: an EAT does not become another one by
+// the claims sets beside it.
+func verifiedAs(kind evidence.Kind) evidence.Kind {
+	if kind == evidence.DetachedEAT {
+		return evidence.EAT
+	}
+	return kind
 }
 
 // spelling returns a media type as the verifier has it: Veraison compares byte by byte.

@@ -566,8 +566,18 @@ func TestNewRefuses(t *testing.T) {
 	if c, err := New(good); err != nil || c.base.String() != "https://verifier.example/veraison" || c.config.Name != "verifier.example" {
 		t.Fatalf("%v", err)
 	}
+	for _, here := range []string{"http://127.0.0.1:8443", "http://localhost", "http://[::1]:80", "http://127.1.2.3"} {
+		local := good
+		local.URL = here
+		if _, err := New(local); err != nil {
+			t.Error(err)
+		}
+	}
 	for name, spoil := range map[string]func(*Config){
 		"no URL":          func(c *Config) { c.URL = "" },
+		"no TLS":          func(c *Config) { c.URL = "http://verifier.example" },
+		"no TLS, by IP":   func(c *Config) { c.URL = "http://192.0.2.1:8443" },
+		"like this host":  func(c *Config) { c.URL = "http://127.0.0.1.example" },
 		"scheme":          func(c *Config) { c.URL = "ftp://verifier.example" },
 		"user":            func(c *Config) { c.URL = "https://user:secret@verifier.example" },
 		"query":           func(c *Config) { c.URL += "?x" },

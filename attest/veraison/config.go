@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
+	"github.com/tamarack-tam/tamarack/attest/evidence"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 )
 
@@ -28,7 +30,9 @@ func New(config Config) (*Client, error) {
 	base, err := url.Parse(config.URL)
 	switch {
 	case err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		return nil, fmt.Errorf("%w: URL %.100q; want https://host or http://host", ErrConfig, config.URL)
+		return nil, fmt.Errorf("%w: URL %.100q; want https://host", ErrConfig, config.URL)
+	case base.Scheme == "http" && !isLoopback(base.Hostname()):
+		return nil, fmt.Errorf("%w: %.100q: evidence goes to another host by https only; http is for a verifier on this one", ErrConfig, config.URL)
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return nil, fmt.Errorf("%w: URL of %s has more than scheme, host and path", ErrConfig, base.Host)
 	case (len(config.Keys) == 0) == (config.KeyThumbprint == cosekit.Thumbprint{}):
@@ -55,10 +59,15 @@ func New(config Config) (*Client, error) {
 		faults: config.Faults, pause: config.Pause, clock: config.Clock,
 		changed: func(open bool) { config.Observe(Event{Verifier: config.Name, Kind: Breaker, Open: open}) },
 	}
-	if c.mediaTypes, err = spellings(config.MediaTypes); err != nil {
+	if c.mediaTypes, c.kinds, err = spellings(config.MediaTypes); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, config.Name, err)
 	}
 	return c, nil
+}
+
+// isLoopback knows the hosts that no network lies before.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 func (c *Config) setDefaults(base *url.URL) {
@@ -110,14 +119,17 @@ func withoutRedirects(c *http.Client) *http.Client {
 	return &copied
 }
 
-func spellings(mediaTypes []string) (map[string]string, error) {
-	spelled := make(map[string]string, len(mediaTypes))
+func spellings(mediaTypes []string) (map[string]string, map[evidence.Kind]bool, error) {
+	spelled, kinds := make(map[string]string, len(mediaTypes)), map[evidence.Kind]bool{}
 	for _, s := range mediaTypes {
 		m, err := attest.ParseMediaType(s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		spelled[m.String()] = s
+		if kind, known := evidence.KindOf(m); known {
+			kinds[verifiedAs(kind)] = true
+		}
 	}
-	return spelled, nil
+	return spelled, kinds, nil
 }

@@ -6,8 +6,8 @@
 //
 // What the verifier answers is worth nothing until the EAR in it has been verified: by a
 // key that was configured or whose thumbprint was, over the nonce of this very session.
-// The claims of a result come from exactly the bytes that were sent, and only when the
-// EAR affirms who made them.
+// The claims of a result come from exactly the bytes that were sent, and only where the
+// EAR affirms who made them and says that it is about these very bytes.
 //
 // A verifier that is down, slow or broken costs the sessions that need it an error with a
 // reason, soon: tries are few and inside a time limit, so many appraisals run at once and

@@ -159,12 +159,14 @@ func cca(t testing.TB, nonce []byte, f faults) []byte {
 	return token
 }
 
-func agentKey() *cosekit.PublicKey {
+func agentKey() *cosekit.PublicKey { return signer().PublicKey() }
+
+func signer() cosekit.Signer {
 	s, err := cosekit.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)))
 	if err != nil {
 		panic(err)
 	}
-	return s.PublicKey()
+	return s
 }
 
 // bundle binds a PSA token to the agent's key.

@@ -30,7 +30,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		polls := 0
 		client, err := New(Config{
-			URL: "http://verifier.example", Keys: []ear.Key{{Public: deviceKeys()["stranger"].Public()}},
+			URL: "https://verifier.example", Keys: []ear.Key{{Public: deviceKeys()["stranger"].Public()}},
 			Clock: func() time.Time { return now }, Random: func() float64 { return 0 },
 			Wait: func(ctx context.Context, _ time.Duration) error {
 				if polls++; polls > 5 {

@@ -94,7 +94,9 @@ func TestVerifiersRoute(t *testing.T) {
 	}()
 	for format, want := range map[string]string{
 		"application/psa-attestation-token":                       "far: ",
-		`application/eat-cwt; profile="http://arm.com/psa/2.0.0"`: "not evidence of its format", // in the words of the built-in one
+		`application/eat-cwt; profile="http://arm.com/psa/2.0.0"`: "far: ", // the same format by another name
+		"application/psa-attestation-token; x=1":                  "far: ",
+		attest.EvidenceMediaType:                                  "not evidence of its format", // in the words of the built-in one
 		"application/vnd.example":                                 "evidence format not supported: application/vnd.example",
 	} {
 		_, err := verifier.Appraise(t.Context(), attest.Evidence{Format: format, Payload: []byte{0xd2, 0x84}, Challenge: make([]byte, 32)})

@@ -47,6 +47,9 @@ type Behaviour struct {
 	HMAC       bool // with the public key as secret
 	NoResult   bool // a session that is complete and has none
 	Stale      bool // the EAR is of tomorrow
+	Silent     bool // the EAR has no annotated evidence
+	// Raw makes ear.raw-evidence out of what was sent, which the real one leaves out.
+	Raw func(sent []byte) []byte
 	// NoRealms has no CCA realm recognized, and says nothing at all of a platform that
 	// leaves out a version: so v0.0.2605 does with all, and later releases with none.
 	NoRealms bool
@@ -146,7 +149,7 @@ var strangerKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 })
 
 // issue makes an EAR as the real one does: ES256, no kid, the session's nonce padded.
-func (b Behaviour) issue(key *ecdsa.PrivateKey, now time.Time, nonce []byte, submods []submod) string {
+func (b Behaviour) issue(key *ecdsa.PrivateKey, now time.Time, nonce, evidence []byte, submods []submod) string {
 	if b.NoResult {
 		return ""
 	}
@@ -167,15 +170,22 @@ func (b Behaviour) issue(key *ecdsa.PrivateKey, now time.Time, nonce []byte, sub
 		if b.Trusting {
 			m.vector = vector{2, 2, 2, 2, 2, 2, 2, 2}
 		}
+		if b.Silent {
+			m.annotated = nil
+		}
 		appraisals[m.name] = m.claims(b.Affirming || b.Trusting)
 	}
-	claims := encode(map[string]any{
+	set := map[string]any{
 		"eat_profile":     "tag:github.com,2023:veraison/ear",
 		"ear.verifier-id": map[string]string{"build": "v0.0.2605", "developer": "Veraison Project"},
 		"eat_nonce":       base64.URLEncoding.EncodeToString(nonce),
 		"iat":             now.Unix(),
 		"submods":         appraisals,
-	})
+	}
+	if b.Raw != nil {
+		set["ear.raw-evidence"] = base64.RawURLEncoding.EncodeToString(b.Raw(evidence))
+	}
+	claims := encode(set)
 	if b.WrongKey {
 		key = strangerKey()
 	}

@@ -212,7 +212,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusInternalServerError, "error encountered while processing evidence")
 		return
 	}
-	found.Result = s.behaviour.issue(s.Key, s.clock(), found.Nonce, appraise(s.known, payload, found.Nonce))
+	found.Result = s.behaviour.issue(s.Key, s.clock(), found.Nonce, payload, appraise(s.known, payload, found.Nonce))
 	if s.behaviour.Later > 0 {
 		found.Status, found.polls = "processing", s.behaviour.Later
 		answer(w, http.StatusAccepted, mediaSession, found.withoutResult())
