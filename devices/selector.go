@@ -29,13 +29,13 @@ func NewSelector(text string, groups map[string]string) (*Selector, error) {
 	return &Selector{compiled}, nil
 }
 
-// Matches reports whether the device is selected. An error says why that cannot be told
-// of this device; whoever asks decides what is safe then.
-func (s *Selector) Matches(d Device, agents ...Agent) (bool, error) {
+// Matches reports whether the device is selected, at the expense of a budget. An error
+// says why that cannot be told of this device; whoever asks decides what is safe then.
+func (s *Selector) Matches(b *expr.Budget, d Device, agents ...Agent) (bool, error) {
 	if s.compiled == nil {
 		return true, nil
 	}
-	return s.compiled.Matches(Document(d, agents...))
+	return s.compiled.Matches(Document(d, agents...), b)
 }
 
 // Compile checks the selector of a group, which refers to no other group.

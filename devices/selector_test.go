@@ -32,7 +32,7 @@ func TestSelector(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got, err := s.Matches(d, agent); err != nil || got != want {
+		if got, err := s.Matches(expr.NewBudget(expr.PerAppraisal), d, agent); err != nil || got != want {
 			t.Errorf("%s: %t, %v", text, got, err)
 		}
 	}
@@ -40,7 +40,7 @@ func TestSelector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Matches(d); got || !errors.Is(err, expr.ErrEvaluate) {
+	if got, err := s.Matches(expr.NewBudget(expr.PerAppraisal), d); got || !errors.Is(err, expr.ErrEvaluate) {
 		t.Errorf("%t, %v", got, err)
 	}
 }
@@ -51,7 +51,7 @@ func TestSelectorOfABareDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Matches(Device{}); !got || err != nil {
+	if got, err := s.Matches(expr.NewBudget(expr.PerAppraisal), Device{}); !got || err != nil {
 		t.Errorf("%t, %v", got, err)
 	}
 }

@@ -2,10 +2,12 @@ package tam
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/expr"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
 
@@ -129,9 +131,11 @@ func (f *Fleet) CountDevices(ctx context.Context, selector string) (count int, c
 }
 
 // scan calls match for each device that the selector matches, page by page, so that no
-// transaction is long.
+// transaction is long. It ends where the budget of one search does: before the device that
+// would go over it, unless that is the first, which no search can pay for.
 func (f *Fleet) scan(ctx context.Context, text, after string, found *Selection, match func(SeenDevice) bool) error {
 	var selector *devices.Selector
+	budget := expr.NewBudget(expr.PerSearch)
 	more := true
 	for more && found.Scanned < maxScanned {
 		err := f.config.Store.View(ctx, func(r Reader) error {
@@ -154,12 +158,16 @@ func (f *Fleet) scan(ctx context.Context, text, after string, found *Selection, 
 				if err != nil {
 					return err
 				}
-				after = string(d.ID)
-				found.Scanned++
-				ok, err := selector.Matches(d, agents...)
-				if err != nil {
+				ok, err := selector.Matches(budget, d, agents...)
+				switch {
+				case errors.Is(err, expr.ErrSpent) && found.Scanned > 0:
+					found.Next, more = after, false
+					return nil
+				case err != nil:
 					return fmt.Errorf("%w: at device %s: %w", ErrBadSelector, d.ID, err)
 				}
+				after = string(d.ID)
+				found.Scanned++
 				if ok && !match(seen(d, agents)) {
 					found.Next, more = after, false
 					return nil

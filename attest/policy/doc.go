@@ -8,7 +8,8 @@
 //
 // A policy may accept what is not affirming, but never a result without verified claims.
 // One that cannot be evaluated for a device, its selector included, rejects: what it
-// would have said is not known. The language is that of internal/expr.
+// would have said is not known; nor is it where the policies that are asked, together, go
+// over the budget of one appraisal. The language is that of internal/expr.
 //
 // Out of scope: whether the result is genuine and about the sender (attest.Bind), the
 // exceptions of single devices (devices.Exception), and what follows from a decision

@@ -11,9 +11,10 @@ type Explanation struct {
 	Values []expr.Value
 }
 
-// Explain decides as Appraise or Admit does, at greater cost. Where no policy speaks of a
+// Explain decides as Appraise or Admit does, at greater cost and with budgets of its own. Where no policy speaks of a
 // new device, the decision is the zero one.
 func (s *Set) Explain(kind Kind, in Subject) Explanation {
+	in.Budget = nil
 	e := Explanation{Decision: s.on(kind, in)}
 	_, by := s.decide(kind, in)
 	for _, c := range s.of(kind) {
@@ -39,8 +40,9 @@ type Change struct{ Before, After Decision }
 
 // Preview decides about one subject by two sets: those in force and those that are to be
 // tried. Where no policy of the kind speaks of it, the decision of an admission is the
-// zero one.
+// zero one. Each has a budget of its own.
 func Preview(kind Kind, present, candidate *Set, in Subject) Change {
+	in.Budget = nil
 	return Change{present.on(kind, in), candidate.on(kind, in)}
 }
 

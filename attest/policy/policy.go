@@ -70,6 +70,9 @@ type Subject struct {
 	Device *expr.Device // devices.Document
 	Result *attest.Result
 	Now    time.Time
+	// Budget pays for all policies that are asked, until one decides; nil for the ordinary
+	// one, expr.PerAppraisal. Where it is used up, the policy that goes over it rejects.
+	Budget *expr.Budget
 }
 
 // Compiled is a checked policy. It may be used by many goroutines.

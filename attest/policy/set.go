@@ -2,6 +2,8 @@ package policy
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -78,11 +80,15 @@ func (s *Set) Admit(in Subject) (d Decision, ok bool) {
 // decide asks the first policy that speaks of the device, and returns it too; nil where
 // none does.
 func (s *Set) decide(kind Kind, in Subject) (Decision, *Compiled) {
+	if in.Budget == nil {
+		in.Budget = expr.NewBudget(expr.PerAppraisal)
+	}
 	for _, c := range s.of(kind) {
-		selected, err := c.selects(in.Device)
+		before := in.Budget.Spent()
+		selected, err := c.selects(in)
 		switch {
 		case err != nil:
-			return c.reject("its selector " + err.Error()), c
+			return c.reject("its selector " + failed(err, before, in.Budget)), c
 		case selected:
 			return c.decide(in), c
 		}
@@ -90,19 +96,28 @@ func (s *Set) decide(kind Kind, in Subject) (Decision, *Compiled) {
 	return Decision{}, nil
 }
 
-func (c *Compiled) selects(d *expr.Device) (bool, error) {
+// failed tells, of a budget that is used up, who has used it.
+func failed(err error, before uint64, b *expr.Budget) string {
+	if errors.Is(err, expr.ErrSpent) {
+		return fmt.Sprintf("%v: of %d units for an appraisal, the policies before it have spent %d", err, b.Limit(), before)
+	}
+	return err.Error()
+}
+
+func (c *Compiled) selects(in Subject) (bool, error) {
 	if c.selector == nil {
 		return true, nil
 	}
-	return c.selector.Matches(d)
+	return c.selector.Matches(in.Device, in.Budget)
 }
 
 // decide evaluates the expression. What it accepts still has to be genuine, and not to
 // have ended.
 func (c *Compiled) decide(in Subject) Decision {
-	found, err := c.rule.Decide(c.input(in))
+	before := in.Budget.Spent()
+	found, err := c.rule.Decide(c.input(in), in.Budget)
 	if err != nil {
-		return c.reject("its expression " + err.Error())
+		return c.reject("its expression " + failed(err, before, in.Budget))
 	}
 	d := Decision{Outcome: outcome(found.Verb), Until: found.Until, Reason: found.Reason, Policy: c.label}
 	if d.Outcome != Accept {

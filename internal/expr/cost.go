@@ -12,12 +12,10 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// A unit of cost is about the comparison of two numbers.
 const (
 	// maxEstimate refuses a text whose evaluation might cost more over the largest
-	// documents that are expected; maxCost ends an evaluation.
+	// documents that are expected.
 	maxEstimate = 1_000_000
-	maxCost     = 100_000
 
 	// What the estimate expects of a document, at most.
 	expectedText   = 1024
@@ -26,6 +24,11 @@ const (
 	expectedValues = 32 // of one reference
 
 	zoneCost = 1000 // to look a time zone up, each time in a file
+
+	// What a unit pays for.
+	textUnit    = 10  // bytes that a function reads or copies
+	matchUnit   = 8   // steps of a regular expression
+	compareUnit = 256 // bytes that are compared
 )
 
 // estimator tells the estimate how large documents are expected to be.
@@ -67,32 +70,26 @@ func (estimator) EstimateCallCost(function, _ string, target *cost.AstNode, args
 	return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(zoneCost)}
 }
 
-// CallCost implements cost.ActualCostEstimator. CEL prices contains, matches, and the
-// comparison of lists and maps, by what they go over; of other functions it prices only
-// those whose types are known before, which those of claims are not.
+// CallCost implements cost.ActualCostEstimator. It prices every call by what it goes
+// over: CEL does so only where types are known before, which those of claims are not.
 func (estimator) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	price := unit
 	switch function {
-	case overloads.Contains, overloads.Matches:
-		return nil
+	case overloads.Matches:
+		price += matchPrice(args)
 	case operators.Equals, operators.NotEquals:
-		if aggregate(args[0]) && aggregate(args[1]) {
-			return nil
-		}
+		price += comparePrice(args[0], args[1])
 	case operators.In:
-		if list, ok := args[1].(traits.Lister); ok {
-			price += uint64(list.Size().(types.Int))
-		}
+		price += searchPrice(args[0], args[1])
+	case operators.Add:
+		price += joinPrice(args)
 	}
 	if zoned(function, len(args)) {
 		price += zoneCost
 	}
-	for _, arg := range args {
-		switch v := arg.(type) {
-		case types.String:
-			price += uint64(len(v)) / 10
-		case types.Bytes:
-			price += uint64(len(v)) / 10
+	if function != overloads.Matches {
+		for _, arg := range args {
+			price += length(arg) / textUnit
 		}
 	}
 	if price == unit {
@@ -102,6 +99,73 @@ func (estimator) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64
 	return &dear
 }
 
+// unit is what most calls cost; it is shared, since CEL takes a pointer.
+var unit uint64 = 1
+
+// length is that of a text in bytes, 0 for what is none.
+func length(v ref.Val) uint64 {
+	switch v := v.(type) {
+	case types.String:
+		return uint64(len(v))
+	case types.Bytes:
+		return uint64(len(v))
+	}
+	return 0
+}
+
+// matchPrice is for the steps of a match: each instruction at each byte, at most. A text
+// that is too long is not matched.
+func matchPrice(args []ref.Val) uint64 {
+	if p, ok := args[1].(pattern); ok && length(args[0]) <= MaxMatched {
+		return p.size * length(args[0]) / matchUnit
+	}
+	return 0
+}
+
+// comparePrice is for what a comparison of two lists or maps goes over, with all that is
+// in them. What is of another kind is different at once.
+func comparePrice(a, b ref.Val) uint64 {
+	if !aggregate(a) || !aggregate(b) {
+		return 0
+	}
+	return volume(a) + volume(b)
+}
+
+// searchPrice is for the comparisons with the elements of a list. The keys of a map are
+// not gone through.
+func searchPrice(sought, in ref.Val) uint64 {
+	list, ok := in.(traits.Lister)
+	if !ok {
+		return 0
+	}
+	if aggregate(sought) {
+		return volume(list)
+	}
+	elements := uint64(list.Size().(types.Int))
+	return elements + elements*length(sought)/compareUnit
+}
+
+// joinPrice is for two lists that are made one: to join them takes no time, but every
+// look into what was joined many times does. A loop only appends to its own list.
+func joinPrice(args []ref.Val) (price uint64) {
+	if _, appends := args[0].(traits.MutableLister); appends {
+		return 0
+	}
+	for _, arg := range args {
+		if list, ok := arg.(traits.Lister); ok {
+			price += uint64(list.Size().(types.Int))
+		}
+	}
+	return price
+}
+
+// volume counts what is in a value, however deep. What no budget pays for, it does not
+// count to the end.
+func volume(v ref.Val) uint64 { return uint64(volumes.AggregateSize(v)) }
+
+var volumes = types.NewSizeCalculator(types.SizeCalculatorStringUnitLength(textUnit),
+	types.SizeCalculatorMaxDepth(maxNesting), types.SizeCalculatorMaxTraversal(PerAppraisal))
+
 func aggregate(v ref.Val) bool {
 	switch v.(type) {
 	case types.String, types.Bytes, types.Int, types.Uint, types.Double, types.Bool, types.Null, types.Timestamp, types.Duration:
@@ -109,9 +173,6 @@ func aggregate(v ref.Val) bool {
 	}
 	return true
 }
-
-// unit is what most calls cost; it is shared, since CEL takes a pointer.
-var unit uint64 = 1
 
 // zoned reports whether a function takes a time zone: now.getHours("Europe/Berlin").
 func zoned(function string, arguments int) bool {

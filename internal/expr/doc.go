@@ -52,7 +52,9 @@
 // # Bounds
 //
 // The text and its groups are bounded by size, nesting and what an evaluation may cost at
-// most over documents of expected size; each evaluation is bounded by what it does cost.
-// There is no map macro, regular expressions, time zones and names of groups are literals,
-// and what is matched is short.
+// most over documents of expected size. Each evaluation is at the expense of a [Budget],
+// which several share: a call costs what it goes over, a match of a regular expression its
+// instructions times the bytes, each round of a loop something. There is no map macro,
+// regular expressions, time zones and names of groups are literals, and what is matched is
+// short.
 package expr

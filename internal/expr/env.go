@@ -72,8 +72,8 @@ func newEnv(more ...cel.EnvOption) (*cel.Env, error) {
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserExpressionSizeLimit(MaxText),
 		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxPatternSize),
-		// At run time a comparison costs what it goes over, lists in lists included.
+		// The estimate takes a comparison for as dear as what it goes over, lists in lists
+		// included, as the price does.
 		cel.CostSizingStrategy(cost.AggregateSizingStrategy()),
 		cel.ASTValidators(
 			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),

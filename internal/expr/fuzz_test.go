@@ -23,7 +23,7 @@ func FuzzRule(f *testing.F) {
 			said = nil
 		}
 		if s, err := NewSelector(text, groups); err == nil {
-			_, err := s.Matches(kiosk)
+			_, err := s.Matches(kiosk, NewBudget(PerAppraisal))
 			wantError(t, text, err, true)
 			s.Values(kiosk)
 		} else {
@@ -35,9 +35,9 @@ func FuzzRule(f *testing.F) {
 			return
 		}
 		in := Input{kiosk, warned, said, noon}
-		first, err := r.Decide(in)
+		first, err := r.Decide(in, NewBudget(PerAppraisal))
 		wantError(t, text, err, true)
-		second, again := r.Decide(in)
+		second, again := r.Decide(in, NewBudget(PerAppraisal))
 		if first != second || (err == nil) != (again == nil) {
 			t.Fatalf("%q: %+v, then %+v", text, first, second)
 		}

@@ -3,7 +3,6 @@ package expr
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,8 +44,8 @@ func NewGroup(text string) (*Selector, error) {
 }
 
 // Matches reports whether the device is selected. An error is ErrEvaluate.
-func (s *Selector) Matches(d *Device) (bool, error) {
-	value, err := s.program.eval(&input{device: d})
+func (s *Selector) Matches(d *Device, b *Budget) (bool, error) {
+	value, err := s.program.eval(&input{device: d}, b)
 	if err != nil {
 		return false, err
 	}
@@ -110,8 +109,8 @@ type Input struct {
 }
 
 // Decide evaluates the rule. A bool accepts or rejects. An error is ErrEvaluate.
-func (r *Rule) Decide(in Input) (Decision, error) {
-	value, err := r.program.eval(&input{in.Device, in.Result, in.Claims, in.Now})
+func (r *Rule) Decide(in Input, b *Budget) (Decision, error) {
+	value, err := r.program.eval(&input{in.Device, in.Result, in.Claims, in.Now}, b)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -215,8 +214,8 @@ func check(k kind, text string, tree *cel.Ast) (*program, error) {
 	}
 	p, err := env.Program(checked,
 		cel.EvalOptions(cel.OptOptimize),
-		cel.OptimizeRegex(boundedMatches(overloads.Matches), boundedMatches(overloads.MatchesString)),
-		cel.CostTracking(estimator{}), cel.CostLimit(maxCost))
+		cel.OptimizeRegex(matching(overloads.Matches), matching(overloads.MatchesString)),
+		cel.CostTracking(estimator{}))
 	if err != nil {
 		return nil, &Error{Text: err.Error()}
 	}
@@ -235,36 +234,15 @@ func checkType(k kind, text string, checked *cel.Ast) error {
 	return fault(text, common.NewLocation(1, 0), hint, "it returns a %s, not %s", typeNames(got.String()), want)
 }
 
-// boundedMatches compiles regular expressions once, and bounds what they are matched
-// with: matching takes time in proportion to both. It is named by overload, which goes
-// before what CEL has for the function.
-func boundedMatches(overload string) *interpreter.RegexOptimization {
-	return &interpreter.RegexOptimization{
-		Function: overloads.Matches, OverloadID: overload, RegexIndex: 1,
-		Factory: func(call interpreter.InterpretableCall, pattern string) (interpreter.InterpretableCall, error) {
-			compiled, err := regexp.Compile(pattern)
-			if err != nil {
-				return nil, err
-			}
-			match := func(args ...ref.Val) ref.Val { return matches(compiled, args[0]) }
-			return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), match), nil
-		},
+// eval evaluates at the expense of a budget.
+func (p *program) eval(in *input, b *Budget) (ref.Val, error) {
+	frame, err := interpreter.NewExecutionFrame(in)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvaluate, err)
 	}
-}
-
-func matches(pattern *regexp.Regexp, value ref.Val) ref.Val {
-	text, ok := value.(types.String)
-	switch {
-	case !ok:
-		return types.MaybeNoSuchOverloadErr(value)
-	case len(text) > MaxMatched:
-		return types.NewErr("matches: a text of %d bytes, at most %d", len(text), MaxMatched)
-	}
-	return types.Bool(pattern.MatchString(string(text)))
-}
-
-func (p *program) eval(in *input) (ref.Val, error) {
-	value, _, err := p.program.Eval(in)
+	defer frame.Close()
+	frame.SetCostTracker(b.tracker)
+	value, _, err := p.program.Eval(frame)
 	if err == nil {
 		return value, nil
 	}
@@ -272,7 +250,7 @@ func (p *program) eval(in *input) (ref.Val, error) {
 	var at *types.Err
 	switch {
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return nil, fmt.Errorf("%w: it goes over more than it may", ErrEvaluate)
+		return nil, ErrSpent
 	case errors.As(err, &at):
 		if place := p.tree.SourceInfo().GetStartLocation(at.NodeID()); place.Line() > 0 {
 			return nil, fmt.Errorf("%w: line %d, column %d: %s", ErrEvaluate, place.Line(), place.Column()+1, plain(err.Error()))

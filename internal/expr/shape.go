@@ -44,15 +44,29 @@ func (s *shaper) visit(e ast.Expr) {
 	case ast.StructKind:
 		s.refuse(e, "", "an expression does not make a %s", typeNames(e.AsStruct().TypeName()))
 	case ast.ComprehensionKind:
-		if name := e.AsComprehension().IterVar(); slices.Contains(variables, name) {
+		loop := e.AsComprehension()
+		if name := loop.IterVar(); slices.Contains(variables, name) {
 			s.refuse(e, "give it another name", "the variable of a macro would hide %q", name)
 		}
+		s.toll(loop.LoopCondition())
 	case ast.SelectKind:
 		sel := e.AsSelect()
 		s.index(e, sel.Operand(), types.String(sel.FieldName()), nil, sel.IsTestOnly())
 	case ast.CallKind:
 		s.call(e, e.AsCall())
 	}
+}
+
+// toll makes each round of a loop cost something: of filter and exists_one, the condition
+// to go on is a literal, which is free, as their predicate may be.
+func (s *shaper) toll(condition ast.Expr) {
+	if condition.Kind() != ast.LiteralKind {
+		return
+	}
+	factory := ast.NewExprFactory()
+	s.next++
+	literal := factory.NewLiteral(s.next, condition.AsLiteral())
+	condition.SetKindCase(factory.NewCall(condition.ID(), operators.NotStrictlyFalse, literal))
 }
 
 var variables = []string{"device", "result", "claims", "now"}
@@ -94,8 +108,20 @@ func (s *shaper) literal(arg ast.Expr, what string) (string, bool) {
 }
 
 func (s *shaper) pattern(arg ast.Expr) {
-	if pattern, ok := s.literal(arg, "a regular expression"); ok && len(pattern) > MaxPattern {
-		s.refuse(arg, "", "a regular expression of %d bytes, at most %d", len(pattern), MaxPattern)
+	text, ok := s.literal(arg, "a regular expression")
+	if !ok {
+		return
+	}
+	if len(text) > MaxPattern {
+		s.refuse(arg, "", "a regular expression of %d bytes, at most %d", len(text), MaxPattern)
+		return
+	}
+	p, err := newPattern(text)
+	switch {
+	case err != nil:
+		s.refuse(arg, "", "not a regular expression: %v", err)
+	case p.size > maxPatternSize:
+		s.refuse(arg, "repeat less in it", "a regular expression of %d instructions, at most %d", p.size, maxPatternSize)
 	}
 }
 

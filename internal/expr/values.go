@@ -54,11 +54,11 @@ func show(k kind, name string, in *input) (string, error) {
 	if issues.Err() != nil {
 		return "", issues.Err()
 	}
-	p, err := env.Program(checked, cel.CostTracking(estimator{}), cel.CostLimit(maxCost))
+	p, err := env.Program(checked, cel.CostTracking(estimator{}))
 	if err != nil {
 		return "", err
 	}
-	value, _, err := p.Eval(in)
+	value, err := (&program{k, checked.NativeRep(), p}).eval(in, NewBudget(PerAppraisal))
 	if err != nil {
 		return "", err
 	}
