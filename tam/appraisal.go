@@ -44,7 +44,7 @@ func (s *session) askPolicy(a *appraisal, rules rules) {
 	if s.agent.Key != nil {
 		agents = append(agents, s.agent)
 	}
-	a.decision, a.under = rules.appraise(s.device, agents, a.result, s.now), rules.state
+	a.decision = rules.appraise(s.device, agents, a.result, s.now)
 	if s.device.State == devices.Quarantined && s.device.QuarantinedBy == "" {
 		// An operator keeps it apart, who may want the remedy though nothing looks wrong.
 		a.decision.Remediation = rules.remedies[a.decision.Policy]

@@ -121,7 +121,7 @@ type appraisal struct {
 	// decision is that of policy; zero where it was not asked, for a result that is not
 	// bound to the message and the device.
 	decision policy.Decision
-	under    int64 // the state of the policies that made it
+	under    int64 // the state of the policies as the appraisal began
 }
 
 // appraise has evidence appraised; a result that came along was, by whom we trust. Then
@@ -148,7 +148,7 @@ func (t *TAM) appraise(ctx context.Context, x *exchange, in admitted, b attest.B
 	if err := attest.Bind(result, b); err != nil {
 		return appraisal{result: result, fault: err, reason: bindReason(err)}
 	}
-	return appraisal{result: result}
+	return appraisal{result: result, under: in.under}
 }
 
 // appraisalReason tells faults of the evidence, which stay, from those of the

@@ -102,6 +102,7 @@ type admitted struct {
 	// which has not been appraised yet.
 	result *attest.Result
 	device devices.Device // of a registered agent, as it was before the transaction
+	under  int64          // the state of the policies before anything was appraised
 	leave  func()         // to be called in the end
 }
 
@@ -134,9 +135,15 @@ func (t *TAM) admitEvidence(ctx context.Context, x *exchange) (admitted, error) 
 }
 
 // lookInto refuses a challenge that was answered before, and reads the device of a
-// registered agent.
+// registered agent, and under which policies the evidence will be appraised: what changes
+// meanwhile has perhaps not been seen by the Verifier.
 func (t *TAM) lookInto(ctx context.Context, x *exchange, in *admitted) error {
 	return t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		if in.result == nil {
+			if in.under, err = r.PolicyState(); err != nil {
+				return err
+			}
+		}
 		if !in.challenge.passport {
 			spent, err := r.Spent(in.challenge.raw)
 			if err == nil && spent {

@@ -94,8 +94,9 @@ const (
 	maxLabelValue = 63
 )
 
-// SetLabels replaces the labels of a device, which selectors read. Labels that are so
-// already are left, without an event.
+// SetLabels replaces the labels of a device, which selectors read, so that evidence is
+// wanted at the next poll: other policies may speak of it now. Labels that are so already
+// are left, without an event.
 func (f *Fleet) SetLabels(ctx context.Context, actor string, id devices.ID, labels map[string]string) (d devices.Device, err error) {
 	event := audit.Event{Actor: actor, Action: audit.DeviceLabelled, Subject: deviceSubject(id), Details: map[string]string{}}
 	if err := checkLabels(labels); err != nil {
@@ -110,6 +111,9 @@ func (f *Fleet) SetLabels(ctx context.Context, actor string, id devices.ID, labe
 		}
 		event.Details["before"], event.Details["after"] = labelText(d.Labels), labelText(labels)
 		d.Labels, d.UpdatedAt = maps.Clone(labels), f.config.Clock()
+		if err := attestAnew(tx, id); err != nil {
+			return err
+		}
 		return tx.PutDevice(d)
 	})
 	return d, err

@@ -19,6 +19,14 @@ func (t *TAM) admitResult(ctx context.Context, x *exchange) (admitted, error) {
 	if t.cfg.Results == nil {
 		return admitted{}, refuse(ReasonResultUnsupported, nil)
 	}
+	var under int64
+	err := t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		under, err = r.PolicyState() // before it is verified, as lookInto does it for evidence
+		return err
+	})
+	if err != nil {
+		return admitted{}, err
+	}
 	result, err := t.cfg.Results.Verify(ctx, x.payload.Format, x.payload.Payload)
 	if err == nil && result == nil {
 		err = errors.New("no result")
@@ -33,7 +41,7 @@ func (t *TAM) admitResult(ctx context.Context, x *exchange) (admitted, error) {
 	if err != nil {
 		return admitted{}, err
 	}
-	in := admitted{challenge: challenge, result: result, leave: func() {}}
+	in := admitted{challenge: challenge, result: result, under: under, leave: func() {}}
 	return in, t.lookInto(ctx, x, &in)
 }
 

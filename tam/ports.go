@@ -220,7 +220,9 @@ type ManifestWriter interface {
 type PolicyReader interface {
 	// PolicyState is another number after each change of what the others return, one that
 	// was never seen before; so whoever keeps something by it may read both in any
-	// transaction.
+	// transaction. It is another, too, after each change by which evidence that was accepted
+	// may not be any more: when reference values come or go, when a device CA goes, or an
+	// anchor of attesters, verifiers or signers of reference values.
 	PolicyState() (int64, error)
 	// Policies returns the version in force of each policy, by position, then name.
 	Policies() ([]policy.Policy, error)

@@ -251,7 +251,7 @@ func (s *session) attestationDue() (string, error) {
 		return "", err
 	}
 	if state != s.agent.AcceptedUnder {
-		return "its evidence was accepted before policies or groups were changed", nil
+		return "its evidence was accepted before policies, groups or what evidence is appraised against were changed", nil
 	}
 	if err := s.readStatuses(); err != nil {
 		return "", err

@@ -98,11 +98,7 @@ func (u update) addAnchor(key []byte, a anchor.Anchor) error {
 			return about(err, "purpose %s", purpose)
 		}
 	}
-	return u.anchorChanged(a.Purposes)
-}
-
-func (u update) anchorChanged(purposes []anchor.Purpose) error {
-	if !appraises(purposes) {
+	if !appraises(a.Purposes) {
 		return nil
 	}
 	return u.referencesChanged(nil)
@@ -123,5 +119,8 @@ func (u update) deleteAnchor(key []byte) error {
 	if err := u.remove(deleteAnchor, key); err != nil {
 		return err
 	}
-	return u.anchorChanged(purposes)
+	if !appraises(purposes) {
+		return nil
+	}
+	return u.trustLowered(nil)
 }

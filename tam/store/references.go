@@ -41,6 +41,9 @@ func (u update) referencesChanged(err error) error {
 	return err
 }
 
+// trustLowered is referencesChanged where what was accepted before may not be any more.
+func (u update) trustLowered(err error) error { return u.policiesChanged(u.referencesChanged(err)) }
+
 // appraises reports whether evidence or results are appraised with an anchor of these purposes.
 func appraises(purposes []anchor.Purpose) bool {
 	for _, p := range purposes {
@@ -67,14 +70,14 @@ func (s snapshot) ReferenceFiles() ([]tam.ReferenceFile, error) {
 func (u update) AddReferenceFile(f tam.ReferenceFile) error {
 	err := errors.New("nothing in it")
 	if len(f.Raw) > 0 {
-		err = u.referencesChanged(u.insert(tam.ErrExists, insertReferenceFile,
+		err = u.trustLowered(u.insert(tam.ErrExists, insertReferenceFile,
 			f.ID, wide(f.Version), f.Signer, micros(f.ImportedAt), f.ImportedBy, f.Raw))
 	}
 	return about(err, "reference file %q version %d", f.ID, f.Version)
 }
 
 func (u update) DeleteReferenceFile(id string, version uint64) error {
-	err := u.referencesChanged(u.remove(deleteReferenceFile, id, wide(version)))
+	err := u.trustLowered(u.remove(deleteReferenceFile, id, wide(version)))
 	return about(err, "reference file %q version %d", id, version)
 }
 
@@ -112,6 +115,6 @@ func (u update) AddDeviceCA(ca tam.DeviceCA) error {
 }
 
 func (u update) DeleteDeviceCA(fingerprint [sha256.Size]byte) error {
-	err := u.referencesChanged(u.remove(deleteDeviceCA, fingerprint[:]))
+	err := u.trustLowered(u.remove(deleteDeviceCA, fingerprint[:]))
 	return about(err, "device CA %x", fingerprint)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
@@ -149,8 +150,9 @@ func (s suite) policyState() (state int64) {
 	return state
 }
 
-// The state of the policies changes with each of their changes and those of groups, never
-// to one that was there, and with nothing else.
+// The state of the policies changes with each of their changes and those of groups, and
+// with those of references by which trust may end; never to one that was there, and with
+// nothing else.
 func (s suite) policyStates() {
 	retired := policyVersion("a", 3)
 	retired.Retired = true
@@ -167,6 +169,14 @@ func (s suite) policyStates() {
 		{"change it", true, func(tx tam.Tx) error { return tx.PutGroup(devices.Group{Name: "g", Selector: "false"}) }},
 		{"delete it", true, func(tx tam.Tx) error { return tx.DeleteGroup("g") }},
 		{"put a device", false, func(tx tam.Tx) error { return tx.PutDevice(device(1)) }},
+		{"add a file", true, func(tx tam.Tx) error { return tx.AddReferenceFile(referenceFile("a", 1)) }},
+		{"delete a file", true, func(tx tam.Tx) error { return tx.DeleteReferenceFile("a", 1) }},
+		{"add a CA", false, func(tx tam.Tx) error { return tx.AddDeviceCA(deviceCA(1)) }},
+		{"delete a CA", true, func(tx tam.Tx) error { return tx.DeleteDeviceCA(deviceCA(1).Fingerprint) }},
+		{"add an attester", false, func(tx tam.Tx) error { return tx.AddAnchor(trusted(1, anchor.Attester)) }},
+		{"delete an attester", true, func(tx tam.Tx) error { return tx.DeleteAnchor(publicKey(1).Thumbprint()) }},
+		{"add a publisher", false, func(tx tam.Tx) error { return tx.AddAnchor(trusted(2, anchor.TCSigner)) }},
+		{"delete a publisher", false, func(tx tam.Tx) error { return tx.DeleteAnchor(publicKey(2).Thumbprint()) }},
 		{"try what is refused", false, func(tx tam.Tx) error {
 			s.wantError("a known version", tx.AddPolicy(policyVersion("a", 1)), tam.ErrExists)
 			s.wantError("an unknown group", tx.DeleteGroup("g"), tam.ErrNotFound)
