@@ -18,16 +18,21 @@ func deviceCACommand(app *app) *cobra.Command {
 
 func deviceCAAdd(app *app) *cobra.Command {
 	var title string
+	var formats []string
 	cmd := &cobra.Command{
 		Use:   "add CERTIFICATE --title TEXT",
 		Short: "Let a CA certify the attestation keys of devices",
 		Long: `Add registers a CA. Evidence that brings a certificate chain (x5chain) up to it is checked
 with the key in that chain, so that one CA covers a fleet. CERTIFICATE is a file: one PEM
-block CERTIFICATE.`,
-		Example: "  tamctl device-ca add factory-ca.pem --title 'Factory 2'",
-		Args:    exactly("CERTIFICATE"),
+block CERTIFICATE.
+
+It certifies keys for EATs unless you say otherwise with --format.`,
+		Example: `  tamctl device-ca add factory-ca.pem --title 'Factory 2'
+  tamctl device-ca add ak-ca.pem --title 'AKs of Acme' --format tpm`,
+		Args: exactly("CERTIFICATE"),
 	}
 	cmd.Flags().StringVar(&title, "title", "", "whose CA it is, for people (required)")
+	cmd.Flags().StringArrayVar(&formats, "format", nil, formatUsage)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if title == "" {
 			return usage("say whose CA it is, with --title")
@@ -37,7 +42,7 @@ block CERTIFICATE.`,
 			return err
 		}
 		ca, err := query(app, func(api *client.ClientWithResponses) (client.DeviceCA, error) {
-			return made(api.AddDeviceCAWithResponse(cmd.Context(), client.NewDeviceCA{Certificate: certificate, Title: title}))
+			return made(api.AddDeviceCAWithResponse(cmd.Context(), client.NewDeviceCA{Certificate: certificate, Title: title, Formats: formats}))
 		})
 		if err != nil {
 			return err
@@ -46,6 +51,7 @@ block CERTIFICATE.`,
 			fact(t, "device CA", ca.Title)
 			fact(t, "certificate", ca.Fingerprint)
 			fact(t, "subject", ca.Subject)
+			fact(t, "for evidence", formatsText(ca.Formats))
 			fact(t, "from", ca.NotBefore)
 			fact(t, "until", ca.NotAfter)
 		})

@@ -19,8 +19,10 @@ type keyGroup struct {
 	addShort, addLong  string
 	listShort, example string
 	removeShort        string
-	add                func(context.Context, *client.ClientWithResponses, client.NewTrustedKey) (client.TrustedKey, error)
-	list               func(context.Context, *client.ClientWithResponses) ([]client.TrustedKey, error)
+	// flags adds those that narrow a key. What it returns reads them into a new one.
+	flags func(*cobra.Command) func(*client.NewTrustedKey)
+	add   func(context.Context, *client.ClientWithResponses, client.NewTrustedKey) (client.TrustedKey, error)
+	list  func(context.Context, *client.ClientWithResponses) ([]client.TrustedKey, error)
 }
 
 func verifierCommand(app *app) *cobra.Command {
@@ -47,9 +49,14 @@ func referenceProviderCommand(app *app) *cobra.Command {
 		name: "reference-provider", short: "Say whose reference values count", noun: "reference-value provider",
 		addShort: "Let a key sign reference values",
 		addLong: `Add lets the server import reference values ('tamctl reference-values import') that this
-key signed. Whoever holds it says what devices should measure.`,
-		listShort:   "List the keys that may sign reference values",
-		example:     "provider.pub.pem --title 'Release team'",
+key signed. Whoever holds it says what devices should measure, and with which keys they
+sign: of every product, unless you say of which, with --class, --vendor and --instance. What it
+says of others is refused then.`,
+		listShort: "List the keys that may sign reference values",
+		example: `provider.pub.pem --title 'Release team'
+  tamctl reference-provider add acme.pub.pem --title Acme --vendor Acme \
+    --class psa.impl-id:acbb11c7e4da217205523ce4ce1a245ae1a239ae3c6bfd9e7871f7e5d8bae86b`,
+		flags:       productFlags,
 		removeShort: "Let a key sign reference values no longer",
 		add: func(ctx context.Context, api *client.ClientWithResponses, key client.NewTrustedKey) (client.TrustedKey, error) {
 			return made(api.AddReferenceProviderWithResponse(ctx, key))
@@ -65,9 +72,15 @@ func attestationAnchorCommand(app *app) *cobra.Command {
 		name: "attestation-anchor", short: "Say whose evidence counts", noun: "attestation anchor",
 		addShort: "Register the attestation key of a device",
 		addLong: `Add registers the key with which a device signs its evidence; without it, or a device CA
-that certifies it ('tamctl device-ca add'), the device cannot be admitted.`,
-		listShort:   "List the keys whose evidence counts",
-		example:     "device1/attestation.pub.pem --title 'device 1'",
+that certifies it ('tamctl device-ca add'), the device cannot be admitted.
+
+A key is for EATs unless you say otherwise with --format: psa, cca or tpm for one that lives
+in a root of trust or a TPM. Do not say so of a key that software keeps: it could claim any
+hardware.`,
+		listShort: "List the keys whose evidence counts",
+		example: `device1/attestation.pub.pem --title 'device 1'
+  tamctl attestation-anchor add gate/attestation.pub.pem --title gate --format tpm`,
+		flags:       formatFlags,
 		removeShort: "Trust the attestation key of a device no longer",
 		add: func(ctx context.Context, api *client.ClientWithResponses, key client.NewTrustedKey) (client.TrustedKey, error) {
 			return made(api.AddAttestationAnchorWithResponse(ctx, key))
@@ -89,15 +102,64 @@ func (k keyGroup) addCommand(app *app) *cobra.Command {
 		Long:    k.addLong + "\n\nPUBLIC-KEY is a file: PEM (PUBLIC KEY or CERTIFICATE) or a COSE_Key.",
 		Example: fmt.Sprintf("  tamctl %s add %s", k.name, k.example),
 	}
+	narrow := func(*client.NewTrustedKey) {}
+	if k.flags != nil {
+		narrow = k.flags(cmd)
+	}
 	return trusting(app, cmd, cosekit.ReadPublicKey, func(ctx context.Context, api *client.ClientWithResponses, key trusted) (client.TrustedKey, error) {
-		return k.add(ctx, api, client.NewTrustedKey{PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until})
+		added := client.NewTrustedKey{PublicKey: key.public, Title: key.title, NotBefore: key.from, NotAfter: key.until}
+		narrow(&added)
+		return k.add(ctx, api, added)
 	}, func(t *tabwriter.Writer, a client.TrustedKey) {
 		fact(t, k.noun, a.Title)
 		fact(t, "key", a.Thumbprint)
 		fact(t, "algorithm", a.Algorithm)
+		if k.name == "attestation-anchor" {
+			fact(t, "for evidence", formatsText(a.Formats))
+		}
+		if k.name == "reference-provider" {
+			fact(t, "speaks for", productsText(a.Products))
+		}
 		fact(t, "from", a.NotBefore)
 		fact(t, "until", a.NotAfter)
 	})
+}
+
+const formatUsage = "`format` of the evidence that it is for: eat (when none is given), psa, cca or tpm; may be repeated"
+
+func formatFlags(cmd *cobra.Command) func(*client.NewTrustedKey) {
+	formats := cmd.Flags().StringArray("format", nil, formatUsage)
+	return func(key *client.NewTrustedKey) { key.Formats = *formats }
+}
+
+func formatsText(formats []string) string {
+	if len(formats) == 0 {
+		return "eat"
+	}
+	return strings.Join(formats, ", ")
+}
+
+func productFlags(cmd *cobra.Command) func(*client.NewTrustedKey) {
+	classes := cmd.Flags().StringArray("class", nil, "class `id` that it may speak about, such as psa.impl-id:acbb…, uuid:67b2… or oid:2.23.133.1.2; may be repeated")
+	vendors := cmd.Flags().StringArray("vendor", nil, "`vendor` that it may speak about, where nothing else names the product; may be repeated")
+	instances := cmd.Flags().StringArray("instance", nil, "`id` of a device that it may speak about, or the beginning of one, such as ueid:01ce; may be repeated")
+	return func(key *client.NewTrustedKey) {
+		for _, list := range []struct {
+			field string
+			texts []string
+		}{{"class=", *classes}, {"vendor=", *vendors}, {"instance=", *instances}} {
+			for _, text := range list.texts {
+				key.Products = append(key.Products, list.field+text)
+			}
+		}
+	}
+}
+
+func productsText(products []string) string {
+	if len(products) == 0 {
+		return "every product: narrow it with --class, --vendor or --instance"
+	}
+	return strings.Join(products, ", ")
 }
 
 func (k keyGroup) listCommand(app *app) *cobra.Command {

@@ -375,9 +375,14 @@ type DeviceCA struct {
 	Certificate string `json:"certificate"`
 
 	// Fingerprint The SHA-256 of the certificate, hexadecimal.
-	Fingerprint string    `json:"fingerprint"`
-	NotAfter    time.Time `json:"notAfter"`
-	NotBefore   time.Time `json:"notBefore"`
+	Fingerprint string `json:"fingerprint"`
+
+	// Formats Of the evidence that it certifies keys for; of EATs only where there is none.
+	//
+	// Examples: ["psa","tpm"]
+	Formats   []string  `json:"formats,omitempty,omitzero"`
+	NotAfter  time.Time `json:"notAfter"`
+	NotBefore time.Time `json:"notBefore"`
 
 	// Subject Of the certificate.
 	Subject string `json:"subject"`
@@ -565,6 +570,11 @@ type NewDeviceCA struct {
 	// Certificate A PEM block CERTIFICATE.
 	Certificate string `json:"certificate"`
 
+	// Formats Of the evidence that it may certify keys for, out of eat, psa, cca, tpm. None is eat only.
+	//
+	// Examples: ["psa","tpm"]
+	Formats []string `json:"formats,omitempty,omitzero"`
+
 	// Title For people.
 	Title string `json:"title"`
 }
@@ -639,8 +649,17 @@ type NewRequirement struct {
 
 // NewTrustedKey defines model for NewTrustedKey.
 type NewTrustedKey struct {
+	// Formats For attestation keys: of the evidence that it may sign, out of eat, psa, cca, tpm. None is eat only.
+	//
+	// Examples: ["psa","tpm"]
+	Formats   []string  `json:"formats,omitempty,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
 	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// Products For reference-value providers: class ids, vendors and beginnings of instance ids that it may speak about. None is everything.
+	//
+	// Examples: ["class=psa.impl-id:acbb11c7e4da217205523ce4ce1a245ae1a239ae3c6bfd9e7871f7e5d8bae86b","vendor=Acme","instance=ueid:01ce"]
+	Products []string `json:"products,omitempty,omitzero"`
 
 	// PublicKey A PEM block PUBLIC KEY or CERTIFICATE, or a COSE_Key in base64.
 	PublicKey string `json:"publicKey"`
@@ -856,9 +875,17 @@ type TriedDevice struct {
 
 // TrustedKey defines model for TrustedKey.
 type TrustedKey struct {
-	Algorithm string    `json:"algorithm"`
+	Algorithm string `json:"algorithm"`
+
+	// Formats Of the evidence that an attestation key may sign; EATs only where there is none.
+	//
+	// Examples: ["psa","tpm"]
+	Formats   []string  `json:"formats,omitempty,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitempty,omitzero"`
 	NotBefore time.Time `json:"notBefore,omitempty,omitzero"`
+
+	// Products What a reference-value provider may speak about; everything where there is none.
+	Products []string `json:"products,omitempty,omitzero"`
 
 	// PublicKey PEM.
 	PublicKey  string `json:"publicKey"`

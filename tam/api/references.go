@@ -85,7 +85,7 @@ func (s *server) AddDeviceCA(ctx context.Context, r AddDeviceCARequestObject) (A
 	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, fmt.Errorf("%w: there is more than one certificate; add one at a time", errMalformed)
 	}
-	ca, err := s.fleet.AddDeviceCA(ctx, s.actor, r.Body.Title, block.Bytes)
+	ca, err := s.fleet.AddDeviceCA(ctx, s.actor, r.Body.Title, block.Bytes, formatsOf(r.Body.Formats)...)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,7 @@ func showDeviceCA(ca tam.DeviceCA) DeviceCA {
 	out := DeviceCA{
 		Fingerprint: hex.EncodeToString(ca.Fingerprint[:]), Title: ca.Title, AddedAt: ca.AddedAt, AddedBy: ca.AddedBy,
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate})),
+		Formats:     formatNames(ca.Formats),
 	}
 	if c, err := x509.ParseCertificate(ca.Certificate); err == nil { // the fleet parsed it before
 		out.Subject, out.NotBefore, out.NotAfter = c.Subject.String(), c.NotBefore, c.NotAfter
@@ -181,5 +182,23 @@ func digits(text string) (sum [sha256.Size]byte, err error) {
 // readAnchor reads a key that is trusted for one thing, which the fleet sets.
 func readAnchor(n *NewTrustedKey) (anchor.Anchor, error) {
 	key, err := readKey(n.PublicKey, n.Title, cosekit.ReadPublicKey)
-	return anchor.Anchor{Key: key, Title: n.Title, NotBefore: n.NotBefore, NotAfter: n.NotAfter}, err
+	return anchor.Anchor{
+		Key: key, Title: n.Title, NotBefore: n.NotBefore, NotAfter: n.NotAfter,
+		Constraints: anchor.Constraints{Formats: formatsOf(n.Formats), Products: n.Products},
+	}, err
+}
+
+// formatsOf are the formats of those names, which the fleet looks at.
+func formatsOf(names []string) (formats []anchor.Format) {
+	for _, name := range names {
+		formats = append(formats, anchor.Format(name))
+	}
+	return formats
+}
+
+func formatNames(formats []anchor.Format) (names []string) {
+	for _, f := range formats {
+		names = append(names, string(f))
+	}
+	return names
 }

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,6 +136,17 @@ func TestDeviceCAs(t *testing.T) {
 		t.Errorf("event %+v", e)
 	}
 	r.refused(post(path, body(text)), http.StatusConflict, "exists")
+	var hardware DeviceCA
+	other := certificate(t, true, func(c *x509.Certificate) { c.Subject.CommonName = "hardware" })
+	with := func(formats string) string {
+		return fmt.Sprintf(`{"title":"Factory","certificate":%q,"formats":%s}`, other, formats)
+	}
+	r.refused(post(path, with(`["pgp"]`)), http.StatusUnprocessableEntity, "bad-certificate")
+	r.want(post(path, with(`["psa","tpm"]`)), http.StatusCreated, &hardware)
+	if ca.Formats != nil || !slices.Equal(hardware.Formats, []string{"psa", "tpm"}) {
+		t.Errorf("formats %q, %q", ca.Formats, hardware.Formats)
+	}
+	r.want(del(path+"/"+hardware.Fingerprint+"?reason=test"), http.StatusNoContent, nil)
 	for name, c := range map[string]struct {
 		body   string
 		status int
@@ -152,13 +165,39 @@ func TestDeviceCAs(t *testing.T) {
 	}
 	var list []DeviceCA
 	r.want(get(path), http.StatusOK, &list)
-	if len(list) != 1 || list[0] != ca {
+	if len(list) != 1 || !reflect.DeepEqual(list[0], ca) {
 		t.Errorf("list %+v", list)
 	}
 	r.refused(del(path+"/"+ca.Fingerprint), http.StatusUnprocessableEntity, "no-reason")
 	r.refused(del(path+"/"+ca.Fingerprint[:10]+"?reason=x"), http.StatusBadRequest, "malformed-request")
 	r.want(del(path+"/"+ca.Fingerprint+"?reason=closed"), http.StatusNoContent, nil)
 	r.refused(del(path+"/"+ca.Fingerprint+"?reason=closed"), http.StatusNotFound, "not-found")
+}
+
+// TestWhatKeysAreFor: an attestation key is for formats, a provider for products, and what
+// nothing is held against is refused.
+func TestWhatKeysAreFor(t *testing.T) {
+	r := newRig(t)
+	body := func(fields string) string {
+		return fmt.Sprintf(`{"title":"x","publicKey":%q,%s}`, newSigner(t).PublicKey().PEM(), fields)
+	}
+	const formats, products = `"formats":["psa","tpm"]`, `"products":["vendor=Acme","instance=ueid:01ce"]`
+	var k TrustedKey
+	r.want(post("/api/v1/attestation-anchors", body(formats)), http.StatusCreated, &k)
+	if !slices.Equal(k.Formats, []string{"psa", "tpm"}) || k.Products != nil {
+		t.Errorf("attestation key %+v", k)
+	}
+	r.want(post("/api/v1/reference-providers", body(products)), http.StatusCreated, &k)
+	if !slices.Equal(k.Products, []string{"vendor=Acme", "instance=ueid:01ce"}) {
+		t.Errorf("provider %+v", k)
+	}
+	for _, c := range []struct{ path, fields string }{
+		{"attestation-anchors", `"formats":["pgp"]`}, {"attestation-anchors", `"formats":["psa","psa"]`}, {"attestation-anchors", products},
+		{"reference-providers", `"products":["Acme"]`}, {"reference-providers", formats},
+		{"verifiers", formats}, {"verifiers", products},
+	} {
+		r.refused(post("/api/v1/"+c.path, body(c.fields)), http.StatusUnprocessableEntity, "bad-anchor")
+	}
 }
 
 func TestVerifiersAndTheirRemoval(t *testing.T) {
@@ -181,7 +220,7 @@ func TestVerifiersAndTheirRemoval(t *testing.T) {
 		}
 	}
 	r.want(get(path), http.StatusOK, &list)
-	if len(list) != 1 || list[0] != v {
+	if len(list) != 1 || !reflect.DeepEqual(list[0], v) {
 		t.Errorf("verifiers %+v", list)
 	}
 	r.refused(del(anchors+v.Thumbprint), http.StatusUnprocessableEntity, "no-reason")

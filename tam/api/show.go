@@ -140,6 +140,7 @@ func showTrustedKey(a anchor.Anchor) TrustedKey {
 	return TrustedKey{
 		Thumbprint: a.Key.Thumbprint().String(), Algorithm: cosekit.AlgorithmName(a.Key.Algorithm()),
 		PublicKey: string(a.Key.PEM()), Title: a.Title, NotBefore: a.NotBefore, NotAfter: a.NotAfter,
+		Formats: formatNames(a.Constraints.Formats), Products: a.Constraints.Products,
 	}
 }
 
