@@ -496,7 +496,13 @@ func TestEATReferences(t *testing.T) {
 		{"another image", []corim.Reference{reference(hello, other), reference(config, other)}, false, nil, 96},
 		{"a component that nobody knows", []corim.Reference{reference(hello, image)}, false, nil, 2},
 		{"the same, strictly", []corim.Reference{reference(hello, image)}, true, nil, 33},
-		{"of another class", []corim.Reference{reference(hello, other)}, true, func(c *attest.Claims) { c.HWModel = []byte("lamp") }, 0},
+		{"of another class", []corim.Reference{reference(hello, other)}, false, func(c *attest.Claims) { c.HWModel = []byte("lamp") }, 0},
+		{"of another class, strictly", []corim.Reference{reference(hello, other)}, true, func(c *attest.Claims) { c.HWModel = []byte("lamp") }, 33},
+		{"another image of another class by the measurement alone", []corim.Reference{reference(hello, other)}, false, func(c *attest.Claims) {
+			c.Measurements[0].Components[0].Other.ClassID = &vendor
+		}, 96},
+		{"nothing measured", []corim.Reference{reference(hello, image)}, false, func(c *attest.Claims) { c.Measurements = nil }, 0},
+		{"nothing measured, strictly", []corim.Reference{reference(hello, image)}, true, func(c *attest.Claims) { c.Measurements = nil }, 33},
 		{"class told by the measurement", []corim.Reference{reference(hello, image)}, false, func(c *attest.Claims) {
 			c.OEMID, c.Measurements[0].Components[0].Other.ClassID = cosekit.MustMarshal([]byte{1, 2, 3}), &class
 		}, 2},
@@ -522,6 +528,9 @@ func TestEATReferences(t *testing.T) {
 			}
 			if got := valuesOf(r, "")[attest.Executables]; got != test.want {
 				t.Errorf("executables %d, want %d: %s", got, test.want, r.Reason())
+			}
+			if d.claims.Measurements == nil {
+				return
 			}
 			if len(r.Comparisons) != 2 || !strings.HasPrefix(r.Comparisons[0].Name, "image-digest of app/hello") {
 				t.Errorf("comparisons %+v", r.Comparisons)

@@ -97,8 +97,8 @@ func componentText(value []byte, version string, signer []byte) string {
 }
 
 // measureEAT holds the measurements of an EAT against the reference values of releases,
-// which go by component. A component that no release has is of no consequence, unless
-// the verifier is strict and there are values for another one.
+// which go by component. A component that no release has is of no consequence, and neither
+// is one that was not measured, unless the verifier is strict and there are reference values.
 func (v *Verifier) measureEAT(a *appraisal, base *corim.Base, claims *attest.Claims) {
 	var matched, unknown []string
 	for _, measured := range claims.Measured() {
@@ -117,9 +117,13 @@ func (v *Verifier) measureEAT(a *appraisal, base *corim.Base, claims *attest.Cla
 		}
 	}
 	_, failed := a.findings[attest.Executables]
+	values, _ := base.Len()
+	strict := v.options.Strict && values > 0
 	switch {
-	case v.options.Strict && len(unknown) > 0 && (matched != nil || failed):
+	case strict && unknown != nil:
 		a.find(attest.Executables, unrecognized, "there is no reference value of %s", strings.Join(unknown, ", "))
+	case strict && matched == nil:
+		a.find(attest.Executables, unrecognized, "no component was measured")
 	case matched != nil:
 		a.find(attest.Executables, approved, "%d of %d measured components have reference values, and are as they say", len(matched), len(matched)+len(unknown))
 	case unknown != nil && !failed:
@@ -132,21 +136,34 @@ func (v *Verifier) measureImage(base *corim.Base, claims *attest.Claims, measure
 	c := attest.Comparison{
 		Element: attest.Executables, Name: fmt.Sprintf("image-digest of %s", name), Measured: measured.ImageDigest.String(),
 	}
-	for _, r := range base.References(environmentOf(claims, measured)) {
-		if !isReference(r) || r.Key != name || r.Digests == nil {
-			continue
-		}
-		c.Source = r.Source
-		for _, d := range r.Digests {
-			text := d.Algorithm + ":" + hex.EncodeToString(d.Value)
-			c.Expected = expect(c.Expected, text)
-			if text == c.Measured {
-				c.Match = true
-				return c
+	for _, about := range environmentsOf(claims, measured) {
+		for _, r := range base.References(about) {
+			if !isReference(r) || r.Key != name || r.Digests == nil {
+				continue
+			}
+			c.Source = r.Source
+			for _, d := range r.Digests {
+				text := d.Algorithm + ":" + hex.EncodeToString(d.Value)
+				c.Expected = expect(c.Expected, text)
+				if text == c.Measured {
+					c.Match = true
+					return c
+				}
 			}
 		}
 	}
 	return c
+}
+
+// environmentsOf says on which devices a component was measured: those of the claims
+// alone, and those that the measurement itself tells. A measurement cannot name other
+// devices than the claims do to get away from their reference values.
+func environmentsOf(claims *attest.Claims, measured suit.PropertyClaims) []corim.Environment {
+	told := environmentOf(claims, measured)
+	if measured.Other.VendorID == nil && measured.Other.ClassID == nil {
+		return []corim.Environment{told}
+	}
+	return []corim.Environment{environmentOf(claims, suit.PropertyClaims{}), told}
 }
 
 // environmentOf says on which devices a component was measured, in the ids that a SUIT

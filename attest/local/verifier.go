@@ -49,8 +49,8 @@ type Options struct {
 	Clock  func() time.Time     // nil for time.Now
 	Skew   time.Duration        // what clocks may differ by
 	Legacy cosekit.LegacyPolicy // whether ES256 and EdDSA are accepted in EATs; hardware has no others
-	// Strict wants a reference value for every component that an EAT measures, where
-	// the base has one for any.
+	// Strict wants an EAT to measure a component, and a reference value for every one that
+	// it measures, where there are reference values at all.
 	Strict  bool
 	Vendors VendorRoots // of processors, beside those that are known
 }
