@@ -1,6 +1,9 @@
 package attest
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Faults of what was sent. Each is wrapped with what was found.
 var (
@@ -18,6 +21,23 @@ var (
 	// ErrFormat: no verifier reads this format.
 	ErrFormat = errors.New("evidence format not supported")
 )
+
+// Excerpt cuts the text of an error about what was sent: decoders quote what they do not
+// understand, which does not belong into logs.
+func Excerpt(err error) error {
+	if err == nil {
+		return nil
+	}
+	return excerpt{err}
+}
+
+// maxExcerpt is how much an error may say, in characters.
+const maxExcerpt = 240
+
+type excerpt struct{ error }
+
+func (e excerpt) Error() string { return fmt.Sprintf("%.*s", maxExcerpt, e.error.Error()) }
+func (e excerpt) Unwrap() error { return e.error }
 
 // Reasons why [Bind] does not believe a result, in the order of its checks.
 var (

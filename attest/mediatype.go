@@ -28,26 +28,26 @@ func ParseMediaType(s string) (MediaType, error) {
 		return MediaType{}, fmt.Errorf("%w: %d bytes, at most %d", ErrMediaType, len(s), maxMediaType)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && r < ' ' || r > '~' }) {
-		return MediaType{}, fmt.Errorf("%w: %q has characters that are not printable ASCII", ErrMediaType, s)
+		return MediaType{}, fmt.Errorf("%w: %.64q has characters that are not printable ASCII", ErrMediaType, s)
 	}
 	essence, rest, more := strings.Cut(s, ";")
 	essence = strings.ToLower(trim(essence))
 	kind, subtype, _ := strings.Cut(essence, "/")
 	if !isToken(kind) || !isToken(subtype) {
-		return MediaType{}, fmt.Errorf("%w: %q is not of the form type/subtype", ErrMediaType, essence)
+		return MediaType{}, fmt.Errorf("%w: %.64q is not of the form type/subtype", ErrMediaType, essence)
 	}
 	m := MediaType{Type: essence}
 	for more {
 		var name, value string
 		var err error
 		if name, value, rest, more, err = cutParameter(rest); err != nil {
-			return MediaType{}, fmt.Errorf("%w: %q: %w", ErrMediaType, s, err)
+			return MediaType{}, fmt.Errorf("%w: %.64q: %w", ErrMediaType, s, err)
 		}
 		if name == "" {
 			continue // RFC 9110 section 5.6.6 lets parameters be empty
 		}
 		if _, twice := m.Parameters[name]; twice {
-			return MediaType{}, fmt.Errorf("%w: %q: parameter %s twice", ErrMediaType, s, name)
+			return MediaType{}, fmt.Errorf("%w: %.64q: parameter %.64s twice", ErrMediaType, s, name)
 		}
 		if m.Parameters == nil {
 			m.Parameters = map[string]string{}
@@ -63,27 +63,27 @@ func cutParameter(s string) (name, value, rest string, more bool, err error) {
 	name = strings.ToLower(trim(head))
 	if s = s[len(head):]; !strings.HasPrefix(s, "=") {
 		if name != "" {
-			return "", "", "", false, fmt.Errorf("parameter %s without a value", name)
+			return "", "", "", false, fmt.Errorf("parameter %.64s without a value", name)
 		}
 		_, rest, more = strings.Cut(s, ";")
 		return "", "", rest, more, nil
 	}
 	if !isToken(name) {
-		return "", "", "", false, fmt.Errorf("parameter name %q", name)
+		return "", "", "", false, fmt.Errorf("parameter name %.64q", name)
 	}
 	if s = s[1:]; strings.HasPrefix(s, `"`) {
 		if value, s, err = cutQuoted(s[1:]); err != nil {
 			return "", "", "", false, err
 		}
 		if head, rest, more = strings.Cut(s, ";"); trim(head) != "" {
-			return "", "", "", false, fmt.Errorf("%q behind the value of %s", head, name)
+			return "", "", "", false, fmt.Errorf("%.64q behind the value of %.64s", head, name)
 		}
 		return name, value, rest, more, nil
 	}
 	value, rest, more = strings.Cut(s, ";")
 	value = strings.TrimRight(value, " \t")
 	if value == "" || strings.ContainsAny(value, " \t\"\\") {
-		return "", "", "", false, fmt.Errorf("value %q of %s", value, name)
+		return "", "", "", false, fmt.Errorf("value %.64q of %.64s", value, name)
 	}
 	return name, value, rest, more, nil
 }

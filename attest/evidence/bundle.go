@@ -26,7 +26,7 @@ func BindingDigest(inner string, claimsSet []byte) ([]byte, error) {
 	}
 	f, ok := formatOf(media)
 	if !ok || f.digest == nil {
-		return nil, fmt.Errorf("%w: %s cannot be bound to a claims set", attest.ErrFormat, media)
+		return nil, fmt.Errorf("%w: %.128s cannot be bound to a claims set", attest.ErrFormat, media)
 	}
 	return f.digest(claimsSet), nil
 }
@@ -47,7 +47,7 @@ func readBundle(media attest.MediaType, payload []byte) (*Reading, error) {
 	}
 	f, ok := formatOf(innerFormat)
 	if !ok || f.digest == nil {
-		return nil, fmt.Errorf("%w: %s in a bound bundle", attest.ErrFormat, innerFormat)
+		return nil, fmt.Errorf("%w: %.128s in a bound bundle", attest.ErrFormat, innerFormat)
 	}
 	claimsSet, evidence, err := cutBundle(payload)
 	if err != nil {

@@ -126,7 +126,7 @@ func (t *CCAToken) readPlatform() error {
 	}
 	profile, err := cosekit.Text(set[labelProfile])
 	if err != nil || !isCCAProfile(profile) {
-		return fmt.Errorf("%w: profile %v is none of a CCA platform", attest.ErrClaims, attest.PlainItem(set[labelProfile]))
+		return fmt.Errorf("%w: profile %s is none of a CCA platform", attest.ErrClaims, shown(set[labelProfile]))
 	}
 	if err := set.want(cosekit.MajorBytes, labelNonce, 256, 2396, 2401); err != nil {
 		return err
@@ -218,7 +218,7 @@ var ErrRealmKey = errors.New("the platform does not vouch for the realm's key")
 func (t *CCAToken) VerifyRealm() error {
 	hash, ok := hashes[t.Realm.keyHash]
 	if !ok {
-		return fmt.Errorf("%w: hash %q is not known", ErrRealmKey, t.Realm.keyHash)
+		return fmt.Errorf("%w: hash %.64q is not known", ErrRealmKey, t.Realm.keyHash)
 	}
 	h := hash.New()
 	h.Write(t.Realm.key)

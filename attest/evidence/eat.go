@@ -137,7 +137,7 @@ func checkDetachedDigest(item cosekit.RawMessage, set []byte) error {
 		return fmt.Errorf("%w: digest: %w", attest.ErrClaims, err)
 	}
 	var got []byte
-	switch alg := attest.PlainItem(parts[0]); alg {
+	switch attest.PlainItem(parts[0]) {
 	case float64(-16), "SHA-256", "sha-256":
 		got = sum256(set)
 	case float64(-43), "SHA-384", "sha-384":
@@ -146,7 +146,7 @@ func checkDetachedDigest(item cosekit.RawMessage, set []byte) error {
 	case float64(-44), "SHA-512", "sha-512":
 		got = sum512(set)
 	default:
-		return fmt.Errorf("%w: hash algorithm %v is not known", attest.ErrClaims, alg)
+		return fmt.Errorf("%w: hash algorithm %s is not known", attest.ErrClaims, shown(parts[0]))
 	}
 	if len(want) < sha256.Size || subtle.ConstantTimeCompare(got, want) != 1 {
 		return fmt.Errorf("%w: the claims set is not the one that the main token has a digest of", attest.ErrClaims)

@@ -55,7 +55,7 @@ func Read(mediaType string, payload []byte) (*Reading, error) {
 	}
 	f, ok := formatOf(media)
 	if !ok {
-		return nil, fmt.Errorf("%w: %s", attest.ErrFormat, media)
+		return nil, fmt.Errorf("%w: %.128s", attest.ErrFormat, media)
 	}
 	return f.reading(media, payload)
 }
@@ -63,8 +63,16 @@ func Read(mediaType string, payload []byte) (*Reading, error) {
 func (f format) reading(media attest.MediaType, payload []byte) (*Reading, error) {
 	r, err := guarded(func() (*Reading, error) { return f.read(media, payload) })
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.name, err)
+		return nil, fmt.Errorf("%s: %w", f.name, attest.Excerpt(err))
 	}
 	r.Media = media
 	return r, nil
+}
+
+// shown writes an item of evidence for an error: so much of it that a sender can find it.
+func shown(item cosekit.RawMessage) string {
+	if len(item) > 128 {
+		return fmt.Sprintf("%x…", []byte(item[:16]))
+	}
+	return fmt.Sprintf("%.64s", fmt.Sprint(attest.PlainItem(item)))
 }

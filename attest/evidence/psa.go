@@ -92,17 +92,17 @@ func (s claimsSet) psaClaims(media attest.MediaType) (psaClaimsDecoder, error) {
 	raw, ok := s[labelProfile]
 	if !ok {
 		if named != "" && named != ProfilePSALegacy {
-			return nil, fmt.Errorf("%w: the token has no profile, its media type has %q", attest.ErrClaims, named)
+			return nil, fmt.Errorf("%w: the token has no profile, its media type has %.64q", attest.ErrClaims, named)
 		}
 		return &psatoken.P1Claims{SwComponents: components, CanonicalProfile: profilePSA1},
 			s.want(cosekit.MajorBytes, -75003, -75004, -75008, -75009)
 	}
 	profile, err := cosekit.Text(raw)
 	if err != nil || profile != ProfilePSA && profile != profilePSA2 {
-		return nil, fmt.Errorf("%w: profile %v is none of a PSA token", attest.ErrClaims, attest.PlainItem(raw))
+		return nil, fmt.Errorf("%w: profile %s is none of a PSA token", attest.ErrClaims, shown(raw))
 	}
 	if named != "" && named != profile {
-		return nil, fmt.Errorf("%w: profile %q in a token whose media type has %q", attest.ErrClaims, profile, named)
+		return nil, fmt.Errorf("%w: profile %.64q in a token whose media type has %.64q", attest.ErrClaims, profile, named)
 	}
 	return &psatoken.P2Claims{SwComponents: components, CanonicalProfile: profile},
 		s.want(cosekit.MajorBytes, labelNonce, 256, 2396, 2397, labelBootSeed)

@@ -437,3 +437,38 @@ func BenchmarkReadOfStranger(b *testing.B) {
 		}
 	}
 }
+
+// TestErrorsQuoteLittle: what was sent is not in the error, however it does not fit.
+func TestErrorsQuoteLittle(t *testing.T) {
+	secret := strings.Repeat("secret!!", 7000)
+	sign := func(set any) []byte { return key.Sign1(cosekit.MustMarshal(set), nil, nil) }
+	psa, cca := localtest.NewPSA("one"), localtest.NewCCA("one")
+	for name, e := range map[string]struct {
+		format  string
+		payload []byte
+	}{
+		"profile in bytes":       {localtest.PSAFormat, sign(map[int]any{265: []byte(secret)})},
+		"profile in text":        {localtest.PSAFormat, sign(map[int]any{265: secret})},
+		"profile of an EAT":      {attest.EvidenceMediaType, sign(map[int]any{265: []any{secret}})},
+		"profile of CCA":         {localtest.CCAFormat, cca.Token(nonce, func(set map[int]any) { set[265] = secret }, nil)},
+		"hash algorithm of CCA":  {localtest.CCAFormat, cca.Token(nonce, func(set map[int]any) { set[2402] = secret }, nil)},
+		"name of a submodule":    {"application/eat-bun+cbor", detached(t, []byte(secret), -16, nonce)},
+		"algorithm of a digest":  {"application/eat-bun+cbor", detached(t, cosekit.MustMarshal(map[int]any{}), secret, nonce)},
+		"software component":     {localtest.PSAFormat, psa.Token(nonce, func(set map[int]any) { set[2399] = []any{map[int]any{1: secret}} })},
+		"lifecycle":              {localtest.PSAFormat, psa.Token(nonce, func(set map[int]any) { set[2395] = secret })},
+		"service indicator":      {localtest.PSAFormat, psa.Token(nonce, func(set map[int]any) { set[2400] = []byte(secret) })},
+		"certification":          {localtest.PSAFormat, psa.Token(nonce, func(set map[int]any) { set[2398] = secret })},
+		"media type":             {"application/" + secret[:400], nil},
+		"parameter":              {"application/x; x=" + secret[:400], nil},
+		"parameter without name": {"application/x; " + secret[:400], nil},
+	} {
+		_, err := evidence.Read(e.format, e.payload)
+		if err == nil {
+			t.Errorf("%s: read", name)
+			continue
+		}
+		if text := err.Error(); len(text) > 400 || strings.Count(text, "secret!!") > 18 {
+			t.Errorf("%s: %d characters: %.600s", name, len(text), text)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (r *Router) route(ctx context.Context, media attest.MediaType, e attest.Evi
 		}
 		names = append(names, route.Name)
 	}
-	return nil, fmt.Errorf("%w: %s; configured are: %s", attest.ErrFormat, media, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w: %.128s; configured are: %s", attest.ErrFormat, media, strings.Join(names, ", "))
 }
 
 // appraiseBundle has the inner evidence appraised as the answer to the digest of the
