@@ -54,9 +54,13 @@ func newAppraisal(submod string) *appraisal {
 // ones the first.
 func (a *appraisal) find(element string, value int8, format string, args ...any) {
 	if old, ok := a.findings[element]; !ok || severity(value) > severity(old.value) {
-		a.findings[element] = finding{value, fmt.Sprintf(format, args...)}
+		a.findings[element] = finding{value, fmt.Sprintf("%.*s", maxReason, fmt.Sprintf(format, args...))}
 	}
 }
+
+// maxReason caps a reason, in characters, for names in it come from evidence and
+// certificates. Two long digests with version and signer fit.
+const maxReason = 512
 
 // compare notes a measured value beside its reference values.
 func (a *appraisal) compare(c attest.Comparison) {

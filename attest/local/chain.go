@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/evidence"
 )
@@ -79,7 +80,7 @@ func parseChain(ders [][]byte) ([]*x509.Certificate, error) {
 		}
 		var err error
 		if chain[i], err = x509.ParseCertificate(der); err != nil {
-			return nil, fmt.Errorf("%w: certificate %d: %w", errChain, i, err)
+			return nil, fmt.Errorf("%w: certificate %d: %w", errChain, i, attest.Excerpt(err))
 		}
 		if err := checkCost(chain[i].PublicKey); err != nil {
 			return nil, fmt.Errorf("%w: certificate %d has %w", errChain, i, err)
@@ -134,13 +135,13 @@ func validateChain(chain, authorities []*x509.Certificate, now time.Time) error 
 		}
 	}
 	if issuers == 0 {
-		return fmt.Errorf("%w: %.64q: %w", errChain, last.Subject, x509.UnknownAuthorityError{Cert: last})
+		return fmt.Errorf("%w: %.64q: %w", errChain, last.Subject, attest.Excerpt(x509.UnknownAuthorityError{Cert: last}))
 	}
 	for _, c := range chain[1:] {
 		options.Intermediates.AddCert(c)
 	}
 	if _, err := leaf.Verify(options); err != nil {
-		return fmt.Errorf("%w: %.64q: %w", errChain, leaf.Subject, err)
+		return fmt.Errorf("%w: %.64q: %w", errChain, leaf.Subject, attest.Excerpt(err))
 	}
 	return nil
 }

@@ -125,6 +125,35 @@ func TestChainsWithoutAuthorities(t *testing.T) {
 	}
 }
 
+// Names in certificates are as long as their maker likes, and reasons are not.
+func TestReasonsQuoteLittle(t *testing.T) {
+	key := localtest.NewKey(localtest.P256, deviceName)
+	root, long := localtest.NewCA("root", now), strings.Repeat("long name ", 200)
+	named := func(c *x509.Certificate) { c.Subject.CommonName, c.Subject.SerialNumber = long, long }
+	for name, leaf := range map[string]*x509.Certificate{
+		"good":              root.Certify("device", key.Public(), nil, now, named),
+		"a CA":              root.Certify("device", key.Public(), nil, now, named, func(c *x509.Certificate) { c.IsCA = true }),
+		"by somebody":       localtest.NewCA("other "+long, now).Certify("device", key.Public(), nil, now, named),
+		"by nobody in name": localtest.NewCA("root", now).Intermediate(long, now).Certify("device", key.Public(), nil, now, named),
+		"not a ueid": root.Certify("device", key.Public(), nil, now, func(c *x509.Certificate) {
+			c.URIs = []*url.URL{{Scheme: "urn", Opaque: "ueid:" + strings.Repeat("0", 2000)}}
+		}),
+	} {
+		trust := &localtest.Trust{CAs: []*x509.Certificate{root.Certificate}}
+		token := signEAT(key, map[int]any{33: localtest.Chain(leaf)}, challenge, nil)
+		r, err := New(trust, Options{Clock: func() time.Time { return now }}).Appraise(t.Context(),
+			attest.Evidence{Format: attest.EvidenceMediaType, Payload: token, Challenge: challenge})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, e := range r.Vector {
+			if len(e.Reason) > maxReason || strings.Count(e.Reason, "long name") > 20 {
+				t.Errorf("%s: %s is %d characters: %s", name, e.Name, len(e.Reason), e.Reason)
+			}
+		}
+	}
+}
+
 // hugeRSA is the public half of nothing: nobody has to make such a key to send it.
 func hugeRSA() *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), 8191)
