@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,10 @@ func (v *remote) spokes(s *plant) []spoke {
 // A remote verifier that is down, slow, lying or not a verifier at all: nobody is trusted
 // for that, no state is lost, and devices that do not need it go on.
 func TestRemoteVerifierFaults(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s went elsewhere", r.Method, r.URL.Path)
+	}))
+	defer elsewhere.Close()
 	for name, fault := range map[string]struct {
 		veraisontest.Behaviour
 		wanting bool // of what the evidence shows, so that the answer is a lie
@@ -109,8 +114,8 @@ func TestRemoteVerifierFaults(t *testing.T) {
 		"hangs up":                         {Behaviour: veraisontest.Behaviour{HangUp: true}},
 		"HTML":                             {Behaviour: veraisontest.Behaviour{HTML: true}},
 		"HTML in place of the result":      {Behaviour: veraisontest.Behaviour{At: "POST /challenge-response/v1/session", HTML: true}},
-		"redirects":                        {Behaviour: veraisontest.Behaviour{Redirect: "http://127.0.0.1:1/"}},
-		"sends the evidence elsewhere":     {Behaviour: veraisontest.Behaviour{Location: "http://127.0.0.1:1/session/1"}},
+		"redirects":                        {Behaviour: veraisontest.Behaviour{Redirect: elsewhere.URL + "/"}},
+		"sends the evidence elsewhere":     {Behaviour: veraisontest.Behaviour{Location: elsewhere.URL + "/session/1"}},
 		"oversize":                         {Behaviour: veraisontest.Behaviour{Oversize: 8 << 20}},
 		"truncated":                        {Behaviour: veraisontest.Behaviour{Truncated: true}},
 		"no result":                        {Behaviour: veraisontest.Behaviour{NoResult: true}},
