@@ -31,20 +31,21 @@ func (s *session) decide(a *appraisal, challenge token) error {
 	if a.fault != nil {
 		return nil
 	}
-	rules, err := s.t.rules.read(s.tx)
-	if err != nil {
-		return err
-	}
-	s.askPolicy(a, rules)
+	s.askPolicy(a, s.t.rules.current())
 	return nil
 }
 
+// askPolicy leaves the decision in the appraisal. One that other rules made than those that
+// were in force as the appraisal began is under none: evidence is due again.
 func (s *session) askPolicy(a *appraisal, rules rules) {
 	var agents []devices.Agent
 	if s.agent.Key != nil {
 		agents = append(agents, s.agent)
 	}
-	a.decision = rules.appraise(s.device, agents, a.result, s.now)
+	a.decision = rules.appraise(s.device, agents, a.result, s.now, nil)
+	if rules.state != a.under {
+		a.under = 0
+	}
 	if s.device.State == devices.Quarantined && s.device.QuarantinedBy == "" {
 		// An operator keeps it apart, who may want the remedy though nothing looks wrong.
 		a.decision.Remediation = rules.remedies[a.decision.Policy]

@@ -3,6 +3,7 @@ package tam
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/policy"
@@ -147,6 +148,9 @@ func (t *TAM) appraise(ctx context.Context, x *exchange, in admitted, b attest.B
 	b.Challenge, b.Key, b.Now, b.Skew = challenge.nonce(), x.key, x.now, t.cfg.Policy.ClockSkew
 	if err := attest.Bind(result, b); err != nil {
 		return appraisal{result: result, fault: err, reason: bindReason(err)}
+	}
+	if err := t.rules.refresh(ctx, t.cfg.Store, in.under); err != nil {
+		t.cfg.Log.WarnContext(ctx, "policies were changed and cannot be read, those before are asked", slog.Any("error", err))
 	}
 	return appraisal{result: result, under: in.under}
 }

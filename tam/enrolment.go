@@ -83,10 +83,7 @@ func (s *session) enrol(id devices.ID, a *appraisal, challenge token) (*refusal,
 	if !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
-	rules, err := s.t.rules.read(s.tx)
-	if err != nil {
-		return nil, err
-	}
+	rules := s.t.rules.current()
 	s.device, err = s.tx.DeviceByUEID(claims.UEID)
 	isNew := errors.Is(err, ErrNotFound)
 	switch {

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/expr"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
 
 // maxPolicies bounds what is compiled and evaluated for one device.
-const maxPolicies = 100
+const maxPolicies = 64
 
 // Policies lists those in force, in the order in which they are asked.
 func (f *Fleet) Policies(ctx context.Context) (list []policy.Policy, err error) {
@@ -182,30 +184,29 @@ type PolicyTrial struct {
 }
 
 // TryPolicy tells what an appraisal policy would have decided about the last appraisal of
-// each device, at most limit of them from the one behind after, if it were in force in
-// place of the version that is. It changes nothing. Admissions are not stored, so a
-// policy for them is compiled only.
+// each device, at most limit of them from the one behind after, or as many as one search
+// may cost, if it were in force in place of the version that is. It changes nothing.
+// Admissions are not stored, so a policy for them is compiled only.
 func (f *Fleet) TryPolicy(ctx context.Context, candidate policy.Policy, page Page) (trial PolicyTrial, err error) {
+	var in rulings
 	err = f.config.Store.View(ctx, func(r Reader) error {
 		if candidate.Version, err = nextVersion(r, candidate.Name); err != nil {
 			return err
 		}
-		if err := checkPolicy(r, candidate); err != nil {
-			return err
-		}
-		present, others, err := replaced(r, candidate.Name)
-		if err != nil {
-			return err
-		}
-		groups, err := r.Groups()
-		if err != nil {
-			return err
-		}
-		now := others
-		if present != nil {
-			now = append(now[:len(now):len(now)], *present)
-		}
-		trial, err = f.try(r, compileRules(now, groups), compileRules(append(others[:len(others):len(others)], candidate), groups), page)
+		in, err = readRulings(r)
+		return err
+	})
+	if err != nil {
+		return trial, err
+	}
+	if _, err := policy.Compile(candidate, in.groups); err != nil {
+		return trial, fmt.Errorf("%w: %w", ErrBadPolicy, err)
+	}
+	now := in.compile(rules{})
+	in.policies = append(slices.DeleteFunc(in.policies, func(p policy.Policy) bool { return p.Name == candidate.Name }), candidate)
+	then := in.compile(now)
+	err = f.config.Store.View(ctx, func(r Reader) error {
+		trial, err = f.try(r, now, then, page)
 		return err
 	})
 	return trial, err
@@ -218,7 +219,12 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		return trial, err
 	}
 	at := f.config.Clock()
-	for _, a := range list {
+	var spent uint64
+	for i, a := range list {
+		if spent > expr.PerSearch {
+			trial.Next = string(list[i-1].Device)
+			return trial, nil
+		}
 		d, err := r.Device(a.Device)
 		if err != nil {
 			return trial, err
@@ -238,7 +244,9 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		case !errors.Is(err, ErrNotFound):
 			return trial, err
 		}
-		tried := TriedDevice{Device: d, Appraisal: a.ID, Now: now.appraise(d, agents, result, at), Then: then.appraise(d, agents, result, at)}
+		is, would := expr.NewBudget(expr.PerAppraisal), expr.NewBudget(expr.PerAppraisal)
+		tried := TriedDevice{Device: d, Appraisal: a.ID, Now: now.appraise(d, agents, result, at, is), Then: then.appraise(d, agents, result, at, would)}
+		spent += is.Spent() + would.Spent()
 		trial.Tried++
 		trial.Counts[[2]policy.Outcome{tried.Now.Outcome, tried.Then.Outcome}]++
 		if tried.Changed() {

@@ -25,7 +25,7 @@ func (t *TAM) Maintain(ctx context.Context) error {
 	if err := t.rotate(ctx); err != nil {
 		return fmt.Errorf("rotate token keys: %w", err)
 	}
-	if err := t.cfg.Store.View(ctx, func(r Reader) error { _, err := t.rules.read(r); return err }); err != nil {
+	if err := t.compilePolicies(ctx); err != nil {
 		return fmt.Errorf("compile policies: %w", err)
 	}
 	now := t.cfg.Clock()
@@ -45,6 +45,18 @@ func (t *TAM) Maintain(ctx context.Context) error {
 		return fmt.Errorf("drop old audit events: %w", err)
 	}
 	return nil
+}
+
+func (t *TAM) compilePolicies(ctx context.Context) error {
+	var state int64
+	err := t.cfg.Store.View(ctx, func(r Reader) (err error) {
+		state, err = r.PolicyState()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return t.rules.refresh(ctx, t.cfg.Store, state)
 }
 
 // sweep runs a step in one transaction after the other, until it drops less than it may.

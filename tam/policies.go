@@ -1,13 +1,17 @@
 package tam
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
+	"github.com/tamarack-tam/tamarack/internal/expr"
 )
 
 // rules are the policies in force, compiled: all of them, or the reason why not.
@@ -15,19 +19,22 @@ type rules struct {
 	set      *policy.Set
 	fault    error             // of a policy that does not compile any more; what it decides is unknown
 	remedies map[string]string // what policies name as their remediation, by name@version
+	each     []*policy.Compiled
+	groups   map[string]string // that they were compiled with
 	state    int64             // of the store whose policies they are, see PolicyState
 }
 
 func (r rules) compiled() bool { return r.set != nil || r.fault != nil }
 
-// appraise decides about a bound result of a device. Policies of which one is not known
+// appraise decides about a bound result of a device, at the expense of a budget, nil for
+// the ordinary one. Policies of which one is not known
 // accept nothing. An exception takes the place of the one decision that it was granted
 // against: another policy, or another version, speaks of what nobody has looked at.
-func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest.Result, now time.Time) policy.Decision {
+func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest.Result, now time.Time, b *expr.Budget) policy.Decision {
 	if r.fault != nil {
 		return policy.Decision{Outcome: policy.Reject, Reason: r.fault.Error(), Policy: policyUnknown}
 	}
-	decision := r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now})
+	decision := r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now, Budget: b})
 	accepted := decision.Outcome == policy.Accept && (decision.Until.IsZero() || now.Before(decision.Until))
 	if x := d.Exception; !accepted && x.Covers(result, now) && x.Policy == decision.Policy {
 		return policy.Decision{
@@ -52,52 +59,95 @@ const (
 	policyUnknown     = "unknown"
 )
 
-// compileRules compiles the policies that a reader finds in force.
-func compileRules(policies []policy.Policy, groups []devices.Group) rules {
-	named := devices.Selectors(groups)
-	out := rules{remedies: make(map[string]string, len(policies))}
-	compiled := make([]*policy.Compiled, 0, len(policies))
-	for _, p := range policies {
-		c, err := policy.Compile(p, named)
-		if err != nil {
-			out.fault = fmt.Errorf("policy %s: %w", p, err)
-			return out
+// rulings are the texts of the rules that are in force, as a transaction finds them.
+type rulings struct {
+	policies []policy.Policy
+	groups   map[string]string // selectors by name
+	state    int64
+}
+
+func readRulings(r PolicyReader) (in rulings, err error) {
+	if in.state, err = r.PolicyState(); err != nil {
+		return in, fmt.Errorf("read policies: %w", err)
+	}
+	if in.policies, err = r.Policies(); err != nil {
+		return in, fmt.Errorf("read policies: %w", err)
+	}
+	groups, err := r.Groups()
+	if err != nil {
+		return in, fmt.Errorf("read groups: %w", err)
+	}
+	in.groups = devices.Selectors(groups)
+	return in, nil
+}
+
+// compile compiles what is in force. Of the rules that there were it takes what is the
+// same, so that a change costs what was changed.
+func (in rulings) compile(before rules) rules {
+	out := rules{groups: in.groups, state: in.state, remedies: make(map[string]string, len(in.policies))}
+	compiled := make([]*policy.Compiled, 0, len(in.policies))
+	known := map[policy.Policy]*policy.Compiled{}
+	if maps.Equal(before.groups, in.groups) {
+		for _, c := range before.each {
+			known[c.Policy] = c
+		}
+	}
+	for _, p := range in.policies {
+		c := known[p]
+		if c == nil {
+			var err error
+			if c, err = policy.Compile(p, in.groups); err != nil {
+				return rules{fault: fmt.Errorf("policy %s: %w", p, err), groups: in.groups, each: compiled, state: in.state}
+			}
 		}
 		compiled = append(compiled, c)
 		out.remedies[p.String()] = p.Remediation
 	}
-	out.set = policy.NewSet(compiled)
+	out.each, out.set = compiled, policy.NewSet(compiled)
 	return out
 }
 
 // rulebook keeps the rules that were compiled last, for as long as neither policies nor
-// groups change: compiling costs far more than evaluating, and to read them all costs more
-// than to ask whether they have changed.
+// groups change: compiling costs far more than evaluating.
 type rulebook struct {
-	mu   sync.Mutex
-	last rules
+	mu        sync.Mutex // guards last
+	last      rules
+	compiling sync.Mutex
 }
 
-// read returns the rules that are in force in the transaction of the reader.
-func (b *rulebook) read(r PolicyReader) (rules, error) {
-	state, err := r.PolicyState()
-	if err != nil {
-		return rules{}, fmt.Errorf("read policies: %w", err)
-	}
+// current are the rules that were compiled last. What they accept while others are in
+// force is due again, see [session.askPolicy].
+func (b *rulebook) current() rules {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.last.compiled() && b.last.state == state {
-		return b.last, nil
+	if !b.last.compiled() {
+		return rules{fault: errNoRules}
 	}
-	policies, err := r.Policies()
+	return b.last
+}
+
+var errNoRules = errors.New("no policies were compiled yet")
+
+// refresh compiles what is in force, where that is another state than the one that is
+// compiled. It is for before a transaction, never for within one: others would wait. One
+// caller compiles; to those who come meanwhile the rules that there were are good enough.
+func (b *rulebook) refresh(ctx context.Context, store Store, state int64) error {
+	before := b.current()
+	if before.fault != errNoRules && before.state == state || !b.compiling.TryLock() {
+		return nil
+	}
+	defer b.compiling.Unlock()
+	var found rulings
+	err := store.View(ctx, func(r Reader) (err error) {
+		found, err = readRulings(r)
+		return err
+	})
 	if err != nil {
-		return rules{}, fmt.Errorf("read policies: %w", err)
+		return err
 	}
-	groups, err := r.Groups()
-	if err != nil {
-		return rules{}, fmt.Errorf("read groups: %w", err)
-	}
-	b.last = compileRules(policies, groups)
-	b.last.state = state
-	return b.last, nil
+	next := found.compile(before)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last = next
+	return nil
 }

@@ -21,10 +21,7 @@ func TestOneBudgetForTheSet(t *testing.T) {
 	for n := range list {
 		in.Budget = expr.NewBudget(expr.PerAppraisal)
 		d := compile(t, list[:n]...).Appraise(in)
-		if in.Budget.Spent() <= expr.PerAppraisal {
-			if d.Outcome != Accept || d.Policy != "default" {
-				t.Fatalf("%d policies: %+v", n, d)
-			}
+		if d.Outcome == Accept && d.Policy == "default" && in.Budget.Spent() < expr.PerAppraisal {
 			continue
 		}
 		if n < 2 {

@@ -37,8 +37,8 @@ func NewBudget(units uint64) *Budget {
 	return &Budget{&tracker}
 }
 
-// Spent is what was spent, also by an evaluation that went over the budget.
-func (b *Budget) Spent() uint64 { return b.tracker.ActualCost() }
+// Spent is what was spent, all of it by an evaluation that went over it.
+func (b *Budget) Spent() uint64 { return min(b.tracker.ActualCost(), b.Limit()) }
 
 // Limit is what it was made of.
 func (b *Budget) Limit() uint64 { return *b.tracker.Limit }

@@ -120,7 +120,7 @@ func TestHostileTexts(t *testing.T) {
 		joined + " == " + joined,
 		"!('z' in " + joined + ")",
 		many(90, `!([0] in claims.k)`, " || "),
-		many(200, `!claims.t.matches("(a|aa|aaa|aaaa){1,9}b")`, " && "),
+		many(30, `!claims.t.matches("(a|aa|aaa|aaaa){1,9}b")`, " && "),
 		many(20, `claims.s.all(x, !x.matches("b"))`, " && "),
 	} {
 		r, err := NewAppraisal(text, nil)
@@ -130,6 +130,25 @@ func TestHostileTexts(t *testing.T) {
 		}
 		if d, err := r.Decide(Input{kiosk, warned, said, noon}, NewBudget(PerAppraisal)); !errors.Is(err, ErrSpent) {
 			t.Errorf("%.80s: %+v, %v", text, d, err)
+		}
+	}
+}
+
+// Regular expressions are few, those of groups included, wherever they are written.
+func TestPatternsCount(t *testing.T) {
+	some := func(n int) string {
+		return strings.TrimSuffix(strings.Repeat(`device.name.matches("x") || `, n), " || ")
+	}
+	named := map[string]string{"half": some(maxPatterns / 2), "all": some(maxPatterns), "more": some(maxPatterns + 1)}
+	for _, text := range []string{some(maxPatterns), `group("all")`, `group("half") || group("half")`, `group("half") || ` + some(maxPatterns/2)} {
+		if _, err := NewSelector(text, named); err != nil {
+			t.Errorf("%.60s: %v", text, err)
+		}
+	}
+	for _, text := range []string{some(maxPatterns + 1), `group("more")`, `group("all") || device.name.matches("y")`, `matches(device.name, "y") || group("all")`} {
+		var fault *Error
+		if _, err := NewSelector(text, named); !errors.As(err, &fault) || !strings.Contains(err.Error(), "more than 32 regular expressions") {
+			t.Errorf("%.60s: %v", text, err)
 		}
 	}
 }

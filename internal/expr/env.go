@@ -21,6 +21,7 @@ const (
 	maxNodes       = 4096 // of the syntax tree, groups included
 	maxNesting     = 64
 	maxGroups      = 64  // how often groups are named
+	maxPatterns    = 32  // regular expressions, groups included
 	maxPatternSize = 256 // instructions of a compiled regular expression
 
 )

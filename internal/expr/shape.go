@@ -6,6 +6,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
@@ -20,7 +21,9 @@ type shaper struct {
 	next   int64             // id of the last node that was added
 	nodes  int
 	uses   int // of groups
-	err    error
+	// patterns counts regular expressions: to compile one takes as long as a hundred nodes.
+	patterns int
+	err      error
 }
 
 // shape changes the tree in its place.
@@ -89,7 +92,7 @@ func (s *shaper) call(e ast.Expr, call ast.CallExpr) {
 		for _, item := range args[1].AsList().Elements() {
 			s.compare(args[0], item)
 		}
-	case name == "matches" && len(args) > 0:
+	case name == overloads.Matches && len(args) > 0:
 		s.pattern(args[len(args)-1])
 	case call.IsMemberFunction() && len(args) == 1 && strings.HasPrefix(name, "get"):
 		s.literal(args[0], "a time zone")
@@ -116,12 +119,21 @@ func (s *shaper) pattern(arg ast.Expr) {
 		s.refuse(arg, "", "a regular expression of %d bytes, at most %d", len(text), MaxPattern)
 		return
 	}
+	if s.countPattern(arg); s.err != nil {
+		return
+	}
 	p, err := newPattern(text)
 	switch {
 	case err != nil:
 		s.refuse(arg, "", "not a regular expression: %v", err)
 	case p.size > maxPatternSize:
 		s.refuse(arg, "repeat less in it", "a regular expression of %d instructions, at most %d", p.size, maxPatternSize)
+	}
+}
+
+func (s *shaper) countPattern(at ast.Expr) {
+	if s.patterns++; s.patterns > maxPatterns {
+		s.refuse(at, "write several as one: a|b", "more than %d regular expressions", maxPatterns)
 	}
 }
 
@@ -235,6 +247,11 @@ func (s *shaper) insert(e ast.Expr, tree *ast.AST) {
 	}
 	place, _ := s.info.GetOffsetRange(e.ID())
 	inner := tree.Expr()
+	ast.PostOrderVisit(inner, ast.NewExprVisitor(func(node ast.Expr) {
+		if node.Kind() == ast.CallKind && node.AsCall().FunctionName() == overloads.Matches {
+			s.countPattern(e)
+		}
+	}))
 	fresh := map[int64]int64{}
 	inner.RenumberIDs(func(old int64) int64 {
 		if _, seen := fresh[old]; !seen {
