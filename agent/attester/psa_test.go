@@ -48,7 +48,7 @@ func TestPSA(t *testing.T) {
 		t.Fatalf("%v, %s", err, r.Reason())
 	}
 	// The instance id is made of the key, so that no other key can speak for it.
-	if r.AttestationKey != sha256.Sum256(psa.InstanceID) || len(r.Comparisons) == 0 {
+	if r.AttestationKey != sha256.Sum256(append([]byte("psa-instance-id"), psa.InstanceID...)) || len(r.Comparisons) == 0 {
 		t.Errorf("result %+v", r)
 	}
 	software := psa.Software

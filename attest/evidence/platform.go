@@ -60,9 +60,16 @@ func (l Lifecycle) Debugged() bool {
 }
 
 // Hardware names the root of trust: the SHA-256 of its instance id, which stays as long as it
-// lives (RFC 9783 section 4.2.1). It identifies the hardware only if the key that signed is
+// lives (RFC 9783 section 4.2.1), behind the name of the claim, so that a PSA and a CCA root of
+// trust with one id are two. It identifies the hardware only if the key that signed is
 // vouched for as the key of this very instance; anybody else's token may say the same.
-func (p Platform) Hardware() cosekit.Thumbprint { return sha256.Sum256(p.InstanceID) }
+func (p Platform) Hardware() cosekit.Thumbprint {
+	claim := "psa-instance-id"
+	if isCCAProfile(p.Profile) {
+		claim = "cca-platform-instance-id"
+	}
+	return sha256.Sum256(append([]byte(claim), p.InstanceID...))
+}
 
 // readPlatform takes the claims out of the library's hands. All are checked there.
 func readPlatform(claims psatoken.IClaims) (Platform, error) {

@@ -422,6 +422,28 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// TestHardwareByFormat: one instance id in two formats names two pieces of hardware.
+func TestHardwareByFormat(t *testing.T) {
+	psa, cca := localtest.NewPSA("one"), localtest.NewCCA("one")
+	cca.Platform.InstanceID = psa.InstanceID
+	names := map[cosekit.Thumbprint]string{}
+	for format, payload := range map[string][]byte{
+		localtest.PSAFormat: psa.Token(nonce), localtest.CCAFormat: cca.Token(nonce, nil, nil), attest.EvidenceMediaType: eat(t),
+	} {
+		r, err := evidence.Read(format, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, same := names[r.Hardware]; same {
+			t.Errorf("%s names the hardware of %s", format, other)
+		}
+		names[r.Hardware] = format
+	}
+	if names[cosekit.Thumbprint{}] != attest.EvidenceMediaType {
+		t.Error("an EAT names hardware by a claim")
+	}
+}
+
 // BenchmarkReadOfStranger: what anybody can make a TAM do before anything is verified.
 func BenchmarkReadOfStranger(b *testing.B) {
 	set := []byte{0xaf} // 15 claims, each an array of 3900 numbers within 20 arrays

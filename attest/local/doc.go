@@ -25,7 +25,7 @@
 //
 // The identity of the hardware, which a TAM pins, is the thumbprint of the key that signed;
 // where keys change, a digest of the identifier that does not (SEV-SNP, TDX). For PSA and CCA
-// it is the SHA-256 of the instance id, the same as from a remote verifier, if the key is
+// it is a SHA-256 of the instance id, the same as from a remote verifier, if the key is
 // endorsed or certified for exactly that instance, or the instance id is made of the key. A
 // key for a class, or one that is only registered, could sign the instance id of another
 // device: there it remains the thumbprint.

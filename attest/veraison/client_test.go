@@ -40,7 +40,7 @@ func hardwareOf(t *testing.T, r *attest.Result) cosekit.Thumbprint {
 			if err != nil || len(id) != 33 {
 				t.Fatalf("%s %q, %v", name, text, err)
 			}
-			return sha256.Sum256(id)
+			return sha256.Sum256(append([]byte(name), id...))
 		}
 	}
 	t.Fatalf("no instance id in %v", document)
