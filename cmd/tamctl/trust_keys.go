@@ -180,7 +180,7 @@ func (k keyGroup) removeCommand(app *app) *cobra.Command {
 	return removing(app, &cobra.Command{
 		Use:   "remove KEY --reason TEXT",
 		Short: k.removeShort,
-		Long: k.removeShort + `. What it signed before stays on record.
+		Long: k.removeShort + `. What was decided by it before stays on record.
 
 KEY is its thumbprint, or the first digits of it (four at least).`,
 		Example: fmt.Sprintf("  tamctl %s remove 3fa1 --reason 'the key is lost'", k.name),

@@ -340,11 +340,16 @@ func (p *program) algorithmWarning(s device.Setup) string {
 `, own, lines.Quote(p.dir), own, strings.ToLower(cosekit.AlgorithmName(other)))
 }
 
-// registration is the command that lets the TAM know this device's attester.
-func (p *program) registration() string {
+// registration is the command that lets the TAM know this device's attester, for the format
+// of evidence that it makes.
+func (p *program) registration(attester device.AttesterKind) string {
 	title := p.dir
 	if path, err := filepath.Abs(p.dir); err == nil {
 		title = filepath.Base(path)
 	}
-	return fmt.Sprintf("tamctl attestation-anchor add %s --title %s", lines.Quote(device.PublicKeyPath(p.dir)), lines.Quote(title))
+	command := fmt.Sprintf("tamctl attestation-anchor add %s --title %s", lines.Quote(device.PublicKeyPath(p.dir)), lines.Quote(title))
+	if attester != device.AttesterEAT {
+		command += " --format " + attester.String()
+	}
+	return command
 }

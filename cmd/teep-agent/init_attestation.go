@@ -92,5 +92,5 @@ func (p *program) introduction(a device.Attestation) (text, command string) {
 	case a.Certificates != "":
 		return fmt.Sprintf("put the certificate of %s into %s", lines.Quote(device.PublicKeyPath(p.dir)), lines.Quote(a.Certificates)), ""
 	}
-	return "let the TAM know the attestation key", p.registration()
+	return "let the TAM know the attestation key", p.registration(a.Attester)
 }

@@ -185,5 +185,9 @@ func (p *program) hintAttestation() (advice, command string) {
 	if _, err := os.Stat(device.PublicKeyPath(p.dir)); err != nil {
 		return "ask the TAM's operator whether it knows reference values for this system", ""
 	}
-	return "register this device with the TAM:", p.registration()
+	var settings device.Settings
+	if data, err := os.ReadFile(device.SettingsPath(p.dir)); err == nil {
+		settings, _ = device.ParseSettings(data) // the device has read them before
+	}
+	return "register this device with the TAM:", p.registration(settings.Attestation.Attester)
 }
