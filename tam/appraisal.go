@@ -81,7 +81,7 @@ func (t *TAM) attestationFailed(s *session, m *teep.QueryResponse, a appraisal, 
 			return outcome{}, err
 		}
 	}
-	if s.noteworthy(string(a.reason) + a.decision.Policy) {
+	if s.noteworthyFault(a) {
 		if err := s.record(a, challenge); err != nil {
 			return outcome{}, err
 		}
@@ -271,9 +271,6 @@ func (s *session) attestationAccepted(a appraisal, challenge token) error {
 	return s.tx.AppendEvent(event)
 }
 
-// maxFindings caps the claims of one appraisal that are kept, in bytes.
-const maxFindings = 256 << 10
-
 // record adds the appraisal to the history of the device.
 func (s *session) record(a appraisal, challenge token) error {
 	r := a.result
@@ -292,10 +289,10 @@ func (s *session) record(a appraisal, challenge token) error {
 		row.Reason = a.fault.Error()
 	}
 	if r.Claims != nil {
-		if row.Claims, err = findingsJSON(r.Document, len(r.Document) == 0); err != nil {
+		if row.Claims, err = claimsJSON(r.Document); err != nil {
 			return fmt.Errorf("claims: %w", err)
 		}
-		if row.Comparisons, err = findingsJSON(r.Comparisons, len(r.Comparisons) == 0); err != nil {
+		if row.Comparisons, err = comparisonsJSON(r.Comparisons); err != nil {
 			return fmt.Errorf("comparisons: %w", err)
 		}
 	}
@@ -308,21 +305,4 @@ func (s *session) kept(raw []byte) []byte {
 		return nil
 	}
 	return raw
-}
-
-// findingsJSON writes what a Verifier found. Evidence that is genuine has some, be it
-// empty, or too much to keep.
-func findingsJSON(found any, empty bool) ([]byte, error) {
-	none := []byte("{}")
-	if _, list := found.(map[string]any); !list {
-		none = nil
-	}
-	if empty {
-		return none, nil
-	}
-	encoded, err := json.Marshal(found)
-	if err != nil || len(encoded) > maxFindings {
-		return none, err
-	}
-	return encoded, nil
 }

@@ -114,38 +114,67 @@ type value struct {
 // values are what an appraisal found, by name: measured values, claims, vector. A claim
 // whose values were compared with references stands among the former only.
 func values(a devices.Appraisal) (out [3]map[string]value, err error) {
-	found, err := devices.ResultOf(a)
+	result, err := devices.ResultOf(a)
 	if err != nil {
 		return out, err
 	}
-	for i := range out {
-		out[i] = map[string]value{}
+	compared, claimed, judged := newFound(), newFound(), newFound()
+	for _, c := range result.Comparisons {
+		compared.add(inSubmod(c.Submod, c.Name), value{c.Measured, c.Expected, c.Source, !c.Match && len(c.Expected) > 0})
 	}
-	for _, c := range found.Comparisons {
-		name := c.Name
-		if c.Submod != "" {
-			name = c.Submod + ": " + name
+	if result.Document != nil {
+		flatten(claimed, "", result.Document)
+	}
+	for _, e := range result.Vector {
+		judged.add(inSubmod(e.Submod, e.Name), value{text: fmt.Sprintf("%s (%d): %s", e.Tier(), e.Value, e.Reason)})
+	}
+	return [3]map[string]value{compared.values, claimed.values, judged.values}, nil
+}
+
+func inSubmod(submod, name string) string {
+	if submod == "" {
+		return name
+	}
+	return submod + ": " + name
+}
+
+// found are values by name. Of different ones that share a name, the later have a number:
+// what a device measures twice must not hide the first. One that was compared more than once
+// stands there with its reference values, and is wrong where it ever was.
+type found struct {
+	values map[string]value
+	times  map[string]int
+	names  map[[2]string]string // under which a value of that name and text stands
+}
+
+func newFound() found {
+	return found{make(map[string]value), make(map[string]int), make(map[[2]string]string)}
+}
+
+func (f found) add(name string, v value) {
+	key := [2]string{name, v.text}
+	if same, ok := f.names[key]; ok {
+		if known := f.values[same]; v.wrong && !known.wrong || len(known.expected) == 0 {
+			f.values[same] = v
 		}
-		out[0][name] = value{c.Measured, c.Expected, c.Source, !c.Match && len(c.Expected) > 0}
+		return
 	}
-	if found.Document != nil {
-		flatten(out[1], "", found.Document)
-	}
-	for _, e := range found.Vector {
-		name := e.Name
-		if e.Submod != "" {
-			name = e.Submod + ": " + name
+	free := name
+	for taken := true; taken; {
+		if f.times[name]++; f.times[name] > 1 {
+			free = fmt.Sprintf("%s (%d)", name, f.times[name])
 		}
-		out[2][name] = value{text: fmt.Sprintf("%s (%d): %s", e.Tier(), e.Value, e.Reason)}
+		_, taken = f.values[free]
 	}
-	return out, nil
+	f.values[free], f.names[key] = v, free
 }
 
 // flatten gives every leaf of a document a path.
-func flatten(into map[string]value, path string, node any) {
+func flatten(into found, path string, node any) {
 	switch node := node.(type) {
 	case map[string]any:
-		for name, child := range node {
+		for _, name := range slices.Sorted(maps.Keys(node)) {
+			child := node[name]
 			if path == "" {
 				if !moot[name] {
 					flatten(into, name, child)
@@ -159,8 +188,8 @@ func flatten(into map[string]value, path string, node any) {
 			flatten(into, path+"["+strconv.Itoa(i)+"]", child)
 		}
 	case nil:
-		into[path] = value{text: "null"}
+		into.add(path, value{text: "null"})
 	default:
-		into[path] = value{text: fmt.Sprint(node)}
+		into.add(path, value{text: fmt.Sprint(node)})
 	}
 }

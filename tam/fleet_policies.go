@@ -162,7 +162,8 @@ func shortened(text string, limit int) string {
 	return text[:cut] + "…"
 }
 
-// TriedDevice is what a device would get under other policies, from its last appraisal.
+// TriedDevice is what a device would get under other policies, from the last appraisal
+// that found its evidence genuine.
 type TriedDevice struct {
 	Device    devices.Device
 	Appraisal int64
@@ -179,7 +180,7 @@ type PolicyTrial struct {
 	Devices []TriedDevice // those that it makes a difference to
 	Counts  map[[2]policy.Outcome]int
 	Tried   int
-	Skipped int    // devices whose last evidence was not genuine: no policy is asked about it
+	Skipped int    // devices of which no evidence on record is genuine: no policy is asked about it
 	Next    string // cursor: the last device looked at; empty at the end
 }
 
@@ -229,13 +230,17 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		if err != nil {
 			return trial, err
 		}
-		result, err := devices.ResultOf(a)
-		switch {
-		case err != nil:
+		a, found, err := lastGenuine(r, a)
+		if err != nil {
 			return trial, err
-		case result.Claims == nil:
+		}
+		if !found {
 			trial.Skipped++
 			continue
+		}
+		result, err := devices.ResultOf(a)
+		if err != nil {
+			return trial, err
 		}
 		var agents []devices.Agent // the one that attested
 		switch agent, err := r.Agent(a.Agent); {
@@ -257,4 +262,18 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		trial.Next = string(list[len(list)-1].Device)
 	}
 	return trial, nil
+}
+
+// lastGenuine returns the last appraisal of a device about which policies are asked, where
+// there is one: forgeries in its name must not hide it from who tries a policy.
+func lastGenuine(r Reader, last devices.Appraisal) (a devices.Appraisal, found bool, err error) {
+	if last.Claims != nil {
+		return last, true, nil
+	}
+	list, err := r.Appraisals(AppraisalQuery{Device: last.Device, Genuine: true, Limit: 1})
+	if err != nil || len(list) == 0 {
+		return a, false, err
+	}
+	a, err = r.Appraisal(list[0].ID)
+	return a, err == nil, err
 }

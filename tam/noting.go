@@ -1,7 +1,10 @@
 package tam
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +29,40 @@ func (s *session) noteworthy(what string) bool {
 	}
 	s.agent.Noted = noted
 	return true
+}
+
+// maxFaultsNoted bounds the faults of one reason that are recorded within an hour.
+const maxFaultsNoted = 8
+
+// noteworthyFault is noteworthy for evidence that was not accepted. A fault that differs is
+// another: who looks at the last one on record must not take it for what the device showed
+// since.
+func (s *session) noteworthyFault(a appraisal) bool {
+	kind := string(a.reason) + a.decision.Policy + " "
+	what := kind + faultDigest(a)
+	others := 0
+	for noted, last := range s.agent.Noted {
+		if noted != what && strings.HasPrefix(noted, kind) && s.now.Sub(last) < notedFor && !last.Before(s.device.UpdatedAt) {
+			others++
+		}
+	}
+	return others < maxFaultsNoted && s.noteworthy(what)
+}
+
+// faultDigest tells faults apart: by the values of the trust vector, by what was measured
+// wrong, and by what policy says of it.
+func faultDigest(a appraisal) string {
+	h := sha256.New()
+	for _, e := range a.result.Vector {
+		fmt.Fprintf(h, "%q %q %d\n", e.Submod, e.Name, e.Value)
+	}
+	for _, c := range a.result.Comparisons {
+		if !c.Match {
+			fmt.Fprintf(h, "%q %q %q %q\n", c.Submod, c.Element, c.Name, c.Measured)
+		}
+	}
+	fmt.Fprintf(h, "%q", a.decision.Reason)
+	return fmt.Sprintf("%x", h.Sum(nil)[:8])
 }
 
 // strangers remembers refusals of enrolments, whose keys have no row to remember it
