@@ -54,7 +54,7 @@ func (v *Verifier) appraiseCCA(ctx context.Context, e attest.Evidence) (*attest.
 		realm.find(attest.InstanceIdentity, notAcceptable, "%s", err)
 	}
 	references := base.References(implementation(token.Platform))
-	appraisePlatform(platform, s.candidate, references, token.Platform)
+	v.appraisePlatform(platform, s.candidate, references, token.Platform)
 	measureConfig(platform, references, token.Config)
 	measureRealm(realm, base, token.Realm)
 	signed, err := s.genuine(claims, token.Document(), token.Platform)

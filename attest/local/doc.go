@@ -40,7 +40,8 @@
 //     whose extensible measurements nothing is known; 33 where there is no reference
 //     value; 96 where it is another one. Of an EAT, components without any reference value
 //     do not count unless Options.Strict is set, and the element is 0 where none has one:
-//     the TAM compares measurements with the manifests that it sent.
+//     the TAM compares measurements with the manifests that it sent. A component that
+//     reference values name and a PSA or CCA token does not have is told, and 33 if Strict.
 //   - hardware: 2 for an implementation that reference values know, else 0.
 //   - configuration: 2, 32 for a device that is debugged outside its root of trust, 96
 //     for one in any other lifecycle than secured, or of another platform configuration.

@@ -541,3 +541,33 @@ func TestEATReferences(t *testing.T) {
 		})
 	}
 }
+
+// TestComponentsLeftOut: a token without a component that its maker has released is told
+// from a whole one, and is not good enough for a strict verifier.
+func TestComponentsLeftOut(t *testing.T) {
+	psa, cca := localtest.NewPSA("one"), localtest.NewCCA("two")
+	trust := &localtest.Trust{}
+	trust.Publish(now, psa.Published("psa"), cca.Published("cca"))
+	left := psa.Components[1].Type
+	psa.Components, cca.Platform.Components = psa.Components[:1], cca.Platform.Components[:1]
+	for format, payload := range map[string][]byte{
+		localtest.PSAFormat: psa.Token(challenge), localtest.CCAFormat: cca.Token(challenge, nil, nil),
+	} {
+		submod := map[string]string{localtest.CCAFormat: platformSubmod}[format]
+		for _, strict := range []bool{false, true} {
+			v := New(trust, Options{Clock: func() time.Time { return now }, Strict: strict})
+			r, err := v.Appraise(t.Context(), attest.Evidence{Format: format, Payload: payload, Challenge: challenge})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := valuesOf(r, submod)[attest.Executables]; strict != (got == unrecognized) || !strict && got != approved {
+				t.Errorf("%s, strict %t: executables %d: %s", format, strict, got, r.Reason())
+			}
+			told := slices.ContainsFunc(r.Vector, func(e attest.Element) bool { return strings.Contains(e.Reason, left) })
+			compared := slices.ContainsFunc(r.Comparisons, func(c attest.Comparison) bool { return c.Name == left && !c.Match && c.Measured == "" })
+			if !told || compared != strict {
+				t.Errorf("%s, strict %t: %s is told %t, compared %t", format, strict, left, told, compared)
+			}
+		}
+	}
+}

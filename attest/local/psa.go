@@ -44,7 +44,7 @@ func (v *Verifier) appraisePSA(ctx context.Context, e attest.Evidence) (*attest.
 		a.find(attest.InstanceIdentity, notAcceptable, "%s", err)
 	}
 	about := implementation(token.Platform)
-	appraisePlatform(a, s.candidate, base.References(about), token.Platform)
+	v.appraisePlatform(a, s.candidate, base.References(about), token.Platform)
 	signed, err := s.genuine(token.Claims(), token.Document(), token.Platform)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func checkChallenge(nonce, challenge []byte) error {
 //
 // The hardware is genuine only if the maker says so of this key. One that an operator has
 // registered may sign any implementation id.
-func appraisePlatform(a *appraisal, by *candidate, references []corim.Reference, p evidence.Platform) {
+func (v *Verifier) appraisePlatform(a *appraisal, by *candidate, references []corim.Reference, p evidence.Platform) {
 	switch {
 	case len(references) == 0:
 		a.find(attest.Hardware, 0, "not appraised: no reference values for implementation %x", p.ImplementationID)
@@ -150,5 +150,5 @@ func appraisePlatform(a *appraisal, by *candidate, references []corim.Reference,
 		a.find(attest.RuntimeOpaque, secretsProtected, "security lifecycle %s: the root of trust shields its memory", state)
 		a.find(attest.StorageOpaque, secretsProtected, "security lifecycle %s: secrets are kept under hardware keys", state)
 	}
-	measureComponents(a, references, p.Components)
+	v.measureComponents(a, references, p.Components)
 }

@@ -23,8 +23,10 @@ func isReference(r corim.Reference) bool { return !r.Endorsed }
 
 // measureComponents holds the software components of a platform against the reference
 // values of its implementation. Each has to be one of those: a component that has values
-// and is none of them is contraindicated, one that nobody has values for unrecognized.
-func measureComponents(a *appraisal, references []corim.Reference, components []evidence.SoftwareComponent) {
+// and is none of them is contraindicated, one that nobody has values for unrecognized. A
+// component that has values and is not in the token is told, and is unrecognized where the
+// verifier is strict: nobody knows what runs in its place.
+func (v *Verifier) measureComponents(a *appraisal, references []corim.Reference, components []evidence.SoftwareComponent) {
 	references = slices.DeleteFunc(slices.Clone(references), func(r corim.Reference) bool {
 		return !isReference(r) || r.Digests == nil
 	})
@@ -34,7 +36,30 @@ func measureComponents(a *appraisal, references []corim.Reference, components []
 	for _, c := range components {
 		measureComponent(a, references, c)
 	}
-	a.find(attest.Executables, approved, "all %d software components are as reference values say", len(components))
+	missing := missed(references, components)
+	if v.options.Strict {
+		for _, name := range missing {
+			a.compare(attest.Comparison{Element: attest.Executables, Name: name, Expected: []string{"a measurement"}})
+			a.find(attest.Executables, unrecognized, "%s has reference values, and the token does not have it", name)
+		}
+	}
+	reason := fmt.Sprintf("all %d software components are as reference values say", len(components))
+	if len(missing) > 0 {
+		reason += "; the token does not have " + strings.Join(missing, ", ")
+	}
+	a.find(attest.Executables, approved, "%s", reason)
+}
+
+// missed lists the components that reference values name and a token does not have.
+func missed(references []corim.Reference, components []evidence.SoftwareComponent) []string {
+	var names []string
+	for _, r := range references {
+		reported := func(c evidence.SoftwareComponent) bool { return c.Type == r.Key }
+		if r.Key != "" && len(names) < maxExpected && !slices.Contains(names, r.Key) && !slices.ContainsFunc(components, reported) {
+			names = append(names, r.Key)
+		}
+	}
+	return names
 }
 
 func measureComponent(a *appraisal, references []corim.Reference, c evidence.SoftwareComponent) {

@@ -50,7 +50,8 @@ type Options struct {
 	Skew   time.Duration        // what clocks may differ by
 	Legacy cosekit.LegacyPolicy // whether ES256 and EdDSA are accepted in EATs; hardware has no others
 	// Strict wants an EAT to measure a component, and a reference value for every one that
-	// it measures, where there are reference values at all.
+	// it measures, where there are reference values at all; and a PSA or CCA token to have
+	// every component that reference values name.
 	Strict  bool
 	Vendors VendorRoots // of processors, beside those that are known
 }
