@@ -2,14 +2,17 @@ package tam
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/suit"
@@ -48,6 +51,9 @@ type FleetConfig struct {
 // written to the audit log as well.
 type Fleet struct {
 	config FleetConfig
+
+	mu   sync.Mutex
+	read map[[sha256.Size]byte]*corim.File // stored reference values, as they were read last
 }
 
 // NewFleet returns the operators' side of the TAM that keeps its state in the store.
@@ -63,7 +69,7 @@ func NewFleet(c FleetConfig) *Fleet {
 	if c.PayloadURL != "" {
 		c.PayloadURL = strings.TrimSuffix(c.PayloadURL, "/") + "/"
 	}
-	return &Fleet{c}
+	return &Fleet{config: c}
 }
 
 // MaxEnvelope is the size, in bytes, beyond which PublishManifest refuses.

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest/corim"
@@ -18,6 +20,7 @@ import (
 // Bounds of what evidence is appraised against: all of it is held in memory.
 const (
 	maxReferenceFiles = 1000
+	maxReferenceBytes = 32 << 20 // of all files
 	maxDeviceCAs      = 100
 	maxCertificate    = 16 << 10
 )
@@ -47,7 +50,7 @@ func (f *Fleet) ImportReferences(ctx context.Context, actor string, raw []byte) 
 		case len(others) >= maxReferenceFiles:
 			return fmt.Errorf("%w: there are %d files, at most %d; delete what no device needs", ErrBadReferences, len(others), maxReferenceFiles)
 		}
-		if err := fitReferences(others, file, now); err != nil {
+		if err := f.fitReferences(others, file, now); err != nil {
 			return err
 		}
 		kept = ReferenceFile{ID: file.ID, Version: file.Version, Signer: signer, Raw: raw, ImportedAt: now, ImportedBy: actor}
@@ -89,21 +92,47 @@ func verifyReferences(r AnchorReader, file *corim.File, now time.Time) (string, 
 	return file.Signer, nil
 }
 
-// fitReferences tries the file together with all that are there.
-func fitReferences(others []ReferenceFile, file *corim.File, now time.Time) error {
-	files := []*corim.File{file}
+// fitReferences tries the file together with all that are there. Those were read for an
+// earlier one, all but a few: others wait for this transaction.
+func (f *Fleet) fitReferences(others []ReferenceFile, file *corim.File, now time.Time) error {
+	size := len(file.Raw)
 	for _, o := range others {
-		known, err := corim.Read(o.Raw)
-		if err != nil {
-			return fmt.Errorf("stored reference values %s: %w", referenceSubject(o.ID, o.Version), err)
-		}
-		known.Signer = o.Signer
-		files = append(files, known)
+		size += len(o.Raw)
 	}
+	if size > maxReferenceBytes {
+		return fmt.Errorf("%w: all files together have %d bytes then, at most %d; delete what no device needs", ErrBadReferences, size, maxReferenceBytes)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known, err := readReferences(others, f.read)
+	if err != nil {
+		return err
+	}
+	f.read = known
+	files := slices.AppendSeq([]*corim.File{file}, maps.Values(known))
 	if _, err := corim.NewBase(files, now); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadReferences, err)
 	}
 	return nil
+}
+
+// readReferences reads stored files, but for those that were read before: the result is by
+// the digest of a file.
+func readReferences(stored []ReferenceFile, before map[[sha256.Size]byte]*corim.File) (map[[sha256.Size]byte]*corim.File, error) {
+	files := make(map[[sha256.Size]byte]*corim.File, len(stored))
+	for _, s := range stored {
+		sum := sha256.Sum256(s.Raw)
+		file := before[sum]
+		if file == nil {
+			var err error
+			if file, err = corim.Read(s.Raw); err != nil {
+				return nil, fmt.Errorf("stored %s: %w", referenceSubject(s.ID, s.Version), err)
+			}
+			file.Signer = s.Signer // whose signature was verified as the file was imported
+		}
+		files[sum] = file
+	}
+	return files, nil
 }
 
 // ReferenceFiles lists the imported files by id, then version.

@@ -182,21 +182,16 @@ func (t *trusted) compileReferences(r Reader, last *trusted, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	t.files = make(map[[sha256.Size]byte]*corim.File, len(stored))
+	var before map[[sha256.Size]byte]*corim.File
+	if last != nil {
+		before = last.files
+	}
+	if t.files, err = readReferences(stored, before); err != nil {
+		return err
+	}
 	var counting []*corim.File
 	for _, s := range stored {
-		sum := sha256.Sum256(s.Raw)
-		var file *corim.File
-		if last != nil {
-			file = last.files[sum]
-		}
-		if file == nil {
-			if file, err = corim.Read(s.Raw); err != nil {
-				return fmt.Errorf("%s: %w", referenceSubject(s.ID, s.Version), err)
-			}
-			file.Signer = s.Signer // whose signature was verified as the file was imported
-		}
-		t.files[sum] = file
+		file := t.files[sha256.Sum256(s.Raw)]
 		if scope, known := scopes[s.Signer]; known && scope.Check(file) == nil {
 			counting = append(counting, file)
 		}

@@ -122,6 +122,25 @@ func TestTooManyStatements(t *testing.T) {
 	}
 }
 
+// TestTooManyAlike: who asks about an environment gets all values of it, so that they are
+// counted by it, and by who says so.
+func TestTooManyAlike(t *testing.T) {
+	of := func(signer string, from, n int) *File {
+		u := &Unsigned{ID: fmt.Sprint(from)}
+		for i := range n {
+			u.References = append(u.References, Reference{Environment: Environment{ClassID: implID(1)}, Key: fmt.Sprint(from + i), SVN: ptr(uint64(1))})
+		}
+		return by(signer, readFile(t, encoded(t, u)))
+	}
+	full := []*File{of("F", 0, MaxAlike/2), of("F", MaxAlike/2, MaxAlike/2), of("G", 0, 1)}
+	if _, err := NewBase(full, now); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewBase(append(full, of("F", MaxAlike, 1)), now); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "for class bytes:01") {
+		t.Errorf("one more: %v", err)
+	}
+}
+
 func TestConflictOfTags(t *testing.T) {
 	later := func(u *Unsigned) { u.NotBefore, u.NotAfter = now.Add(time.Hour), now.Add(2*time.Hour) }
 	for name, files := range map[string][]*File{

@@ -24,11 +24,14 @@ func (t statedTag) name() tagName { return tagName{t.by, t.id} }
 // its tags from coming back. Where tags that are in force differ about a measurement, each
 // value is good.
 //
-// Two different tags of a signer with one id and version are ErrConflict, and more than
-// MaxStatements in force ErrTooLarge: try a new file together with all others before it is
-// imported.
+// Two different tags of a signer with one id and version are ErrConflict, more than
+// MaxStatements or MaxAlike ErrTooLarge: try a new file together with all others before it
+// is imported.
 func NewBase(files []*File, now time.Time) (*Base, error) {
 	if err := noConflict(files); err != nil {
+		return nil, err
+	}
+	if err := notTooMany(files); err != nil {
 		return nil, err
 	}
 	newest := map[tagName]*tag{}
@@ -55,7 +58,7 @@ func NewBase(files []*File, now time.Time) (*Base, error) {
 	}
 	return compile(slices.DeleteFunc(order, func(t statedTag) bool {
 		return newest[t.name()] != t.tag || replaced[t.name()] || t.expired(now)
-	}))
+	})), nil
 }
 
 // Unchanged tells for which times around now NewBase makes the same of the files: from the
@@ -79,13 +82,10 @@ func Unchanged(files []*File, now time.Time) (from, until time.Time) {
 }
 
 // compile takes together what the tags that are in force say.
-func compile(tags []statedTag) (*Base, error) {
+func compile(tags []statedTag) *Base {
 	values, keys := 0, 0
 	for _, t := range tags {
 		values, keys = values+len(t.references), keys+len(t.keys)
-	}
-	if values+keys > MaxStatements {
-		return nil, fmt.Errorf("%w: %d statements are in force, at most %d", ErrTooLarge, values+keys, MaxStatements)
 	}
 	references, attestKeys := make([]Reference, 0, values), make([]AttestKey, 0, keys)
 	for _, t := range tags {
@@ -98,7 +98,29 @@ func compile(tags []statedTag) (*Base, error) {
 	return &Base{
 		newIndex(references, func(r *Reference) *Environment { return &r.Environment }),
 		newIndex(attestKeys, func(k *AttestKey) *Environment { return &k.Environment }),
-	}, nil
+	}
+}
+
+// notTooMany counts all statements of all files, like noConflict: what begins later, or
+// comes back when something ends, must not be too much then.
+func notTooMany(files []*File) error {
+	total := 0
+	alike := map[tagName]int{} // of a signer, by slot
+	for _, f := range files {
+		if total += f.statements; total > MaxStatements {
+			return fmt.Errorf("%w: more than %d reference values and keys in all files; remove those that no device needs", ErrTooLarge, MaxStatements)
+		}
+		for i := range f.tags {
+			for j := range f.tags[i].references {
+				about := &f.tags[i].references[j].Environment
+				name := tagName{f.Signer, about.slot()}
+				if alike[name]++; alike[name] > MaxAlike {
+					return fmt.Errorf("%w: more than %d reference values for %s; remove files that no device needs", ErrTooLarge, MaxAlike, about)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // noConflict looks at all files, also at those that are not valid now: a set of files that

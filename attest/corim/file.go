@@ -17,11 +17,12 @@ const (
 	MaxDigest = 64  // bytes
 	maxNotes  = 32
 
-	// MaxFileStatements are the values and keys of one file, MaxStatements those that may be
-	// in force together: each of them is held in memory, and looked at for evidence of its
-	// environment.
+	// MaxFileStatements are the values and keys of one file, MaxStatements those of all
+	// files together, for they are held in memory; MaxAlike are the values of one
+	// signer for what a look-up takes together, such as a class or an instance.
 	MaxFileStatements = 5_000
-	MaxStatements     = 200_000
+	MaxStatements     = 100_000
+	MaxAlike          = 4096
 )
 
 // ContentType is that of a CoRIM (draft-ietf-rats-corim section 13.6).
