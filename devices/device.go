@@ -192,6 +192,7 @@ type Appraisal struct {
 	// Document and Comparisons; nil where the evidence was not genuine.
 	Claims      []byte
 	Comparisons []byte
+	Genuine     bool // whether there are claims, also where a list leaves them out; the store says so
 	// Outcome is what policy made of it and Policy which one, as name@version; empty
 	// where the result was not bound to the device, so that no policy was asked.
 	Outcome string

@@ -192,15 +192,17 @@ func TestHistoryOfAttestation(t *testing.T) {
 	}
 	good, bad := list[0], list[1]
 	expect(t, "good outcome", good.Outcome+" by "+good.Policy, "accept by default")
-	expect(t, "good claims", bytes.Contains(good.Claims, []byte("hwmodel")), true)
+	expect(t, "a list is short", good.Genuine && good.Claims == nil, true)
 	expect(t, "bad code", bad.Code, string(tam.ReasonNotAffirmed))
-	expect(t, "bad claims", bad.Claims == nil, true)
+	expect(t, "bad claims", bad.Genuine, false)
 	expect(t, "bad outcome", bad.Outcome, "")
 	whole, err := w.fleet().Appraisal(t.Context(), good.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "raw evidence", len(whole.Evidence) > 0, true)
+	expect(t, "good claims", bytes.Contains(whole.Claims, []byte("hwmodel")), true)
+	claims := whole.Claims
 	counted := d.record().Attestations
 	expect(t, "accepted", counted.Accepted, 2)
 	expect(t, "failed", counted.Failed[string(tam.ReasonNotAffirmed)], 3)
@@ -214,7 +216,7 @@ func TestHistoryOfAttestation(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "raw evidence after its age", whole.Evidence == nil, true)
-	expect(t, "claims after it", bytes.Equal(whole.Claims, good.Claims), true)
+	expect(t, "claims after it", bytes.Equal(whole.Claims, claims), true)
 
 	w.cfg.Policy.KeepEvidence = 10
 	w.restart()

@@ -171,6 +171,9 @@ func (f *Fleet) AcceptFaults(ctx context.Context, actor string, id devices.ID, a
 			return fmt.Errorf("%w: device %s is %s", ErrDeviceState, id, d.State)
 		}
 		last, err := tx.Appraisals(AppraisalQuery{Device: id, Limit: 1})
+		if err == nil && len(last) > 0 {
+			last[0], err = tx.Appraisal(last[0].ID)
+		}
 		if err != nil {
 			return err
 		}

@@ -60,15 +60,16 @@ func appraisalOf(r Reader, device devices.ID, id int64, otherwise AppraisalQuery
 		return a, nil
 	}
 	list, err := r.Appraisals(otherwise)
+	if err == nil && len(list) > 0 {
+		return r.Appraisal(list[0].ID)
+	}
 	switch {
 	case err != nil:
 		return devices.Appraisal{}, err
-	case len(list) == 0 && otherwise.Accepted != nil:
+	case otherwise.Accepted != nil:
 		return devices.Appraisal{}, fmt.Errorf("%w: device %s has no accepted one before %d", ErrNoAppraisal, device, otherwise.Before)
-	case len(list) == 0:
-		return devices.Appraisal{}, fmt.Errorf("%w: of device %s", ErrNoAppraisal, device)
 	}
-	return list[0], nil
+	return devices.Appraisal{}, fmt.Errorf("%w: of device %s", ErrNoAppraisal, device)
 }
 
 // moot are claims that differ in all evidence.

@@ -267,7 +267,7 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 // lastGenuine returns the last appraisal of a device about which policies are asked, where
 // there is one: forgeries in its name must not hide it from who tries a policy.
 func lastGenuine(r Reader, last devices.Appraisal) (a devices.Appraisal, found bool, err error) {
-	if last.Claims != nil {
+	if last.Genuine {
 		return last, true, nil
 	}
 	list, err := r.Appraisals(AppraisalQuery{Device: last.Device, Genuine: true, Limit: 1})

@@ -123,12 +123,12 @@ type StatusReader interface {
 	Removals(id devices.ID) ([]devices.Removal, error)
 	// Reports returns the last report about each manifest component id.
 	Reports(id devices.ID) ([]Report, error)
-	// Appraisals returns the last one that was added first. In lists, here and below,
-	// Evidence and Result are nil: they are large, and Appraisal has them.
+	// Appraisals returns the last one that was added first, without what is large, which
+	// Appraisal has: Claims, Comparisons, Evidence and Result are nil.
 	Appraisals(q AppraisalQuery) ([]devices.Appraisal, error)
 	Appraisal(id int64) (devices.Appraisal, error)
 	// LatestAppraisals returns the last appraisal of each device that has one, by
-	// ascending device id.
+	// ascending device id, without Evidence and Result.
 	LatestAppraisals(page Page) ([]devices.Appraisal, error)
 }
 

@@ -12,7 +12,7 @@ import (
 
 func showAppraisal(a devices.Appraisal) Appraisal {
 	return Appraisal{
-		ID: a.ID, Device: string(a.Device), At: a.At, Agent: a.Agent.String(), Accepted: a.Accepted, Genuine: a.Claims != nil,
+		ID: a.ID, Device: string(a.Device), At: a.At, Agent: a.Agent.String(), Accepted: a.Accepted, Genuine: a.Genuine,
 		Code: a.Code, Reason: a.Reason, Status: attest.Status(a.Status).String(), Outcome: a.Outcome, Policy: a.Policy,
 		Verifier: a.Verifier, Format: a.Format,
 	}

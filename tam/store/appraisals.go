@@ -8,15 +8,17 @@ import (
 	"github.com/tamarack-tam/tamarack/tam"
 )
 
-// appraisalColumns leave out the raw bytes: a list may be long, and they are large.
-const appraisalColumns = `device, agent, at, accepted, reason, code, status, vector, verifier, outcome, policy,
-	format, challenge, result_format, claims, comparisons`
+// listedColumns leave out what is large: a list may be long.
+const (
+	listedColumns    = `device, agent, at, accepted, reason, code, status, vector, verifier, outcome, policy, format, challenge, result_format`
+	appraisalColumns = listedColumns + `, claims, comparisons`
+)
 
 var (
 	selectAppraisals = prepareAppraisals()
-	selectAppraisal  = prepare(`SELECT id, ` + appraisalColumns + `, evidence, result FROM appraisals WHERE id = ?`)
+	selectAppraisal  = prepare(`SELECT id, genuine, ` + appraisalColumns + `, evidence, result FROM appraisals WHERE id = ?`)
 	// The index goes through the devices, and through each from its newest appraisal.
-	selectLatestBehind = prepare(`SELECT id, ` + appraisalColumns + ` FROM appraisals WHERE device > ? ORDER BY device, id DESC LIMIT 1`)
+	selectLatestBehind = prepare(`SELECT id, genuine, ` + appraisalColumns + ` FROM appraisals WHERE device > ? ORDER BY device, id DESC LIMIT 1`)
 	insertAppraisal    = prepare(`INSERT INTO appraisals (` + appraisalColumns + `, evidence, result)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 )
@@ -37,7 +39,7 @@ func prepareAppraisals() map[narrowing]*statement {
 		for _, genuine := range []bool{false, true} {
 			for _, accepted := range []int{anyhow, 0, 1} {
 				n := narrowing{device, genuine, accepted}
-				all[n] = prepare(`SELECT id, ` + appraisalColumns + ` FROM appraisals WHERE ` + n.condition() + ` ORDER BY id DESC LIMIT ?2`)
+				all[n] = prepare(`SELECT id, genuine, ` + listedColumns + ` FROM appraisals WHERE ` + n.condition() + ` ORDER BY id DESC LIMIT ?2`)
 			}
 		}
 	}
@@ -60,13 +62,18 @@ func (n narrowing) condition() string {
 	return where
 }
 
-func scanAppraisal(r *row) (devices.Appraisal, error) {
-	a := devices.Appraisal{ID: r.int(), Device: devices.ID(r.text())}
+func scanListed(r *row) (devices.Appraisal, error) {
+	a := devices.Appraisal{ID: r.int(), Genuine: r.int() != 0, Device: devices.ID(r.text())}
 	var err error
 	a.Agent, err = thumbprintOf("agent", r.bytes())
 	a.At, a.Accepted, a.Reason, a.Code, a.Status = timeOf(r.int()), r.int() != 0, r.text(), r.text(), int8(r.int())
 	a.Vector, a.Verifier, a.Outcome, a.Policy = r.bytes(), r.text(), r.text(), r.text()
 	a.Format, a.Challenge, a.ResultFormat = r.text(), r.bytes(), r.text()
+	return a, err
+}
+
+func scanAppraisal(r *row) (devices.Appraisal, error) {
+	a, err := scanListed(r)
 	a.Claims, a.Comparisons = r.bytes(), r.bytes()
 	return a, err
 }
@@ -96,7 +103,7 @@ func (s snapshot) Appraisals(q tam.AppraisalQuery) ([]devices.Appraisal, error) 
 	if n.device {
 		args = append(args, string(q.Device))
 	}
-	found, err := list(s.transaction, selectAppraisals[n], scanAppraisal, args...)
+	found, err := list(s.transaction, selectAppraisals[n], scanListed, args...)
 	if n.device {
 		return found, about(err, "appraisals of device %s", q.Device)
 	}

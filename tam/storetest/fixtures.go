@@ -111,7 +111,7 @@ func report(device int, c suit.ComponentID, n int) tam.Report {
 func appraisal(device int, when time.Time, reason string) devices.Appraisal {
 	return devices.Appraisal{
 		Device: deviceID(device), Agent: publicKey(1).Thumbprint(), At: when, Accepted: true, Reason: reason, Code: "stale", Status: -1,
-		Vector: []byte(`[{"name":"executables"}]`), Verifier: "local", Claims: []byte(`{"ueid":"01"}`), Comparisons: []byte(`[]`),
+		Vector: []byte(`[{"name":"executables"}]`), Verifier: "local", Genuine: true, Claims: []byte(`{"ueid":"01"}`), Comparisons: []byte(`[]`),
 		Outcome: "accept", Policy: "strict@3", Evidence: bytes.Repeat([]byte{0}, 100), Format: "application/eat+cwt", Challenge: []byte{0, 1},
 		Result: bytes.Repeat([]byte{1}, 9000), ResultFormat: "application/eat+jwt",
 	}

@@ -97,6 +97,9 @@ func appraisalText(a devices.Appraisal) string {
 		text += fmt.Sprintf(" judged %q outcome %q by %q claims %q comparisons %q result %s %q",
 			a.Code, a.Outcome, a.Policy, a.Claims, a.Comparisons, hashText(a.Result), a.ResultFormat)
 	}
+	if a.Genuine {
+		text += " genuine"
+	}
 	return text
 }
 
