@@ -47,7 +47,8 @@ func (t *TAM) readClaims(x *exchange) error {
 		x.claims, x.route, x.bundled = reading.Claims, t.routeOf(reading), reading.Inner != nil
 		return nil
 	case hidden:
-		return refuse(ReasonEvidenceEncrypted, err)
+		// The error quotes what was encrypted so that nobody else reads it.
+		return refuse(ReasonEvidenceEncrypted, errHidden)
 	}
 	return refuse(readReason(err), err)
 }
@@ -63,6 +64,9 @@ func readReason(err error) Reason {
 	}
 	return ReasonEvidenceUnreadable
 }
+
+// errHidden stands for all that is said of encrypted evidence that cannot be read.
+var errHidden = errors.New("what was decrypted is not evidence that can be read")
 
 // isEncrypted tells a COSE_Encrypt, tagged or not, from the formats of evidence and
 // results: in none of those is the fourth of four elements an array.

@@ -124,6 +124,9 @@ var nextSteps = map[Reason]string{
 	ReasonSecondKey:      "find out why there is another agent: tamctl device show; attestation.second_key can let it be replaced",
 }
 
+// maxLogged bounds what one message may have said of it in the log: errors quote it.
+const maxLogged = 1024
+
 // log writes one line for each message. It never holds tokens, evidence or keys;
 // thumbprints are names.
 func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
@@ -156,7 +159,7 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 		attrs = append(attrs, slog.String("reason", string(out.reason)))
 	}
 	if out.detail != "" {
-		attrs = append(attrs, slog.String("detail", out.detail))
+		attrs = append(attrs, slog.String("detail", shortened(out.detail, maxLogged)))
 	}
 	if next := nextSteps[out.reason]; next != "" {
 		attrs = append(attrs, slog.String("next", next))
