@@ -54,7 +54,7 @@ func (b bound) Evidence(ctx context.Context, challenge []byte, key *cosekit.Publ
 	}
 	quote, err := b.quoter.Quote(ctx, digest)
 	if err != nil {
-		return nil, fmt.Errorf("make evidence of format %s: %w", format, err)
+		return nil, fmt.Errorf("format %s: %w", format, err)
 	}
 	payload, err := evidence.EncodeBundle(set, quote)
 	if err != nil {

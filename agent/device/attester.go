@@ -166,7 +166,7 @@ func openTPM(dir string, a Attestation, chain []*x509.Certificate) (*attester.TP
 	}
 	q, err := attester.OpenTPM(ctx, o)
 	if err != nil {
-		return nil, wrong("attestation.tpm", "%w", err)
+		return nil, wrong("attestation.tpm", "%w (at %s, from attestation.tpm.address, --tpm of init)", err, t.Address)
 	}
 	return q, nil
 }

@@ -237,9 +237,9 @@ func (i Identity) check() error {
 	case len(i.UEID) < 7 || len(i.UEID) > 33:
 		return wrong("device.ueid", "%d bytes, a ueid has 7 to 33", len(i.UEID))
 	case i.UEID[0] < 1 || i.UEID[0] > 3:
-		return wrong("device.ueid", "type 0x%02x, want 0x01, 0x02 or 0x03", i.UEID[0])
+		return wrong("device.ueid", "begins with 0x%02x, want 01 and then 16 random bytes, or 02 or 03 and the id that it is made of (RFC 9711 section 4.2.1)", i.UEID[0])
 	case i.UEID[0] == 1 && len(i.UEID) != 17 && len(i.UEID) != 25 && len(i.UEID) != 33:
-		return wrong("device.ueid", "%d bytes, a random one (type 0x01) has 17, 25 or 33", len(i.UEID))
+		return wrong("device.ueid", "%d bytes; one that begins with 01 has 16, 24 or 32 random bytes behind it", len(i.UEID))
 	case i.Vendor == uuid.Nil:
 		return wrong("device.vendor-id", "missing")
 	case i.Class == uuid.Nil:

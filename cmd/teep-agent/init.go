@@ -81,7 +81,7 @@ always allowed.`,
 	flags.StringVar(&f.vendorID, "vendor-id", "", "vendor `UUID`, instead of --vendor")
 	flags.StringVar(&f.classID, "class-id", "", "class `UUID`, instead of --class")
 	flags.StringVar(&f.deviceID, "device-id", "", "device `UUID`, for manifests made for this device alone")
-	flags.StringVar(&f.ueid, "ueid", "", "universal entity id in `hex` (default: a random one)")
+	flags.StringVar(&f.ueid, "ueid", "", "universal entity id in `hex`: 01 and 16 random bytes, or 02 or 03 and what it is made of (default: a random one)")
 	flags.StringVar(&f.oemid, "oemid", "", "hardware maker: pen:NUMBER, ieee:HEX6 or 32 `hex` digits (default: the vendor id)")
 	flags.StringVar(&f.model, "model", "", "hardware `model`, 1 to 32 bytes (default: the class name)")
 	flags.StringVar(&f.hwversion, "hwversion", "1", "hardware `version`")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -26,7 +27,8 @@ func (f *attestationFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.certificates, "certificates", "", "`file` for the certificates of the attestation key, PEM, its own first (default: the TAM registers the key)")
 	flags.StringVar(&f.implementationID, "psa-implementation-id", "", "implementation id of --attester psa, 32 bytes in `hex`")
 	flags.StringVar(&f.tpm, "tpm", "", "`address` of --attester tpm: a device, a unix socket or host:port (default: "+device.DefaultTPM+")")
-	flags.UintSliceVar(&f.pcrs, "pcrs", nil, "`PCRs` that --attester tpm quotes (default: 0,2,4,7)")
+	flags.UintSliceVar(&f.pcrs, "pcrs", nil, "`PCRs` that --attester tpm quotes (default 0,2,4,7)")
+	flags.Lookup("pcrs").DefValue = "" // pflag would add its own, which is none
 	flags.BoolVar(&f.passport, "passport", false, "keep an attestation result that the TAM passes back, and present it where no challenge is sent")
 	flags.StringVar(&f.evidenceKey, "evidence-key", "", "`file` with the public key of the TAM that evidence is encrypted to (default: it is signed only)")
 	flags.StringArrayVar(&f.tamKeys, "tam-attestation-key", nil, "`file` with a public key that attests the TAM, which has to show evidence before it is told anything; may be repeated")
@@ -38,6 +40,9 @@ func (f *attestationFlags) apply(s *device.Settings) error {
 	a := &s.Attestation
 	if err := a.Attester.UnmarshalText([]byte(f.attester)); err != nil {
 		return fmt.Errorf("--attester: %w", err)
+	}
+	if a.Attester == device.AttesterPSA && f.implementationID == "" {
+		return errors.New("--psa-implementation-id is missing: 32 bytes in hex, which all devices of one make share")
 	}
 	if f.implementationID != "" {
 		if err := a.PSA.ImplementationID.UnmarshalText([]byte(f.implementationID)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -163,9 +164,9 @@ func (p *program) hint(err error) (advice, command string) {
 	case errors.Is(err, device.ErrExists):
 		return "choose another --dir, or remove the directory to start again with new keys", ""
 	case errors.Is(err, agent.ErrPassport):
-		return "poll again: the passport was dropped, and the next session has evidence", ""
+		return "poll again: the passport was dropped. Where the TAM asks for none but passports, poll another of its endpoints: set tam.url", ""
 	case errors.As(err, &told) && told.Code == teep.AttestationRequired:
-		return p.hintAttestation()
+		return p.hintAttestation(told.Msg)
 	case errors.Is(err, agent.ErrTAMAttestation):
 		return "ask the TAM's operator whether it attests itself, and with which key; make the device with --tam-attestation-key for that", ""
 	case errors.Is(err, agent.ErrUntrustedTAM):
@@ -180,14 +181,29 @@ func (p *program) hint(err error) (advice, command string) {
 	return "", ""
 }
 
-// hintAttestation is for a device whose evidence the TAM does not take.
-func (p *program) hintAttestation() (advice, command string) {
-	if _, err := os.Stat(device.PublicKeyPath(p.dir)); err != nil {
-		return "ask the TAM's operator whether it knows reference values for this system", ""
-	}
+// hintAttestation is for a device whose evidence the TAM does not take. A Tamarack TAM ends
+// its message with the reason; any other may have meant that it does not know the key.
+func (p *program) hintAttestation(msg string) (advice, command string) {
 	var settings device.Settings
 	if data, err := os.ReadFile(device.SettingsPath(p.dir)); err == nil {
 		settings, _ = device.ParseSettings(data) // the device has read them before
 	}
-	return "register this device with the TAM:", p.registration(settings.Attestation.Attester)
+	why := "tamctl attestation diff " + settings.Identity.UEID.String()
+	a := settings.Attestation
+	reason := msg[strings.LastIndexByte(msg, ' ')+1:]
+	switch {
+	case slices.Contains(judged, reason):
+		return "the TAM knows this device and does not accept what it shows; its operator sees why:", why
+	case reason == "evidence-time":
+		return "check the clock of this device: the TAM finds its evidence too old, or from the future", ""
+	case a.Attester == device.AttesterTSM:
+		return "ask the TAM's operator whether it knows reference values for this system; if it knows the device:", why
+	case a.Certificates != "":
+		return "ask the TAM's operator whether the authority of " + a.Certificates + " is registered ('tamctl device-ca add'); if it knows the device:", why
+	}
+	return "if '" + why + "' does not tell its operator why, register this device with the TAM:", p.registration(a.Attester)
 }
+
+// judged are the reasons of a TAM that found the evidence genuine, or the device's key
+// another than before: to register the key is no help.
+var judged = []string{"policy-rejected", "policy-quarantined", "attestation-key", "second-key", "ueid-mismatch"}

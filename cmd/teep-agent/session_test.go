@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tamarack-tam/tamarack/agent/device"
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
 	"github.com/tamarack-tam/tamarack/internal/lines"
@@ -385,6 +386,9 @@ func TestSessionThatFails(t *testing.T) {
 		{"the TAM says no", func() {
 			f.update = &teep.Update{ErrCode: teep.AttestationRequired, ErrMsg: "unknown attestation key"}
 		}, exitRefused, "tamctl attestation-anchor add " + filepath.Join(dir, "attestation.pub.pem")},
+		{"the TAM's policy says no", func() {
+			f.update = &teep.Update{ErrCode: teep.AttestationRequired, ErrMsg: "attestation was not accepted: policy-rejected"}
+		}, exitRefused, "its operator sees why: tamctl attestation diff " + ueidOf(t, dir)},
 		{"another TAM", func() { f.key, f.keyEd = stranger, newKey(t, cosekit.Ed25519) }, exitRefused, "--tam-key"},
 		{"no TAM there", func() { f.Close() }, exitUnreachable, "check that the TAM runs"},
 	}
@@ -400,6 +404,20 @@ func TestSessionThatFails(t *testing.T) {
 	if status, _ := execute(t, "status", "--dir", dir); !strings.Contains(status, "components        none") {
 		t.Errorf("something was installed:\n%s", status)
 	}
+}
+
+// ueidOf is the identity of a device, as its settings have it.
+func ueidOf(t *testing.T, dir string) string {
+	t.Helper()
+	data, err := os.ReadFile(device.SettingsPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := device.ParseSettings(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return settings.Identity.UEID.String()
 }
 
 // flat is output without its line breaks.
