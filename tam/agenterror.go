@@ -61,9 +61,10 @@ func (t *TAM) agentError(ctx context.Context, x *exchange, m *teep.Error) (outco
 	switch {
 	case m.Token != nil:
 	case m.Code == teep.AttestationRequired:
-		// It answers a request without a token, which is one for evidence.
+		// It answers a request without a token, which is one for evidence; or it is a copy
+		// of an old one, which must not use up what others with a token get.
 		key := x.thumbprint()
-		return t.attestSelf(ctx, x, m, purpose(challengeItems), &key, string(key[:]), selfAttestations)
+		return t.attestSelf(ctx, x, m, purpose(challengeItems), &key, "without a token "+string(key[:]), selfAttestations)
 	case reactionTo(m.Code).retry:
 		key := x.thumbprint()
 		return t.retry(x, purpose(tokenItems), &key, m)

@@ -18,6 +18,9 @@ const (
 	selfAttestations  = 4
 	selfAttestWindow  = time.Minute
 	maxSelfAttestKeys = 4096
+	// Strangers share these, and leave agents that are known their own.
+	strangersSelfAttestations = 60
+	anybody                   = ""
 )
 
 // attestSelf answers an agent that requires attestation of the TAM with another
@@ -26,9 +29,9 @@ const (
 // The evidence vouches for the key that signs the request. key and limit bound how often.
 func (t *TAM) attestSelf(ctx context.Context, x *exchange, m *teep.Error, p purpose, to *cosekit.Thumbprint, key string, limit int) (outcome, error) {
 	refused := func(why error) (outcome, error) { return outcome{}, refuse(ReasonTAMAttestation, why) }
-	window := max(selfAttestWindow, t.cfg.Policy.TokenLifetime)
-	if limit > 1 {
-		window = selfAttestWindow
+	paces, window := &t.selfAttested, selfAttestWindow
+	if x.agent == nil {
+		paces, window = &t.strangersAttested, max(selfAttestWindow, t.cfg.Policy.TokenLifetime)
 	}
 	switch {
 	case t.cfg.Attester == nil:
@@ -37,7 +40,9 @@ func (t *TAM) attestSelf(ctx context.Context, x *exchange, m *teep.Error, p purp
 		return refused(fmt.Errorf("it had evidence of the TAM already; %w", errorWords(m)))
 	case m.Challenge == nil && !slices.Contains(m.FreshnessMechanisms, teep.FreshnessTimestamp):
 		return refused(errors.New("the agent sent no challenge"))
-	case !t.selfAttested.allow(key, limit, window, x.now):
+	case x.agent == nil && !paces.allow(anybody, strangersSelfAttestations, selfAttestWindow, x.now):
+		return refused(errors.New("agents that are not known require attestation of the TAM too often"))
+	case !paces.allow(key, limit, window, x.now):
 		return refused(errors.New("the agent requires attestation of the TAM too often"))
 	}
 	signer := t.cfg.Signers.of(x.env.Algorithm())

@@ -68,8 +68,10 @@ func TestTAMAttestsItself(t *testing.T) {
 		q = check(w.process(d.seal(demand(nil, own))), teep.ItemTrustedComponents|teep.ItemAttestation)
 		expect(t, "changes state", w.dump() != before, false)
 		check(w.process(d.seal(demand(nil, own))), q.DataItems)
+		check(w.process(d.seal(demand(nil, own))), q.DataItems)
 		expect(t, "too often", w.process(d.seal(demand(nil, own))).Reason, tam.ReasonTAMAttestation)
-		expect(t, "evidence made", self.calls, 4)
+		expect(t, "evidence made", self.calls, 5)
+		check(w.process(d.seal(demand(d.connect().Token, own))), teep.ItemTrustedComponents) // no copy of what is old
 		w.now.add(time.Minute)
 		check(w.process(d.seal(demand(nil, own))), q.DataItems)
 
@@ -117,4 +119,20 @@ func TestTAMAttestsItselfToStrangers(t *testing.T) {
 	answer := d.respond(q)
 	expect(t, "goes on", answer.Reason, tam.ReasonAttestationWanted)
 	expect(t, "to first contact", d.respond(d.open(answer.Body).(*teep.QueryRequest)).Reason, "device-pending")
+}
+
+// However many strangers ask, the attester is not kept busy, and who is known gets its own.
+func TestStrangersDoNotUseUpTheAttester(t *testing.T) {
+	self := &selfAttester{key: signer(t, cosekit.ESP256)}
+	w := newWorld(t, func(c *tam.Config) { c.Attester = self })
+	d, stranger := w.device(cosekit.Ed25519).enrol(), w.device(cosekit.Ed25519)
+	w.ep.FirstRequest = cosekit.Ed25519
+	own := make([]byte, 32)
+	for range 5000 {
+		w.process(stranger.seal(demand(stranger.connect().Token, own)))
+	}
+	expect(t, "evidence made for strangers", self.calls < 100, true)
+	expect(t, "for who is known", w.process(d.seal(demand(d.connect().Token, own))).Body != nil, true)
+	w.now.add(time.Minute)
+	expect(t, "for a stranger, later", w.process(stranger.seal(demand(stranger.connect().Token, own))).Body != nil, true)
 }

@@ -21,8 +21,10 @@ type TAM struct {
 	rules  rulebook
 
 	strangers    strangers
-	selfAttested pace
-	appraisals   appraisalSweeper
+	selfAttested pace // to agents that are known
+	// strangersAttested is what others have got.
+	strangersAttested pace
+	appraisals        appraisalSweeper
 }
 
 // New makes a TAM, and its first MAC key where the store has none.
