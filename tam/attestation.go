@@ -38,17 +38,24 @@ func (t *TAM) attested(ctx context.Context, x *exchange, m *teep.QueryResponse) 
 		x.appraised = a
 		return s.finish()
 	})
+	if err == nil && x.hidden && x.appraised.decision.Policy == "" {
+		return x.cannotRead(ReasonEvidenceEncrypted, joinWords(string(out.reason), out.detail)), nil
+	}
 	if err == nil {
 		t.passBack(x, x.appraised, &out)
 	}
 	return out, err
 }
 
-// refuseResult tells a registered agent why its result is of no use. Nothing changes.
+// refuseResult tells a registered agent why its result is of no use, or what it sent
+// encrypted. Nothing changes.
 func (t *TAM) refuseResult(x *exchange, err error) (outcome, error) {
 	refused := (*refusal)(nil)
-	if !x.isResult || !errors.As(err, &refused) {
+	if !errors.As(err, &refused) || !x.isResult && !x.hidden {
 		return outcome{}, err
+	}
+	if x.hidden {
+		return x.cannotRead(ReasonEvidenceEncrypted, joinWords(string(refused.reason), refused.detail())), nil
 	}
 	words := "the attestation result is not accepted: " + string(refused.reason)
 	if refused.reason == ReasonResultUnsupported {

@@ -26,8 +26,7 @@ func (t *TAM) readClaims(x *exchange) error {
 	if !ok {
 		return nil
 	}
-	hidden := isEncrypted(payload.Payload)
-	if hidden {
+	if x.hidden = isEncrypted(payload.Payload); x.hidden {
 		opened, err := t.decryptEvidence(payload.Payload)
 		if err != nil {
 			return refuse(ReasonEvidenceEncrypted, err)
@@ -46,7 +45,7 @@ func (t *TAM) readClaims(x *exchange) error {
 	case err == nil:
 		x.claims, x.route, x.bundled = reading.Claims, t.routeOf(reading), reading.Inner != nil
 		return nil
-	case hidden:
+	case x.hidden:
 		// The error quotes what was encrypted so that nobody else reads it.
 		return refuse(ReasonEvidenceEncrypted, errHidden)
 	}
@@ -126,7 +125,7 @@ func (t *TAM) admitEvidence(ctx context.Context, x *exchange) (admitted, error) 
 	if err != nil {
 		return admitted{}, err
 	}
-	leave, err := t.gate.enter(challenge.raw, x.route)
+	leave, err := t.gate.enter(challenge.raw, place{x.route, x.agent == nil})
 	if err != nil {
 		return admitted{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -107,6 +108,47 @@ func sealedTo(t testing.TB, to cosekit.AgreementKey, context cosekit.KDFContext,
 		t.Fatal(err)
 	}
 	return sealed
+}
+
+// What another has encrypted, and a cipher without a tag lets anybody change, gets one answer
+// from the TAM whatever came out, so that nobody reads it by the answers.
+func TestAnswersTellNothingOfACiphertext(t *testing.T) {
+	current := agreementKey(t)
+	w := newWorld(t, routed, func(c *tam.Config) {
+		c.Policy.FirstContact = tam.ChallengeFirst
+		c.DecryptionKeys.Agreements = []cosekit.AgreementKey{current}
+	})
+	victim, attacker := w.device(cosekit.ESP256), w.device(cosekit.ESP256)
+	for _, d := range []*device{victim, attacker} {
+		d.respond(d.connect())
+		d.setState(devices.Accepted)
+	}
+	forger := signer(t, cosekit.ESP256)
+	ask := func(make func(challenge []byte) []byte) string {
+		w.now.add(time.Second)
+		plain := make(attacker.connect().Challenge)
+		p := &teep.AttestationPayload{Format: attest.EvidenceMediaType, Payload: sealedTo(t, current, cosekit.EATEncryption, cosekit.A128CTR, plain)}
+		answer := w.process(attacker.seal(&teep.QueryResponse{Attestation: p}))
+		if answer.Body == nil {
+			return string(answer.Reason)
+		}
+		u := attacker.open(answer.Body).(*teep.Update)
+		return fmt.Sprint(answer.Reason, u.ErrCode, u.ErrMsg)
+	}
+	want := ask(func([]byte) []byte { return []byte("junk") })
+	for name, make := range map[string]func([]byte) []byte{
+		"another's challenge": func([]byte) []byte { return victim.evidence(victim.connect().Challenge).Payload },
+		"foreign nonce":       func([]byte) []byte { return attacker.evidence([]byte("12345678")).Payload },
+		"no nonce":            func([]byte) []byte { return attacker.evidence(nil).Payload },
+		"not genuine": func(challenge []byte) []byte {
+			by := *attacker
+			by.attester = forger
+			return by.evidence(challenge).Payload
+		},
+	} {
+		expect(t, name, ask(make), want)
+	}
+	expect(t, "its own", ask(func(challenge []byte) []byte { return attacker.evidence(challenge).Payload }), string(tam.ReasonNothingToDo))
 }
 
 // Evidence that is encrypted to the TAM is as good as any, at first contact and later,

@@ -28,6 +28,8 @@ type exchange struct {
 	// none. isResult says that it is an Attestation Result, not evidence.
 	payload  *teep.AttestationPayload
 	isResult bool
+	// hidden says that the payload came encrypted.
+	hidden bool
 	// claims are those of the payload, as far as it is one that tells them. They are not
 	// verified: good for finding the key and the challenge, nothing else.
 	claims *attest.Claims

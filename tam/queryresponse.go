@@ -23,14 +23,12 @@ func (t *TAM) queryResponse(ctx context.Context, x *exchange, m *teep.QueryRespo
 	case m.Token != nil:
 		return t.polled(ctx, x, m)
 	case x.unreadable != nil:
-		out := x.complain(teep.PermanentError, x.unreadable.reason, "the evidence cannot be read")
-		out.detail = x.unreadable.detail()
-		return out, nil
+		return x.cannotRead(x.unreadable.reason, x.unreadable.detail()), nil
 	case m.Attestation == nil && x.ep.byTime():
 		return x.complain(teep.AttestationRequired, ReasonEvidenceMissing, "no evidence in the QueryResponse"), nil
 	case m.Attestation == nil:
 		return t.unsolicited(x)
-	case !x.isResult && x.claims.Nonce == nil && x.ep.Freshness != teep.FreshnessTimestamp:
+	case !x.isResult && !x.hidden && x.claims.Nonce == nil && x.ep.Freshness != teep.FreshnessTimestamp:
 		return t.unsolicited(x)
 	}
 	return t.attested(ctx, x, m)
@@ -49,6 +47,16 @@ func (t *TAM) unsolicited(x *exchange) (outcome, error) {
 // QueryResponse (section 4.4, err-code). It has no token: there is nothing to answer.
 func (x *exchange) complain(code teep.ErrorCode, reason Reason, words string) outcome {
 	return outcome{reply: &teep.Update{ErrCode: code, ErrMsg: teep.DiagnosticText(words), ErrLang: "en"}, reason: reason, detail: words}
+}
+
+// cannotRead is the answer to evidence that cannot be read and, so that nobody learns from
+// answers what stands in a ciphertext that is not its own, to all that came encrypted and
+// was not found to be genuine and this agent's: a cipher without a tag lets anybody change
+// what is in there, bit by bit.
+func (x *exchange) cannotRead(reason Reason, detail string) outcome {
+	out := x.complain(teep.PermanentError, reason, "the evidence cannot be read")
+	out.detail = detail
+	return out
 }
 
 // polled handles a QueryResponse that answers a token.
