@@ -150,6 +150,9 @@ func (x *index[T]) take(at []int) []T {
 		return nil
 	}
 	slices.Sort(at)
+	if first, end := at[0], at[len(at)-1]+1; end-first == len(at) {
+		return x.all[first:end:end] // of one file, as most are
+	}
 	found := make([]T, len(at))
 	for i, from := range at {
 		found[i] = x.all[from]

@@ -6,11 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
 	"github.com/tamarack-tam/tamarack/attest/local/localtest"
 	"github.com/tamarack-tam/tamarack/devices/anchor"
 	"github.com/tamarack-tam/tamarack/internal/cosekit"
+	"github.com/tamarack-tam/tamarack/suit"
 )
 
 // registerFor registers the keys of a device for formats.
@@ -132,5 +135,30 @@ func TestManyLevels(t *testing.T) {
 	appraiseLevels(a, append(refs[:1:1], refs[4]), []level{{"level", "k", 1}})
 	if !a.comparisons[0].Match || a.comparisons[1].Match {
 		t.Errorf("%+v", a.comparisons)
+	}
+}
+
+// TestManyEnvironments: an EAT may name many classes of devices, of which few are looked up;
+// its own is among them.
+func TestManyEnvironments(t *testing.T) {
+	vendor, image := uuid.NewSHA1(uuid.NameSpaceDNS, []byte("example.com")), suit.SumSHA256([]byte("image"))
+	class := uuid.NewSHA1(vendor, []byte("board"))
+	trust := &localtest.Trust{}
+	trust.Publish(now, &corim.Unsigned{ID: "release", References: []corim.Reference{{
+		Environment: corim.Environment{ClassID: corim.ID{Kind: corim.KindUUID, Value: class[:]}},
+		Key:         "app", Digests: []corim.Digest{{Algorithm: "sha-256", Value: image.Bytes}},
+	}}})
+	claims := &attest.Claims{OEMID: cosekit.MustMarshal(vendor[:]), HWModel: []byte("board")}
+	known := releases{trust.Base, map[string]map[string][]corim.Reference{}}
+	for i := range 3 * maxEnvironments {
+		other := uuid.NewSHA1(class, []byte{byte(i)})
+		measured := suit.PropertyClaims{Component: suit.ComponentID{[]byte("app")}, ImageDigest: &image}
+		measured.Other.ClassID = &other
+		if c := known.measureImage(claims, measured); !c.Match {
+			t.Errorf("class %d: %+v", i, c)
+		}
+	}
+	if len(known.by) != maxEnvironments {
+		t.Errorf("%d environments were looked up", len(known.by))
 	}
 }

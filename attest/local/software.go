@@ -126,11 +126,12 @@ func componentText(value []byte, version string, signer []byte) string {
 // is one that was not measured, unless the verifier is strict and there are reference values.
 func (v *Verifier) measureEAT(a *appraisal, base *corim.Base, claims *attest.Claims) {
 	var matched, unknown []string
+	known := releases{base, map[string]map[string][]corim.Reference{}}
 	for _, measured := range claims.Measured() {
 		if measured.ImageDigest == nil {
 			continue
 		}
-		comparison := v.measureImage(base, claims, measured)
+		comparison := known.measureImage(claims, measured)
 		a.compare(comparison)
 		switch {
 		case comparison.Match:
@@ -156,22 +157,45 @@ func (v *Verifier) measureEAT(a *appraisal, base *corim.Base, claims *attest.Cla
 	}
 }
 
-func (v *Verifier) measureImage(base *corim.Base, claims *attest.Claims, measured suit.PropertyClaims) attest.Comparison {
+// maxEnvironments bounds the kinds of devices that the measurements of one EAT may name.
+const maxEnvironments = 16
+
+// releases are the reference values of components by environment, then by component. Each
+// environment is looked up once for all components.
+type releases struct {
+	base *corim.Base
+	by   map[string]map[string][]corim.Reference
+}
+
+func (known releases) of(about corim.Environment, component string) []corim.Reference {
+	name := about.Vendor + "\x00" + string(about.ClassID.Value)
+	values, ok := known.by[name]
+	if !ok && len(known.by) < maxEnvironments {
+		values = map[string][]corim.Reference{}
+		for _, r := range known.base.References(about) {
+			if isReference(r) && r.Digests != nil {
+				values[r.Key] = append(values[r.Key], r)
+			}
+		}
+		known.by[name] = values
+	}
+	return values[component]
+}
+
+func (known releases) measureImage(claims *attest.Claims, measured suit.PropertyClaims) attest.Comparison {
 	name := measured.Component.String()
 	c := attest.Comparison{
 		Element: attest.Executables, Name: fmt.Sprintf("image-digest of %s", name), Measured: measured.ImageDigest.String(),
 	}
 	for _, about := range environmentsOf(claims, measured) {
-		for _, r := range base.References(about) {
-			if !isReference(r) || r.Key != name || r.Digests == nil {
-				continue
-			}
+		for _, r := range known.of(about, name) {
 			c.Source = r.Source
 			for _, d := range r.Digests {
-				text := d.Algorithm + ":" + hex.EncodeToString(d.Value)
-				c.Expected = expect(c.Expected, text)
-				if text == c.Measured {
-					c.Match = true
+				c.Match = equal(d.Value, measured.ImageDigest.Bytes) && d.Algorithm+":"+hex.EncodeToString(d.Value) == c.Measured
+				if len(c.Expected) < maxExpected || c.Match {
+					c.Expected = expect(c.Expected, d.Algorithm+":"+hex.EncodeToString(d.Value))
+				}
+				if c.Match {
 					return c
 				}
 			}
