@@ -2,6 +2,7 @@ package attest
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -75,5 +76,16 @@ func TestIsResult(t *testing.T) {
 		if got := IsResult(format); got != want {
 			t.Errorf("%q: %t", format, got)
 		}
+	}
+}
+
+// TestExcerpt: an error keeps its meaning, and loses what it quotes.
+func TestExcerpt(t *testing.T) {
+	err := Excerpt(fmt.Errorf("%w: cannot read %q", ErrClaims, strings.Repeat("x", 1000)))
+	if !errors.Is(err, ErrClaims) || len(err.Error()) != maxExcerpt || !strings.HasPrefix(err.Error(), ErrClaims.Error()) {
+		t.Errorf("%d characters: %v", len(err.Error()), err)
+	}
+	if Excerpt(nil) != nil {
+		t.Error("an error of none")
 	}
 }

@@ -571,3 +571,19 @@ func TestComponentsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// A device may call its software what it likes, but not fill our logs with it.
+func TestLongNamesOfComponents(t *testing.T) {
+	psa := localtest.NewPSA("one")
+	trust := &localtest.Trust{}
+	trust.Publish(now, psa.Published("psa"))
+	psa.Components[0].Type = strings.Repeat("long name ", 1000)
+	r, err := New(trust, Options{Clock: func() time.Time { return now }}).Appraise(t.Context(),
+		attest.Evidence{Format: localtest.PSAFormat, Payload: psa.Token(challenge), Challenge: challenge})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != attest.Warning || r.Claims == nil || len(r.Reason()) > 2*maxReason {
+		t.Errorf("%s with a reason of %d characters", r.Status, len(r.Reason()))
+	}
+}

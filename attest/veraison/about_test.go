@@ -60,7 +60,7 @@ func TestOtherEvidence(t *testing.T) {
 			}
 		}
 	}
-	// Nobody can close the verifier to others by that.
+	// Nobody can close the verifier to others by that: there were more than Faults of them.
 	between.with = nil
 	if _, err := v.router.Appraise(t.Context(), sample(t, 0, faults{})); err != nil {
 		t.Error(err)
