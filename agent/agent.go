@@ -37,6 +37,9 @@ type Config struct {
 	EvidenceTo *cosekit.AgreementPublicKey
 	// TAMAttestation makes the TAM attest itself first; nil: it need not.
 	TAMAttestation *TAMAttestation
+	// UEID is that of the device, as its evidence has it; nil: a passport is not compared
+	// with it.
+	UEID []byte
 	// Passports keeps an Attestation Result that the TAM passes back, to present it where
 	// a TAM sends no challenge.
 	Passports bool
@@ -93,7 +96,7 @@ func New(c Config) (*Agent, error) {
 		return nil, errors.New("agent: the report key must not be the message key (draft-ietf-teep-protocol-26 section 4.5)")
 	case c.Components == nil || c.Memory == nil || c.Attester == nil || c.Clock == nil:
 		return nil, errors.New("agent: incomplete configuration")
-	case c.TAMAttestation != nil && c.TAMAttestation.Verifier == nil && c.Results == nil:
+	case c.TAMAttestation != nil && c.TAMAttestation.Verifier == nil && (c.Results == nil || c.TAMAttestation.UEID == nil):
 		return nil, errors.New("agent: nothing to verify the attestation of the TAM with")
 	}
 	if c.Observe == nil {

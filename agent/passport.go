@@ -71,7 +71,11 @@ func (a *Agent) examinePassport(ctx context.Context, sent *teep.AttestationPaylo
 	p := &Passport{Format: sent.Format, Payload: sent.Payload, Received: a.config.Clock()}
 	if a.config.Results == nil {
 		if token, err := attest.ParseEAT(sent.Payload); err == nil {
-			p.Expires = token.UnverifiedClaims().Expires
+			claims := token.UnverifiedClaims()
+			if err := a.ownUEID(claims.UEID); err != nil {
+				return nil, err
+			}
+			p.Expires = claims.Expires
 		}
 	} else {
 		result, err := a.config.Results.Verify(ctx, sent.Format, sent.Payload)
@@ -89,7 +93,17 @@ func (a *Agent) examinePassport(ctx context.Context, sent *teep.AttestationPaylo
 	return p, nil
 }
 
-// aboutUs wants a result that affirms, of the key of this agent where it names one.
+// ownUEID refuses that of another device: a TAM must not make this one tell the next TAM of
+// that. A result may name none.
+func (a *Agent) ownUEID(named []byte) error {
+	if own := a.config.UEID; own != nil && named != nil && !bytes.Equal(named, own) {
+		return fmt.Errorf("%w: it is about another device, ueid %x", attest.ErrDevice, named)
+	}
+	return nil
+}
+
+// aboutUs wants a result that affirms, of the key and the device of this agent where it
+// names them.
 func (a *Agent) aboutUs(r *attest.Result) error {
 	if r == nil {
 		return errNoResult
@@ -101,7 +115,7 @@ func (a *Agent) aboutUs(r *attest.Result) error {
 	if cnf.Key != nil && cnf.Key.Thumbprint() != own || cnf.KeyID != nil && !bytes.Equal(cnf.KeyID, own[:]) {
 		return fmt.Errorf("%w: it is about another agent", attest.ErrKeyBinding)
 	}
-	return nil
+	return a.ownUEID(r.Claims.UEID)
 }
 
 var errNoResult = errors.New("no result")

@@ -320,3 +320,17 @@ func TestResultThatDoesNotAffirm(t *testing.T) {
 		}
 	}
 }
+
+// TestPassportOfAnotherDevice is not kept, whether the device trusts a verifier or not: the
+// next TAM would learn of the other device.
+func TestPassportOfAnotherDevice(t *testing.T) {
+	for _, unread := range []bool{false, true} {
+		w := newTraveller(t, unread)
+		c := w.about()
+		c.UEID = ueid(1)
+		if s := must[*teep.Success](w.world, w.stamp(w.result(c, w.verifier))); !strings.Contains(s.Msg, "another device") {
+			t.Errorf("success with %q", s.Msg)
+		}
+		w.holdsNone()
+	}
+}

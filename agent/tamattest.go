@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,6 +21,10 @@ type TAMAttestation struct {
 	// Verifier appraises Evidence of the TAM; nil: none is taken, only results are, by
 	// Config.Results. What it says has to be affirming in every part.
 	Verifier attest.Verifier
+	// UEID is that of the TAM, which a result has to be about: a verifier that knows TAMs
+	// may know any device, and who has stolen a TAM's key could show one of its own. Nil: no
+	// results are taken. Evidence is signed by a key that vouches for TAMs only.
+	UEID []byte
 	// MaxAge is how long a TAM is believed after it has attested itself.
 	MaxAge time.Duration
 	// Skew is what the clocks of the two may differ by.
@@ -138,12 +143,28 @@ func (a *Agent) appraisedTAM(ctx context.Context, e attest.Evidence) (*attest.Re
 	case attest.IsResult(e.Format) && a.config.Results == nil:
 		return nil, fmt.Errorf("%w: an attestation result, and this device trusts no verifier", attest.ErrFormat)
 	case attest.IsResult(e.Format):
-		return a.config.Results.Verify(ctx, e.Format, e.Payload)
+		return a.resultOfTAM(ctx, e)
 	case verifier == nil:
 		return nil, fmt.Errorf("%w: evidence, and this device takes attestation results only", attest.ErrFormat)
 	default:
 		return verifier.Appraise(ctx, e)
 	}
+}
+
+// resultOfTAM takes a result only if it is about the hardware that the TAM is known to run on.
+func (a *Agent) resultOfTAM(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
+	ueid := a.config.TAMAttestation.UEID
+	if ueid == nil {
+		return nil, fmt.Errorf("%w: an attestation result, and this device does not know the ueid of its TAM", attest.ErrFormat)
+	}
+	result, err := a.config.Results.Verify(ctx, e.Format, e.Payload)
+	if err != nil || result == nil || result.Claims == nil {
+		return result, err
+	}
+	if !bytes.Equal(result.Claims.UEID, ueid) {
+		return nil, fmt.Errorf("%w: the result is about ueid %x, the TAM has %x", attest.ErrDevice, result.Claims.UEID, ueid)
+	}
+	return result, nil
 }
 
 // tamAttested reports whether the key was vouched for within MaxAge. A moment that lies

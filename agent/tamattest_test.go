@@ -55,7 +55,8 @@ func newWary(t testing.TB, change ...func(*agent.Config)) *wary {
 	clock := func() time.Time { return w.now }
 	w.world = newWorld(t, append([]func(*agent.Config){func(c *agent.Config) {
 		c.Clock = clock
-		c.TAMAttestation = &agent.TAMAttestation{Verifier: local.New(local.KeysOnly(trusted{store}), local.Options{Clock: clock}), MaxAge: time.Hour}
+		c.TAMAttestation = &agent.TAMAttestation{Verifier: local.New(local.KeysOnly(trusted{store}), local.Options{Clock: clock}), UEID: ueid(0), MaxAge: time.Hour}
+		c.UEID = ueid(0)
 		c.Results = results{w.verifier.PublicKey(), clock}
 	}}, change...)...)
 	return w
@@ -85,10 +86,13 @@ func (w *wary) answer(m teep.Message, signer cosekit.Signer) teep.Message {
 	return answer
 }
 
+// ueid is a random one of a device, or of a TAM.
+func ueid(n byte) []byte { return append([]byte{1}, bytes.Repeat([]byte{n}, 16)...) }
+
 // claims are those of a TAM whose key is that of w.tam.
 func (w *wary) claims(challenge []byte) *attest.Claims {
 	return &attest.Claims{
-		Profile: attest.ProfileEAT, Nonce: challenge, UEID: append([]byte{1}, make([]byte, 16)...),
+		Profile: attest.ProfileEAT, Nonce: challenge, UEID: ueid(0),
 		OEMID: cosekit.MustMarshal(32473), HWModel: []byte("tamarack"), HWVersion: "1", Manifests: []attest.ManifestRef{},
 		Confirmation: attest.Confirmation{Key: w.tam.PublicKey()}, IssuedAt: w.now,
 	}
@@ -390,8 +394,11 @@ func TestNothingToVerifyWith(t *testing.T) {
 	newWorld(t, func(c *agent.Config) {
 		spoilt := *c
 		spoilt.TAMAttestation = &agent.TAMAttestation{MaxAge: time.Hour}
-		if _, err := agent.New(spoilt); err == nil {
-			t.Error("accepted")
+		for _, results := range []agent.ResultVerifier{nil, results{}} { // the second: about whom?
+			spoilt.Results = results
+			if _, err := agent.New(spoilt); err == nil {
+				t.Error("accepted")
+			}
 		}
 	})
 	// One kind of verifier does not take what is for the other.
@@ -400,9 +407,28 @@ func TestNothingToVerifyWith(t *testing.T) {
 	if _, err := w.deliver(w.seal(with(query(0), w.result(w.claims(c), w.verifier)), w.tam)); !errors.Is(err, attest.ErrFormat) {
 		t.Error(err)
 	}
-	w = newWary(t, func(c *agent.Config) { c.TAMAttestation = &agent.TAMAttestation{MaxAge: time.Hour} })
+	w = newWary(t, func(c *agent.Config) { c.TAMAttestation = &agent.TAMAttestation{UEID: ueid(0), MaxAge: time.Hour} })
 	c = w.demanded(query(0))
 	if _, err := w.deliver(w.seal(with(query(0), evidence(t, w.claims(c), w.attester)), w.tam)); !errors.Is(err, attest.ErrFormat) {
 		t.Error(err)
+	}
+}
+
+// TestResultAboutAnotherDevice: whoever has a TAM's key and a genuine device of any kind must
+// not pass for that TAM by what a verifier says of the device.
+func TestResultAboutAnotherDevice(t *testing.T) {
+	for name, change := range map[string]func(*attest.Claims, *agent.TAMAttestation){
+		"another's ueid":      func(c *attest.Claims, _ *agent.TAMAttestation) { c.UEID = ueid(1) },
+		"the ueid is unknown": func(_ *attest.Claims, a *agent.TAMAttestation) { a.UEID = nil },
+	} {
+		var config agent.Config
+		w := newWary(t, func(c *agent.Config) { config = *c })
+		challenge := w.demanded(query(teep.ItemTrustedComponents))
+		c := w.claims(challenge)
+		change(c, config.TAMAttestation)
+		q := with(query(teep.ItemTrustedComponents), w.result(c, w.verifier))
+		if _, err := w.deliver(w.seal(q, w.tam)); !errors.Is(err, agent.ErrTAMAttestation) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -198,6 +198,10 @@ func (t TAM) check() error {
 		return wrong("tam.attest-max-age", "%s is negative", t.AttestMaxAge)
 	case t.AttestMaxAge > 0 && !t.Attest:
 		return wrong("tam.attest-max-age", "the TAM need not attest itself; set tam.attest to true, or remove the setting")
+	case t.UEID != nil && !t.Attest:
+		return wrong("tam.ueid", "the TAM need not attest itself; set tam.attest to true, or remove the setting")
+	case t.UEID != nil && (len(t.UEID) < 7 || len(t.UEID) > 33):
+		return wrong("tam.ueid", "%d bytes, a ueid has 7 to 33", len(t.UEID))
 	}
 	return nil
 }

@@ -20,15 +20,17 @@ func TestTAMAttestationNeedsSomebodyToBelieve(t *testing.T) {
 	for name, tt := range map[string]struct {
 		purpose anchor.Purpose
 		until   time.Time
-		ok      bool
+		ueid    HexBytes
+		wrong   string
 	}{
-		"attester": {anchor.Attester, time.Time{}, true},
-		"verifier": {anchor.Verifier, time.Time{}, true},
-		"manager":  {anchor.Manager, time.Time{}, false},
-		"expired":  {anchor.Attester, time.Now().Add(-time.Hour), false},
+		"attester":             {anchor.Attester, time.Time{}, nil, ""},
+		"verifier":             {anchor.Verifier, time.Time{}, RandomUEID(), ""},
+		"verifier of anything": {anchor.Verifier, time.Time{}, nil, "tam.ueid: "},
+		"manager":              {anchor.Manager, time.Time{}, nil, "tam.attest: "},
+		"expired":              {anchor.Attester, time.Now().Add(-time.Hour), nil, "tam.attest: "},
 	} {
 		dir, setup := t.TempDir(), newSetup(t, "https://tam.example/tam")
-		setup.Settings.TAM.Attest = true
+		setup.Settings.TAM.Attest, setup.Settings.TAM.UEID = true, tt.ueid
 		key, err := cosekit.GenerateSigner(cosekit.Ed25519)
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +40,7 @@ func TestTAMAttestationNeedsSomebodyToBelieve(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, err := Open(dir, Options{})
-		if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "tam.attest: ") {
+		if (err == nil) != (tt.wrong == "") || err != nil && !strings.Contains(err.Error(), tt.wrong) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err == nil {

@@ -150,7 +150,7 @@ func (d *Device) assemble(o Options) error {
 		Key: d.keys.message, ReportKey: d.keys.report, Anchors: d.anchors,
 		Components: d.store, Memory: d.store,
 		Attester: attester, Clock: o.Clock, Observe: o.Observe, Reports: reports, EvidenceTo: evidenceTo,
-		TAMAttestation: demanded, Results: d.results(o.Clock), Passports: s.Attestation.Passport,
+		TAMAttestation: demanded, Results: d.results(o.Clock), Passports: s.Attestation.Passport, UEID: s.Identity.UEID,
 		Processing: agent.Processing{
 			Signatures: suit.SignatureRule(s.Manifests.Signatures), Mode: s.Manifests.mode(), Limits: &limits,
 			Fetcher: processor.NewHTTPFetcher(&http.Client{Transport: transport, Timeout: s.Poll.Download}, processor.StallTimeout(s.Poll.Stall)),

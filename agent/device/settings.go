@@ -46,6 +46,9 @@ type TAM struct {
 	// long it is believed then, DefaultAttestMaxAge where 0.
 	Attest       bool          `yaml:"attest,omitempty"`
 	AttestMaxAge time.Duration `yaml:"attest-max-age,omitempty"`
+	// UEID is that of the TAM, which attestation results about it have to name; without it
+	// none are taken, only evidence is.
+	UEID HexBytes `yaml:"ueid,omitempty"`
 }
 
 func (t TAM) reportKey() (*cosekit.AgreementPublicKey, error) {

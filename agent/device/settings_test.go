@@ -143,6 +143,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"device:", "conditions: {colour: red}\ndevice:", "colour"},
 		{"device:", "applications: {time: -1s}\ndevice:", "applications.time"},
 		{"numbering: iana", "numbering: iana\n  attest-max-age: 1h", "tam.attest to true"},
+		{"numbering: iana", "numbering: iana\n  ueid: 0100000000000000000000000000000000", "tam.attest to true"},
+		{"numbering: iana", "numbering: iana\n  attest: true\n  ueid: 0102", "a ueid has 7 to 33"},
 		{"numbering: iana", "numbering: iana\n  attest: true\n  attest-max-age: -1h", "is negative"},
 		{"device:", "attestation: {attester: sgx}\ndevice:", "want eat, psa, tpm or tsm"},
 		{"device:", "attestation: {attester: psa}\ndevice:", "implementation-id"},

@@ -23,7 +23,7 @@ func (d *Device) tamAttestation(clock func() time.Time) (*agent.TAMAttestation, 
 	if !t.Attest {
 		return nil, nil
 	}
-	demanded := &agent.TAMAttestation{MaxAge: t.attestMaxAge(), Skew: clockSkew}
+	demanded := &agent.TAMAttestation{UEID: t.UEID, MaxAge: t.attestMaxAge(), Skew: clockSkew}
 	switch {
 	case len(d.anchors.For(anchor.Attester, clock())) > 0:
 		options := local.Options{Clock: clock, Skew: clockSkew, Legacy: cosekit.LegacyPolicy(t.Legacy)}
@@ -32,6 +32,8 @@ func (d *Device) tamAttestation(clock func() time.Time) (*agent.TAMAttestation, 
 		})
 	case len(d.anchors.For(anchor.Verifier, clock())) == 0:
 		return nil, wrong("tam.attest", "true, but the device trusts neither an attestation key of a TAM nor a verifier; make it with --tam-attestation-key or --verifier-key")
+	case t.UEID == nil:
+		return nil, wrong("tam.ueid", "missing: the device trusts verifiers and no attestation key of a TAM, and a verifier may know other devices than TAMs; set it to the ueid of the TAM")
 	}
 	return demanded, nil
 }
