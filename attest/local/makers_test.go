@@ -152,10 +152,12 @@ func TestManyEnvironments(t *testing.T) {
 	known := releases{trust.Base, map[string]map[string][]corim.Reference{}}
 	for i := range 3 * maxEnvironments {
 		other := uuid.NewSHA1(class, []byte{byte(i)})
-		measured := suit.PropertyClaims{Component: suit.ComponentID{[]byte("app")}, ImageDigest: &image}
-		measured.Other.ClassID = &other
-		if c := known.measureImage(claims, measured); !c.Match {
-			t.Errorf("class %d: %+v", i, c)
+		for name, want := range map[string]bool{"app": true, "other": false} {
+			measured := suit.PropertyClaims{Component: suit.ComponentID{[]byte(name)}, ImageDigest: &image}
+			measured.Other.ClassID = &other
+			if c := known.measureImage(claims, measured); c.Match != want {
+				t.Errorf("class %d: %+v", i, c)
+			}
 		}
 	}
 	if len(known.by) != maxEnvironments {
