@@ -3,6 +3,7 @@ package tam_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -299,6 +300,26 @@ func TestAcceptedUntil(t *testing.T) {
 	expect(t, "on record", fmt.Sprintf("%t %d %s", last.Accepted, last.Status, last.Policy), "true 96 grace@1")
 	w.now.add(3 * time.Hour)
 	expect(t, "when it has ended", d.poll(), "token, challenge, ERR_ATTESTATION_REQUIRED policy-rejected")
+}
+
+// An acceptance that ends before evidence is too old does not make every poll ask about what
+// the evidence does not show.
+func TestAcceptedUntilAsksOnce(t *testing.T) {
+	w := newWorld(t, comparing)
+	w.publish("app/hello", 1, "image")
+	d := w.device(cosekit.ESP256).enrol()
+	w.rule(policy.Policy{Name: "short", Kind: policy.Appraisal, Expression: `accept_until(now + duration("1h"), "a trial")`})
+	d.require("app/hello")
+	d.lies = map[string]digest{} // its attester does not measure it
+	asked := 0
+	for range 10 {
+		w.now.add(time.Minute)
+		if strings.Contains(d.poll(), "challenge") {
+			asked++
+		}
+	}
+	expect(t, "state", d.status("app/hello").State, devices.Claimed)
+	expect(t, "asked under the new policy, and once for what is claimed", asked, 2)
 }
 
 // A policy in force that stops to compile, for its group is gone, accepts nothing.

@@ -265,7 +265,7 @@ func (s *session) attestationDue() (string, error) {
 		return "", err
 	}
 	for _, c := range s.statuses {
-		if (c.State == devices.Claimed || c.State == devices.Unlinked) && !c.Since.Before(s.agent.AttestedAt) {
+		if (c.State == devices.Claimed || c.State == devices.Unlinked) && !c.Since.Before(s.lastShown()) {
 			return fmt.Sprintf("%s is %s, not confirmed", c.Component, c.State), nil
 		}
 		if c.State == devices.Failed && c.MeasuredAt.Before(c.Since) {
@@ -273,6 +273,15 @@ func (s *session) attestationDue() (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// lastShown is when the device last showed evidence that policy was asked about. AttestedAt
+// is earlier where an acceptance ends before evidence is too old.
+func (s *session) lastShown() time.Time {
+	if s.device.EvidenceAt.After(s.agent.AttestedAt) {
+		return s.device.EvidenceAt
+	}
+	return s.agent.AttestedAt
 }
 
 func (s *session) readStatuses() (err error) {
