@@ -1,13 +1,17 @@
 package inspect
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/corim"
@@ -73,15 +77,26 @@ func TestBoundEvidence(t *testing.T) {
 	}{
 		"SHA-512":      {boundEvidence(t, nil), true},
 		"another":      {boundEvidence(t, make([]byte, 32)), false},
+		"of a TPM":     {tpmBundle(t), true},
 		"of a library": {bundleOf(t, localtest.NewPSA("one")), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := must[*Result](t)(Inspect(c.data, Options{}))
-			if r.Kind != KindBound || r.Sound() != c.sound {
+			if r.Kind != KindBound || r.Sound() != c.sound || r.Tree.Items[1].Kind == KindEnvelope {
 				t.Errorf("%s, sound %t: %+v", r.Kind, r.Sound(), r.Checks)
 			}
 		})
 	}
+}
+
+// tpmBundle is a bundle around a quote, whose labels are those of an envelope.
+func tpmBundle(t testing.TB) []byte {
+	t.Helper()
+	tpm := localtest.NewTPM(must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+	claims := &attest.Claims{Nonce: make([]byte, 32), UEID: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Confirmation: attest.Confirmation{Key: signer(t, 1).PublicKey()}}
+	return localtest.Bundle(claims, "application/vnd.tamarack.tpm2-quote+cbor", func(nonce []byte) []byte {
+		return must[[]byte](t)(must[formats.TPMEvidence](t)(tpm.Quote(nonce)).Encode())
+	}).Payload
 }
 
 func bundleOf(t testing.TB, psa *localtest.PSA) []byte {
@@ -97,10 +112,19 @@ func TestKindsOfAttestation(t *testing.T) {
 	plain := must[[]byte](t)((&corim.Unsigned{ID: "a", Version: 1, References: []corim.Reference{{
 		Environment: corim.Environment{Vendor: "A"}, Key: "k", Digests: []corim.Digest{{Algorithm: "sha-256", Value: nonce[:32]}},
 	}}}).Encode())
+	now := time.Now()
+	maker := localtest.NewMaker("maker", now)
+	snp, tdx := localtest.NewSNP(maker, formats.VCEK, "one"), localtest.NewTDX(maker, "one")
+	snp.Certify()
+	tdx.Certify()
+	quote := must[formats.TPMEvidence](t)(localtest.NewTPM(must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))).Quote(nonce[:32]))
 	for name, c := range map[string]struct {
 		data []byte
 		kind Kind
 	}{
+		"TPM":            {must[[]byte](t)(quote.Encode()), KindTPM},
+		"SEV-SNP":        {must[[]byte](t)(snp.Report(nonce).Encode()), KindSNP},
+		"TDX":            {must[[]byte](t)(tdx.Quote(nonce).Encode()), KindTDX},
 		"PSA":            {psa.Token(nonce[:32]), KindPlatform},
 		"PSA, legacy":    {psa.Token1(nonce[:32]), KindPlatform},
 		"CCA":            {cca.Token(nonce, nil, nil), KindPlatform},

@@ -31,6 +31,9 @@ const (
 	KindJWT          Kind = "jwt"
 	KindBound        Kind = "bound-evidence"
 	KindPlatform     Kind = "platform-claims"
+	KindTPM          Kind = "tpm2-quote"
+	KindSNP          Kind = "sev-snp"
+	KindTDX          Kind = "tdx"
 	KindCoRIM        Kind = "corim"
 	KindCoSWID       Kind = "coswid"
 	KindKey          Kind = "cose-key"
@@ -62,7 +65,7 @@ var (
 // order is the order of detection: the first kind that an item looks like.
 var order = []Kind{
 	KindTEEP, KindSign1, KindSign, KindMac0, KindMac, KindEncrypt0, KindEncrypt,
-	KindManifest, KindEnvelope, KindCoRIM, KindCoSWID, KindReport, KindEAR, KindPlatform, KindEAT, KindBound, KindKey, KindText,
+	KindTPM, KindSNP, KindTDX, KindManifest, KindEnvelope, KindCoRIM, KindCoSWID, KindReport, KindEAR, KindPlatform, KindEAT, KindBound, KindKey, KindText,
 	KindDigest, KindKDFContext, KindVersionMatch, KindVersion,
 }
 
@@ -82,6 +85,9 @@ func init() {
 		KindBundle:       {"detached EAT bundle", secBundle, []uint64{602}, nil, bundle, nil},
 		KindBound:        {"bound evidence bundle", secBound, nil, looksBound, bound, nil},
 		KindPlatform:     {"PSA or CCA claims", "RFC 9783 section 4", []uint64{tagCCACollection, tagCCARecords}, looksPlatform, claims, nil},
+		KindTPM:          {"TPM 2.0 quote", secHardware, nil, looksTPM, tpmQuote, nil},
+		KindSNP:          {"SEV-SNP report", secHardware, nil, looksSNP, snpReport, nil},
+		KindTDX:          {"TDX quote", secHardware, nil, looksTDX, tdxQuote, nil},
 		KindCoRIM:        {"CoRIM", secCoRIM, []uint64{tagCoRIM, tagOldCoRIM}, looksCoRIM, corimMap, nil},
 		KindJWT:          {"JWT", "RFC 7519 section 3", nil, nil, nil, nil},
 		KindCoSWID:       {"CoSWID", secCoSWID, []uint64{1398229316}, looksCoSWID, coswid, nil},
