@@ -95,7 +95,7 @@ func (t *TAM) attestationFailed(s *session, m *teep.QueryResponse, a appraisal, 
 		}
 		return t.remedied(s, a, a.reason, a.fault.Error())
 	}
-	if s.device.State == devices.Quarantined {
+	if s.device.State != devices.Accepted {
 		return outcome{reason: reasonOfState(s.device.State), detail: a.fault.Error()}, nil
 	}
 	return s.demandEvidence(a.reason, a.fault.Error()), nil

@@ -111,6 +111,9 @@ func (s *session) notAppraised(a appraisal) (outcome, error) {
 		}
 	}
 	s.ledNowhere()
+	if s.device.State != devices.Accepted {
+		return outcome{reason: reasonOfState(s.device.State), detail: a.fault.Error()}, nil
+	}
 	code, words := teep.TemporaryError, "the evidence could not be appraised, try again later"
 	if a.reason != ReasonNotAppraised {
 		code, words = teep.PermanentError, "the evidence cannot be appraised"
