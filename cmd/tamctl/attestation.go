@@ -250,6 +250,7 @@ func describeException(t *tabwriter.Writer, x client.Exception) {
 	}
 	fact(t, "exception", "until "+instant(x.Until)+", by "+x.By)
 	fact(t, "  because", x.Reason)
+	fact(t, "  against", "policy "+x.Policy)
 	for _, fault := range x.Covers {
 		fmt.Fprintln(t, lines.Fold("  covers "+printable(fault), 4))
 	}
@@ -272,8 +273,8 @@ func attestationAccept(app *app) *cobra.Command {
 		Use:   "accept DEVICE --until DATE --reason TEXT",
 		Short: "Let a device pass, until a date, with what is wrong in its last attestation",
 		Long: `Accept makes an exception of the faults that the last attestation of a device found, after a
-look at 'tamctl attestation diff'. Nothing else that is wrong is covered, nothing worse, and
-no evidence that is not genuine. The device has to show evidence at its next poll. DATE is
+look at 'tamctl attestation diff'. Nothing else that is wrong is covered, nothing worse, no
+evidence that is not genuine, and nothing that another policy, or a new version, decides. The device has to show evidence at its next poll. DATE is
 a date, at midnight UTC, or a time. With --attestation it is refused where the device has
 attested again since you looked.
 
@@ -309,7 +310,7 @@ attested again since you looked.
 			return err
 		}
 		return app.show(cmd.OutOrStdout(), d, func(t *tabwriter.Writer) {
-			fmt.Fprintf(t, "device %s passes until %s with the faults of attestation %d:\n", d.ID, instant(d.Exception.Until), d.Exception.Attestation)
+			fmt.Fprintf(t, "device %s passes until %s with the faults of attestation %d, where policy %s decides:\n", d.ID, instant(d.Exception.Until), d.Exception.Attestation, printable(d.Exception.Policy))
 			for _, fault := range d.Exception.Covers {
 				fmt.Fprintln(t, lines.Fold("  "+printable(fault), 4))
 			}

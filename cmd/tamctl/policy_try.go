@@ -77,7 +77,7 @@ func describeTrial(t *tabwriter.Writer, candidate client.NewPolicy, trial client
 	}
 	fmt.Fprintf(t, "policy %s makes a difference to %d of %d devices; nothing was changed\n", printable(candidate.Name), len(trial.Devices), trial.Tried)
 	if trial.Skipped > 0 {
-		fmt.Fprintf(t, "no policy is asked about %d more, whose last evidence was not genuine\n", trial.Skipped)
+		fmt.Fprintf(t, "no policy is asked about %d more, which have shown no genuine evidence\n", trial.Skipped)
 	}
 	if len(trial.Counts) > 0 {
 		fmt.Fprintln(t)

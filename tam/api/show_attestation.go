@@ -54,7 +54,7 @@ func showException(x *devices.Exception) Exception {
 	if x == nil {
 		return Exception{}
 	}
-	out := Exception{Until: x.Until, Reason: x.Reason, By: x.By, At: x.At, Attestation: x.Appraisal, Covers: []string{}}
+	out := Exception{Until: x.Until, Reason: x.Reason, By: x.By, At: x.At, Attestation: x.Appraisal, Policy: x.Policy, Covers: []string{}}
 	for _, e := range x.Elements {
 		out.Covers = append(out.Covers, fmt.Sprintf("%s is %s (%d): %s", strings.TrimPrefix(e.Submod+" "+e.Name, " "), e.Tier(), e.Value, e.Reason))
 	}

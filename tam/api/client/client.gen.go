@@ -452,7 +452,10 @@ type Exception struct {
 	By          string `json:"by"`
 
 	// Covers The faults, in words.
-	Covers []string  `json:"covers"`
+	Covers []string `json:"covers"`
+
+	// Policy Which policy did not accept them, as name@version, or default: what another says, or its next version, stands.
+	Policy string    `json:"policy"`
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until"`
 }
@@ -711,7 +714,7 @@ type PolicyTrial struct {
 	// Next The cursor of the next page.
 	Next string `json:"next,omitempty,omitzero"`
 
-	// Skipped Those whose last evidence was not genuine: no policy is asked.
+	// Skipped Those of which no evidence on record is genuine: no policy is asked.
 	Skipped int `json:"skipped"`
 
 	// Tried The devices of this page about which policies were asked.
