@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
@@ -60,21 +61,27 @@ func (e *Exception) Covers(r *attest.Result, now time.Time) bool {
 	if r.Status != attest.StatusOf(r.Vector) || !r.Identified() {
 		return false
 	}
+	return e.Uncovered(r) == "" && e.complete(r) && attest.StatusOf(mended(r.Vector)) == attest.Affirming
+}
+
+// Uncovered names the first fault of a result that the exception does not accept; empty for
+// none. A measured value comes before the element that it counts for: it says more.
+func (e *Exception) Uncovered(r *attest.Result) string {
 	elements, comparisons := Faults(r)
+	for _, found := range comparisons {
+		if !slices.ContainsFunc(e.Comparisons, func(known attest.Comparison) bool { return !known.Match && sameMeasurement(found, known) }) {
+			return strings.TrimPrefix(fmt.Sprintf("%s: %s is %s", found.Submod, found.Name, found.Measured), ": ")
+		}
+	}
 	for _, found := range elements {
 		explained := slices.ContainsFunc(comparisons, func(c attest.Comparison) bool { return c.Element == found.Name && c.Submod == found.Submod })
 		if !slices.ContainsFunc(e.Elements, func(known attest.Element) bool {
 			return acceptable(found, known) && (explained || found.Reason == known.Reason)
 		}) {
-			return false
+			return strings.TrimPrefix(fmt.Sprintf("%s: %s: %s", found.Submod, found.Name, found.Reason), ": ")
 		}
 	}
-	for _, found := range comparisons {
-		if !slices.ContainsFunc(e.Comparisons, func(known attest.Comparison) bool { return !known.Match && sameMeasurement(found, known) }) {
-			return false
-		}
-	}
-	return e.complete(r) && attest.StatusOf(mended(r.Vector)) == attest.Affirming
+	return ""
 }
 
 // complete reports whether all that was compared when the exception was granted is compared
@@ -103,7 +110,9 @@ func acceptable(found, known attest.Element) bool {
 		found.Failed() == known.Failed() && found.Tier() <= known.Tier()
 }
 
-func sameMeasurement(a, b attest.Comparison) bool { return sameSubject(a, b) && a.Measured == b.Measured }
+func sameMeasurement(a, b attest.Comparison) bool {
+	return sameSubject(a, b) && a.Measured == b.Measured
+}
 
 func sameSubject(a, b attest.Comparison) bool {
 	return a.Element == b.Element && a.Submod == b.Submod && a.Name == b.Name

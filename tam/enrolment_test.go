@@ -150,7 +150,10 @@ func TestVerifierThatCannotSay(t *testing.T) {
 	attested := d.agent().AttestedAt
 
 	stranger := w.device(cosekit.ESP256)
+	stranger.respond(stranger.connect())
+	expect(t, "operators see the verifier", w.lastEvent().Subject+" "+w.lastEvent().Reason+" "+w.lastEvent().Details["detail"], "verifier:default not-appraised connection refused")
 	before := w.dump()
+	stranger = w.device(cosekit.ESP256) // one event for all of them
 	answer := stranger.respond(stranger.connect())
 	expect(t, "unknown key", answer.Reason, tam.ReasonNotAppraised)
 	expect(t, "answered", answer.Body != nil, false)

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/tam/audit"
 )
@@ -182,6 +183,9 @@ func (f *Fleet) AcceptFaults(ctx context.Context, actor string, id devices.ID, a
 			return fmt.Errorf("%w: of device %s", ErrNoAppraisal, id)
 		case appraisal != 0 && appraisal != last[0].ID:
 			return fmt.Errorf("%w: appraisal %d is not the last of device %s, which is %d", ErrBadException, appraisal, id, last[0].ID)
+		}
+		if last[0].Accepted && last[0].Status == int8(attest.Affirming) && last[0].Policy != policyOfException {
+			return fmt.Errorf("%w: appraisal %d was accepted, and affirming: it found nothing wrong", ErrBadException, last[0].ID)
 		}
 		before := d.Exception
 		if d.Exception, err = exceptionOf(last[0]); err != nil {

@@ -146,6 +146,8 @@ func TestExceptionCoversWhatIsKnown(t *testing.T) {
 	agent.AttestedAt = time.Time{}
 	w.update(func(tx tam.Tx) error { return tx.PutAgent(agent) })
 	expect(t, "another fault", d.poll(), "token, challenge, ERR_ATTESTATION_REQUIRED not-affirmed")
+	expectContains(t, "it names that fault", w.eventOf(audit.AttestationFailed).Details["detail"],
+		"not covered by the exception: image-digest of app/hello is "+sum("a third image").String())
 	d.installed["app/hello"] = sum("another image")
 	expect(t, "the known one again", d.poll(), "token, challenge, end nothing-to-do")
 	w.now.add(time.Hour)
@@ -383,4 +385,21 @@ func TestVerifiersComeAndGo(t *testing.T) {
 	answer := d.present(v.issue(d, ear.FormTEEP, nil))
 	expect(t, "after", answer.Reason, tam.ReasonResultSignature)
 	expect(t, "the agent is told", d.open(answer.Body).(*teep.Update).ErrCode, teep.AttestationRequired)
+}
+
+// What was accepted and is affirming needs no exception, whatever was compared with nothing.
+func TestNoExceptionForWhatPassed(t *testing.T) {
+	w := newWorld(t, func(c *tam.Config) {
+		honest := c.Verifier
+		c.Verifier = scripted(func(ctx context.Context, e attest.Evidence) (*attest.Result, error) {
+			r, err := honest.Appraise(ctx, e)
+			if err == nil {
+				r.Comparisons = append(r.Comparisons, attest.Comparison{Element: attest.Configuration, Name: "PCR 2", Measured: "00"})
+			}
+			return r, err
+		})
+	})
+	d := w.device(cosekit.ESP256).enrol()
+	_, err := w.fleet().AcceptUntil(t.Context(), operator, d.record().ID, w.now.Now().Add(time.Hour), "to be sure")
+	expect(t, "refused", errors.Is(err, tam.ErrBadException), true)
 }

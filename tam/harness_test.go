@@ -159,6 +159,21 @@ func (w *world) events(action audit.Action) (n int) {
 	return n
 }
 
+// eventOf is the last event of an action.
+func (w *world) eventOf(action audit.Action) (last audit.Event) {
+	w.t.Helper()
+	w.view(func(r tam.Reader) error {
+		list, err := r.Events(0, 1000)
+		for _, e := range list {
+			if e.Action == action {
+				last = e
+			}
+		}
+		return err
+	})
+	return last
+}
+
 // reasons counts the audit events of an action by their reason.
 func (w *world) reasons(action audit.Action) map[string]int {
 	w.t.Helper()

@@ -36,9 +36,16 @@ func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest
 	}
 	decision := r.set.Appraise(policy.Subject{Device: devices.Document(d, agents...), Result: result, Now: now, Budget: b})
 	accepted := decision.Outcome == policy.Accept && (decision.Until.IsZero() || now.Before(decision.Until))
-	if x := d.Exception; !accepted && x.Covers(result, now) && x.Policy == decision.Policy {
+	x := d.Exception
+	switch {
+	case accepted || x == nil || !now.Before(x.Until) || x.Policy != decision.Policy:
+	case x.Covers(result, now):
 		return policy.Decision{
 			Outcome: policy.Accept, Until: x.Until, Policy: policyOfException, Reason: "accepted by " + x.By + ": " + x.Reason,
+		}
+	case result != nil && result.Claims != nil:
+		if fault := x.Uncovered(result); fault != "" {
+			decision.Reason = shortened("not covered by the exception: "+fault+"; "+decision.Reason, maxAudited)
 		}
 	}
 	return decision

@@ -109,6 +109,21 @@ func TestHopelessQuarantineRests(t *testing.T) {
 	expect(t, "appraisals on record", len(list) < 8, true)
 }
 
+// Operators find a remedy that nobody has published in the record, once in an hour.
+func TestRemedyThatIsMissing(t *testing.T) {
+	w := newWorld(t, comparing)
+	d := w.device(cosekit.ESP256).enrol()
+	p := keepApart
+	p.Remediation = "app/nope/suit"
+	w.rule(p)
+	d.installed["app/hello"] = sum("tampered")
+	for range 3 {
+		d.poll()
+	}
+	expect(t, "on record", w.events(audit.RemediationMissing), 1)
+	expectContains(t, "why", w.eventOf(audit.RemediationMissing).Reason, "no manifest of app/nope/suit is published")
+}
+
 // A policy that rejects leaves the device accepted and gives it nothing but the remedy.
 func TestRejectedWithARemedy(t *testing.T) {
 	w := newWorld(t, comparing)
@@ -210,6 +225,7 @@ func TestPolicyAtFirstContact(t *testing.T) {
 	answer = other.respond(other.connect(), func(c *attest.Claims) { c.HWVersion = "2.0" })
 	expect(t, "refused by the admission policy", answer.Reason, tam.ReasonPolicyRejected)
 	expect(t, "on record", w.events(audit.EnrolmentRefused), 1)
+	expect(t, "with the policy and its words", w.lastEvent().Details["detail"], "policy boards@1: unknown board")
 }
 
 // An exception stands for the policy that it was granted against. What another says counts, and

@@ -25,6 +25,9 @@ func (t *TAM) remedied(s *session, a appraisal, reason Reason, why string) (outc
 	if offer == nil {
 		if obstacle != "" {
 			why = joinWords(why, "no remedy: "+obstacle)
+			if err := s.auditObstacle(a, obstacle); err != nil {
+				return outcome{}, err
+			}
 		}
 		if s.device.State == devices.Quarantined {
 			return s.sendAway(reasonOfState(s.device.State), why)
@@ -41,6 +44,16 @@ func (t *TAM) remedied(s *session, a appraisal, reason Reason, why string) (outc
 	out, err := t.send(s, Plan{Offers: []Offer{*offer}})
 	out.reason, out.detail = reason, why
 	return out, err
+}
+
+// auditObstacle says, once in an hour, why a device does not get the remedy that policy names.
+func (s *session) auditObstacle(a appraisal, obstacle string) error {
+	if !s.noteworthy(string(audit.RemediationMissing) + " " + a.decision.Policy) {
+		return nil
+	}
+	event := s.event(audit.RemediationMissing, s.device.ID)
+	event.Actor, event.Reason = "policy:"+a.decision.Policy, obstacle
+	return s.tx.AppendEvent(event)
 }
 
 // remedy finds the newest manifest with a manifest component id that publishers may have

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,13 +122,39 @@ var routine = map[Reason]bool{"": true, ReasonNothingToDo: true, ReasonAttestati
 // nextSteps are for operators where a device that looks genuine gets nothing, and
 // they alone can help it.
 var nextSteps = map[Reason]string{
-	ReasonNotAffirmed:    "if the device is yours, register its attestation key: tamctl attestation-anchor add",
+	ReasonNotAffirmed:    "find out what changed: tamctl attestation diff; tamctl reference-values import where the values are missing",
+	ReasonPolicyRejected: "read the policy that the detail names: tamctl policy show; tamctl policy try for another",
+	ReasonNotAppraised:   "look at the verifier that the detail names",
 	ReasonAttestationKey: "find out why the key changed: tamctl device show; attestation.second_key can let it be replaced",
 	ReasonSecondKey:      "find out why there is another agent: tamctl device show; attestation.second_key can let it be replaced",
 }
 
 // maxLogged bounds what one message may have said of it in the log: errors quote it.
 const maxLogged = 1024
+
+// identitySteps are for evidence of which the verifier does not know who signed it: the
+// first whose word its reason has.
+var identitySteps = []struct{ word, next string }{
+	{"and not for the format", "register the key for this format: tamctl attestation-anchor remove, then add with --format"},
+	{"certificate is of device", "give the device a certificate with its own ueid, urn:ueid:…"},
+	{"unknown authority", "if the device is yours, register the CA of its certificate: tamctl device-ca add"},
+	{"certificate", "mend the certificates that the device sends; tamctl device-ca list shows whose count"},
+	{"not registered", "if the device is yours, register its attestation key: tamctl attestation-anchor add"},
+	{"names no key", "if the device is yours, register its attestation key: tamctl attestation-anchor add"},
+}
+
+// nextStep is what operators can do about an outcome; empty where they can do nothing.
+func nextStep(x *exchange, out outcome) string {
+	if out.reason != ReasonNotAffirmed || x.appraised.result == nil || x.appraised.result.Identified() {
+		return nextSteps[out.reason]
+	}
+	for _, step := range identitySteps {
+		if strings.Contains(out.detail, step.word) {
+			return step.next
+		}
+	}
+	return "find out who speaks for the device: the detail says what is wrong with the signature"
+}
 
 // log writes one line for each message. It never holds tokens, evidence or keys;
 // thumbprints are names.
@@ -138,7 +165,7 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 		level = slog.LevelError
 	case routine[out.reason]:
 		level = slog.LevelDebug
-	case nextSteps[out.reason] != "":
+	case nextStep(x, out) != "":
 		level = slog.LevelWarn
 	}
 	if !t.cfg.Log.Enabled(ctx, level) {
@@ -163,7 +190,7 @@ func (t *TAM) log(ctx context.Context, x *exchange, out outcome, err error) {
 	if out.detail != "" {
 		attrs = append(attrs, slog.String("detail", shortened(out.detail, maxLogged)))
 	}
-	if next := nextSteps[out.reason]; next != "" {
+	if next := nextStep(x, out); next != "" {
 		attrs = append(attrs, slog.String("next", next))
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ const (
 	AttestationKeyPinned  Action = "device.attestation-key" // the key that vouches for a known device was seen first, or replaced
 	DeviceQuarantined     Action = "device.quarantined"     // by a policy, or by an operator
 	DeviceReleased        Action = "device.released"        // from quarantine, likewise
+	RemediationMissing    Action = "remediation.missing"    // there is none to offer: not published, or not now
 	RemediationOffered    Action = "remediation.offered"    // an Update with the manifest that a policy names went out
 	LogShortened          Action = "audit-log.shortened"    // its oldest events went, up to the one that "through" names
 	TokenKeyCreated       Action = "token-key.created"
