@@ -238,7 +238,7 @@ func (s *plant) last(id devices.ID) devices.Appraisal {
 	if len(list) == 0 {
 		s.t.Fatal("no appraisal on record")
 	}
-	return list[0]
+	return must(s.fleet.Appraisal(s.t.Context(), list[0].ID))(s.t)
 }
 
 // response is what the TAM answers over HTTP.

@@ -136,7 +136,7 @@ func TestSessionIsMeasured(t *testing.T) {
 		`tamarack_teep_messages_total{endpoint="/tam",message="QueryResponse",outcome="QueryRequest",reason="attestation-required"} 1`,
 		`tamarack_teep_messages_total{endpoint="/tam",message="unreadable",outcome="none",reason="malformed"} 1`,
 		`tamarack_teep_message_seconds_count{message="QueryResponse"} 1`,
-		`tamarack_store_transaction_seconds_count{kind="view"} 2`,
+		`tamarack_store_transaction_seconds_count{kind="view"} 3`,
 		`tamarack_http_answers_total{code="200",listener="teep"} 2`,
 		`tamarack_http_answers_total{code="204",listener="teep"} 1`,
 		`tamarack_http_in_flight{listener="teep"} 0`,
