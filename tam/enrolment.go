@@ -166,7 +166,7 @@ func (s *session) createDevice(r *attest.Result, rules rules) (*refusal, error) 
 // what is configured.
 func (s *session) admission(r *attest.Result, rules rules) (*refusal, error) {
 	subject := fmt.Sprintf("ueid:%x", s.device.UEID)
-	d, spoken := rules.admit(s.device, r, s.now)
+	d, spoken := rules.admit(s.device, r, s.now, nil)
 	switch {
 	case spoken && d.Outcome == policy.Accept:
 		return nil, s.admit("admitted by policy " + d.Policy)

@@ -276,7 +276,7 @@ func (f *Fleet) Appraisal(ctx context.Context, id int64) (a devices.Appraisal, e
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("appraisal %d: %w", id, err)
+		err = fmt.Errorf("attestation %d: %w", id, ErrNotFound) // once, and by the name that operators know
 	}
 	return a, err
 }

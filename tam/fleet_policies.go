@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/tamarack-tam/tamarack/attest"
 	"github.com/tamarack-tam/tamarack/attest/policy"
 	"github.com/tamarack-tam/tamarack/devices"
 	"github.com/tamarack-tam/tamarack/internal/expr"
@@ -184,10 +186,10 @@ type PolicyTrial struct {
 	Next    string // cursor: the last device looked at; empty at the end
 }
 
-// TryPolicy tells what an appraisal policy would have decided about the last appraisal of
+// TryPolicy tells what a policy would have decided about the last appraisal of
 // each device, at most limit of them from the one behind after, or as many as one search
 // may cost, if it were in force in place of the version that is. It changes nothing.
-// Admissions are not stored, so a policy for them is compiled only.
+// A policy for admissions is asked as if each device were new.
 func (f *Fleet) TryPolicy(ctx context.Context, candidate policy.Policy, page Page) (trial PolicyTrial, err error) {
 	var in rulings
 	err = f.config.Store.View(ctx, func(r Reader) error {
@@ -207,13 +209,13 @@ func (f *Fleet) TryPolicy(ctx context.Context, candidate policy.Policy, page Pag
 	in.policies = append(slices.DeleteFunc(in.policies, func(p policy.Policy) bool { return p.Name == candidate.Name }), candidate)
 	then := in.compile(now)
 	err = f.config.Store.View(ctx, func(r Reader) error {
-		trial, err = f.try(r, now, then, page)
+		trial, err = f.try(r, candidate.Kind, now, then, page)
 		return err
 	})
 	return trial, err
 }
 
-func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
+func (f *Fleet) try(r Reader, kind policy.Kind, now, then rules, page Page) (PolicyTrial, error) {
 	trial := PolicyTrial{Counts: map[[2]policy.Outcome]int{}}
 	list, err := r.LatestAppraisals(page)
 	if err != nil {
@@ -250,7 +252,12 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 			return trial, err
 		}
 		is, would := expr.NewBudget(expr.PerAppraisal), expr.NewBudget(expr.PerAppraisal)
-		tried := TriedDevice{Device: d, Appraisal: a.ID, Now: now.appraise(d, agents, result, at, is), Then: then.appraise(d, agents, result, at, would)}
+		tried := TriedDevice{Device: d, Appraisal: a.ID}
+		if kind == policy.Admission {
+			tried.Now, tried.Then = now.welcome(d, result, at, is), then.welcome(d, result, at, would)
+		} else {
+			tried.Now, tried.Then = now.appraise(d, agents, result, at, is), then.appraise(d, agents, result, at, would)
+		}
 		spent += is.Spent() + would.Spent()
 		trial.Tried++
 		trial.Counts[[2]policy.Outcome{tried.Now.Outcome, tried.Then.Outcome}]++
@@ -262,6 +269,16 @@ func (f *Fleet) try(r Reader, now, then rules, page Page) (PolicyTrial, error) {
 		trial.Next = string(list[len(list)-1].Device)
 	}
 	return trial, nil
+}
+
+// welcome decides about a device as if it were new, and nothing but policies could admit it.
+func (r rules) welcome(d devices.Device, result *attest.Result, now time.Time, b *expr.Budget) policy.Decision {
+	d.State, d.StateReason, d.QuarantinedBy = devices.Pending, "", ""
+	decision, spoken := r.admit(d, result, now, b)
+	if !spoken {
+		return policy.Decision{Outcome: policy.Pending, Reason: "no policy speaks of it", Policy: policyByDefault}
+	}
+	return decision
 }
 
 // lastGenuine returns the last appraisal of a device about which policies are asked, where

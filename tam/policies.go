@@ -51,12 +51,13 @@ func (r rules) appraise(d devices.Device, agents []devices.Agent, result *attest
 	return decision
 }
 
-// admit decides about a new device, if a policy speaks of it.
-func (r rules) admit(d devices.Device, result *attest.Result, now time.Time) (policy.Decision, bool) {
+// admit decides about a new device, if a policy speaks of it, at the expense of a budget as
+// for appraise.
+func (r rules) admit(d devices.Device, result *attest.Result, now time.Time, b *expr.Budget) (policy.Decision, bool) {
 	if r.fault != nil {
 		return policy.Decision{Outcome: policy.Reject, Reason: r.fault.Error(), Policy: policyUnknown}, true
 	}
-	return r.set.Admit(policy.Subject{Device: devices.Document(d), Result: result, Now: now})
+	return r.set.Admit(policy.Subject{Device: devices.Document(d), Result: result, Now: now, Budget: b})
 }
 
 // What stands for a policy in a Decision, beside names with versions.

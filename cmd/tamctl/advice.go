@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ func nextStep(cmd *cobra.Command, err error) string {
 	var refused *refusedError
 	if errors.As(err, &refused) && (refused.Code == "not-found" || refused.Code == "exists") {
 		if list := siblingList(cmd); list != nil {
+			if refused.Code == "exists" && strings.HasPrefix(refused.Detail, "anchor ") {
+				return fmt.Sprintf("'%s --wide' shows what there is. A key has one use: if it is not there it is registered for another, so make one with 'tamctl keygen'. To change its formats or products, remove it and add it again", list.CommandPath())
+			}
 			return fmt.Sprintf("'%s --wide' shows what there is", list.CommandPath())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -143,6 +144,9 @@ NUMBER is from 'tamctl attestation list'.`,
 			if err := writeKept(part.name, part.path, part.data); err != nil {
 				return err
 			}
+			if part.path != "" {
+				fmt.Fprintf(app.stderr, "wrote %s; 'tamctl inspect %s' shows it\n", part.path, lines.Quote(part.path))
+			}
 		}
 		if !raw {
 			a.Evidence, a.Result = nil, nil
@@ -260,10 +264,17 @@ func describeCount(t *tabwriter.Writer, c client.AttestationCount) {
 	if c.Accepted == 0 && len(c.Failed) == 0 {
 		return
 	}
-	fact(t, "evidence", fmt.Sprintf("accepted %d times", c.Accepted))
+	fact(t, "evidence", "accepted "+times(c.Accepted))
 	for _, code := range slices.Sorted(maps.Keys(c.Failed)) {
-		fact(t, "  failed", fmt.Sprintf("%d times: %s", c.Failed[code], code))
+		fact(t, "  failed", fmt.Sprintf("%s: %s", times(c.Failed[code]), code))
 	}
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func attestationAccept(app *app) *cobra.Command {
@@ -304,7 +315,11 @@ attested again since you looked.
 			if err != nil {
 				return found.Device, err
 			}
-			return got(api.AcceptUntilWithResponse(cmd.Context(), found.Device.ID, x))
+			d, err := got(api.AcceptUntilWithResponse(cmd.Context(), found.Device.ID, x))
+			if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.Code == "bad-exception" && strings.Contains(refused.Detail, ": until ") {
+				err = advise(err, "give a date within a year from now, such as --until %s", time.Now().AddDate(0, 1, 0).Format(time.DateOnly))
+			}
+			return d, err
 		})
 		if err != nil {
 			return err

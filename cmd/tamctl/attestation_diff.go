@@ -124,6 +124,9 @@ func whatIsWrong(d client.AttestationDiff, device string) string {
 		}
 		return fmt.Sprintf("%s. Next: if this was meant, import the values of what it runs with 'tamctl reference-values import FILE', or let it pass for a time with 'tamctl attestation accept %s --until DATE --reason TEXT'; if not, keep it apart with 'tamctl device quarantine %s --reason TEXT' and repair it.",
 			wrong, ref, ref)
+	case !d.To.Accepted && d.To.Status == "affirming":
+		return fmt.Sprintf("Attestation %d is affirming, and was not accepted: %s. Next: 'tamctl policy list' and 'tamctl policy show NAME' say what policies want; no exception is possible.",
+			d.To.ID, printable(orNothing(d.To.Reason)))
 	case !d.To.Accepted:
 		return fmt.Sprintf("Attestation %d was not accepted: %s. Next: 'tamctl attestation show %d' has each reason; 'tamctl attestation accept %s --until DATE --reason TEXT' lets it pass for a time.",
 			d.To.ID, printable(orNothing(d.To.Reason)), d.To.ID, ref)

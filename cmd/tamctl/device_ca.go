@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tamarack-tam/tamarack/internal/lines"
 	"github.com/tamarack-tam/tamarack/tam/api/client"
 )
 
@@ -26,7 +28,11 @@ func deviceCAAdd(app *app) *cobra.Command {
 with the key in that chain, so that one CA covers a fleet. CERTIFICATE is a file: one PEM
 block CERTIFICATE.
 
-It certifies keys for EATs unless you say otherwise with --format.`,
+It certifies keys for EATs unless you say otherwise with --format.
+
+A certificate that names a device, as urn:ueid:HEX in its subjectAltName, is good for that
+device alone. One that names none is good for any ueid that its holder claims, until that
+ueid is on record with a key: let the CA name the device.`,
 		Example: `  tamctl device-ca add factory-ca.pem --title 'Factory 2'
   tamctl device-ca add ak-ca.pem --title 'AKs of Acme' --format tpm`,
 		Args: exactly("CERTIFICATE"),
@@ -42,7 +48,11 @@ It certifies keys for EATs unless you say otherwise with --format.`,
 			return err
 		}
 		ca, err := query(app, func(api *client.ClientWithResponses) (client.DeviceCA, error) {
-			return made(api.AddDeviceCAWithResponse(cmd.Context(), client.NewDeviceCA{Certificate: certificate, Title: title, Formats: formats}))
+			ca, err := made(api.AddDeviceCAWithResponse(cmd.Context(), client.NewDeviceCA{Certificate: certificate, Title: title, Formats: formats}))
+			if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.Code == "bad-certificate" {
+				err = advise(err, "mend what the detail names: the certificate has to be that of a CA, and valid now ('openssl x509 -noout -text -in %s' shows it)", lines.Quote(args[0]))
+			}
+			return ca, err
 		})
 		if err != nil {
 			return err
@@ -54,6 +64,7 @@ It certifies keys for EATs unless you say otherwise with --format.`,
 			fact(t, "for evidence", formatsText(ca.Formats))
 			fact(t, "from", ca.NotBefore)
 			fact(t, "until", ca.NotAfter)
+			fact(t, "note", "its certificates should name their device, as urn:ueid:…")
 		})
 	}
 	return cmd

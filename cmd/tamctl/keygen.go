@@ -89,7 +89,7 @@ func signing(alg cosekit.Algorithm) func(string) (newKey, error) {
 		}
 		public := signer.PublicKey()
 		return newKey{public.Thumbprint(), public.PEM(), func(private string) string {
-			return fmt.Sprintf("say what it may sign, for example\n    tamctl publisher add %s --title 'Hello team' --component app/hello",
+			return fmt.Sprintf("say what it may sign, for example\n    tamctl publisher add %s --title 'Hello team' --component app/hello\n  or, for reference values, add it as a provider: tamctl reference-provider add",
 				lines.Quote(publicPath(private)))
 		}}, nil
 	}

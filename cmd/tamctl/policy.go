@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,7 +50,11 @@ func readPolicyFile(path string) (p client.NewPolicy, err error) {
 	const help = "'tamctl policy set --help' shows such a file"
 	var file policyFile
 	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&file); err != nil {
-		return p, advise(fmt.Errorf("%s is no policy: %s", path, strings.TrimSpace(yaml.FormatError(err, false, true))), help)
+		text, next := strings.TrimSpace(yaml.FormatError(err, false, true)), help
+		if strings.Contains(text, "mapping value is not allowed") {
+			next = "put an expression that has a colon on a line of its own, indented, below 'expression: |'"
+		}
+		return p, advise(fmt.Errorf("%s is no policy: %s", path, text), "%s", next)
 	}
 	p = client.NewPolicy{
 		Name: file.Name, Kind: client.PolicyKind(file.Kind), Position: file.Position, Selector: file.Selector,
@@ -186,10 +191,13 @@ held against it. Try it first, with 'tamctl policy try'.
 				return err
 			}
 			p, err := query(app, func(api *client.ClientWithResponses) (client.Policy, error) {
+				if err := app.noteRemedy(cmd, api, wanted); err != nil {
+					return client.Policy{}, err
+				}
 				return got(api.AddPolicyWithResponse(cmd.Context(), wanted))
 			})
 			if err != nil {
-				return inFile(args[0], err)
+				return inPolicyFile(args[0], err)
 			}
 			return app.show(cmd.OutOrStdout(), p, func(t *tabwriter.Writer) {
 				fmt.Fprintf(t, "policy %s is in force as version %d, since %s\n", printable(p.Name), p.Version, instant(p.CreatedAt))
@@ -200,6 +208,27 @@ held against it. Try it first, with 'tamctl policy try'.
 
 // inFile says which file a refusal is about.
 func inFile(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
+
+// inPolicyFile is inFile for a policy, of which not only the expression can be wrong.
+func inPolicyFile(path string, err error) error {
+	err = inFile(path, err)
+	if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.Code == "bad-policy" && refused.Line == 0 {
+		return advise(err, "mend the field that is named; 'tamctl policy set --help' shows a policy")
+	}
+	return err
+}
+
+// noteRemedy warns of a remedy that nobody has published: devices would wait for it.
+func (a *app) noteRemedy(cmd *cobra.Command, api *client.ClientWithResponses, p client.NewPolicy) error {
+	if p.Remediation == "" {
+		return nil
+	}
+	published, err := listManifests(cmd.Context(), api, p.Remediation)
+	if err == nil && len(published) == 0 {
+		fmt.Fprintf(a.stderr, "note: no manifest of %s is published, so there is no remedy; publish one with 'tamctl manifest publish'\n", printable(p.Remediation))
+	}
+	return err
+}
 
 func policyRetire(app *app) *cobra.Command {
 	cmd := &cobra.Command{

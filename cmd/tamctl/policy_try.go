@@ -18,7 +18,8 @@ func policyTry(app *app) *cobra.Command {
 		Short: "Show what a policy would do to the devices there are, without doing it",
 		Long: `Try asks what the policy would decide about the last attestation of each device, in place
 of its version in force, and prints the devices to which that makes a difference. Nothing
-is changed. A policy for admissions is compiled only: what new devices showed is not kept.
+is changed. A policy for admissions is asked as if each device were new: use has() of claims
+that a device may not have, for a policy that cannot be evaluated refuses it.
 
 ` + policyFileHelp,
 		Example: "  tamctl policy try sealed-kiosks.yaml",
@@ -34,10 +35,13 @@ is changed. A policy for admissions is compiled only: what new devices showed is
 			return err
 		}
 		trial, err := query(app, func(api *client.ClientWithResponses) (client.PolicyTrial, error) {
+			if err := app.noteRemedy(cmd, api, candidate); err != nil {
+				return client.PolicyTrial{}, err
+			}
 			return tryPolicy(cmd, api, candidate)
 		})
 		if err != nil {
-			return inFile(args[0], err)
+			return inPolicyFile(args[0], err)
 		}
 		return app.show(cmd.OutOrStdout(), trial, func(t *tabwriter.Writer) { describeTrial(t, candidate, trial, limit) })
 	}
@@ -71,11 +75,10 @@ func tryPolicy(cmd *cobra.Command, api *client.ClientWithResponses, candidate cl
 }
 
 func describeTrial(t *tabwriter.Writer, candidate client.NewPolicy, trial client.PolicyTrial, limit int) {
-	if candidate.Kind == client.PolicyKindAdmission {
-		fmt.Fprintf(t, "policy %s compiles; what new devices showed is not kept, so there is nothing to try it on\n", printable(candidate.Name))
-		return
-	}
 	fmt.Fprintf(t, "policy %s makes a difference to %d of %d devices; nothing was changed\n", printable(candidate.Name), len(trial.Devices), trial.Tried)
+	if candidate.Kind == client.PolicyKindAdmission {
+		fmt.Fprintln(t, "it decides about new devices: each was taken for one, with the last evidence that it showed")
+	}
 	if trial.Skipped > 0 {
 		fmt.Fprintf(t, "no policy is asked about %d more, which have shown no genuine evidence\n", trial.Skipped)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -126,7 +127,7 @@ func readCoRIM(path string) (*corim.File, error) {
 		return nil, advise(fmt.Errorf("%s is no CoRIM: it is PEM, a key or a certificate", path), "name a CoRIM; keys are for --key")
 	case isEnvelope(data):
 		return nil, advise(fmt.Errorf("%s is no CoRIM: it is a SUIT envelope", path),
-			"make reference values of it: 'tamctl reference-values from-manifest %s --key FILE --out FILE'", lines.Quote(path))
+			"make reference values of it: 'tamctl reference-values from-manifest %s --publisher PUBLIC-KEY --key FILE --out FILE', with the key of a provider", lines.Quote(path))
 	case isText(data):
 		return nil, advise(fmt.Errorf("%s is no CoRIM: it is text", path),
 			"if it is a description, make a CoRIM of it: 'tamctl reference-values create -f %s --key FILE --out FILE'", lines.Quote(path))
@@ -225,6 +226,14 @@ earlier release: its values no longer count once the new file is in force.`,
 		if o.Publishers == nil {
 			note = "the signature of the manifest was not checked: --publisher does that"
 		}
+		if signer, err := cosekit.LoadSigner(p.key); err == nil && o.Publishers != nil {
+			for _, path := range publishers {
+				if key, err := readManifestKey(path); err == nil && key.Thumbprint() == signer.PublicKey().Thumbprint() {
+					return advise(errors.New("--key is the publisher's own key, with which the server takes no reference values"),
+						"make another for the provider: 'tamctl keygen provider.pem'")
+				}
+			}
+		}
 		return p.write(cmd.OutOrStdout(), u, note, inputs...)
 	}
 	return cmd
@@ -272,7 +281,11 @@ func fromManifest(path string, o corim.ManifestOptions) (*corim.Unsigned, error)
 	}
 	u, err := corim.FromManifest(data, o)
 	if err != nil {
-		return nil, advise(fmt.Errorf("%s: %w", path, err), "%s", cmp.Or(unverified(path, err), manifestStep(path, err)))
+		next := cmp.Or(unverified(path, err), manifestStep(path, err))
+		if strings.HasPrefix(next, "give the key") {
+			next = "give the public key of who signed the manifest with --publisher; --key is the provider's own"
+		}
+		return nil, advise(fmt.Errorf("%s: %w", path, err), "%s", next)
 	}
 	return u, nil
 }

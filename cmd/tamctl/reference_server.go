@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -45,7 +46,8 @@ kept. Devices are held against it from their next attestation on.`,
 				return advise(fmt.Errorf("%s is not signed", args[0]), "make it again with the key of a provider: 'tamctl reference-values create --key FILE' or from-manifest")
 			}
 			values, err := query(app, func(api *client.ClientWithResponses) (client.ReferenceValues, error) {
-				return made(api.ImportReferenceValuesWithBodyWithResponse(cmd.Context(), corim.ContentType, bytes.NewReader(file.Raw)))
+				v, err := made(api.ImportReferenceValuesWithBodyWithResponse(cmd.Context(), corim.ContentType, bytes.NewReader(file.Raw)))
+				return v, importAdvice(args[0], err)
 			})
 			if err != nil {
 				return err
@@ -58,6 +60,26 @@ kept. Devices are held against it from their next attestation on.`,
 			})
 		},
 	}
+}
+
+// importAdvice is by what is wrong with the file: one hint for all would mislead.
+func importAdvice(path string, err error) error {
+	refused := (*refusedError)(nil)
+	if !errors.As(err, &refused) || refused.Code != "bad-references" {
+		return err
+	}
+	for _, step := range []struct{ word, next string }{
+		{"valid until", "make it again with another not-after"},
+		{"valid from", "make it again with another not-before, or wait"},
+		{"products", "have it signed by a provider of these products, or add its provider again for more: 'tamctl reference-provider add --class …'"},
+		{"not trusted", "let the server trust its signer, 'tamctl reference-provider add'; if it does already, the file was altered: get it again"},
+		{"signature", "let the server trust its signer, 'tamctl reference-provider add'; if it does already, the file was altered: get it again"},
+	} {
+		if strings.Contains(refused.Detail, step.word) {
+			return advise(err, "%s", step.next)
+		}
+	}
+	return err
 }
 
 func listReferenceValues(ctx context.Context, api *client.ClientWithResponses) ([]client.ReferenceValues, error) {

@@ -174,7 +174,7 @@ func TestReferenceValuesRefuses(t *testing.T) {
 		{exitFailure, signed("missing.suit"), []string{"missing.suit", "next: check the name"}},
 		{exitFailure, signed("provider.pem"), []string{"it is PEM"}},
 		{exitFailure, signed("unsigned.suit", "--publisher", "publisher.pub.pem"), []string{"not signed", "next: sign it"}},
-		{exitFailure, signed("hello-3.suit", "--publisher", "other.pub.pem"), []string{"hello-3.suit", "next: give the key of its signer"}},
+		{exitFailure, signed("hello-3.suit", "--publisher", "other.pub.pem"), []string{"hello-3.suit", "with --publisher; --key is the provider's own"}},
 		{exitFailure, signed("hello-3.suit", "--supersedes", "junk.corim"), []string{"junk.corim: CoRIM: ", "next: get the file again"}},
 		{exitFailure, made("hello-3.suit", "--key", "provider.pub.pem"), []string{"next: name a private key file"}},
 		{exitUsage, []string{"reference-values", "create", "--key", "provider.pem", "--out", "new.corim"}, []string{"with -f"}},
