@@ -9,7 +9,7 @@ import (
 // successors says which states may follow which. A retired device that comes back is
 // judged anew.
 var successors = map[State][]State{
-	Pending:     {Accepted, Quarantined, Rejected, Retired},
+	Pending:     {Accepted, Rejected, Retired}, // it gets nothing yet, and a release would admit it
 	Accepted:    {Quarantined, Rejected, Retired},
 	Quarantined: {Accepted, Rejected, Retired},
 	Rejected:    {Accepted, Retired},

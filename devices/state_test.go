@@ -8,7 +8,7 @@ import (
 func TestCanBecome(t *testing.T) {
 	states := []State{Pending, Accepted, Quarantined, Rejected, Retired}
 	allowed := map[[2]State]bool{
-		{Pending, Accepted}: true, {Pending, Quarantined}: true, {Pending, Rejected}: true, {Pending, Retired}: true,
+		{Pending, Accepted}: true, {Pending, Rejected}: true, {Pending, Retired}: true,
 		{Accepted, Quarantined}: true, {Accepted, Rejected}: true, {Accepted, Retired}: true,
 		{Quarantined, Accepted}: true, {Quarantined, Rejected}: true, {Quarantined, Retired}: true,
 		{Rejected, Accepted}: true, {Rejected, Retired}: true,
