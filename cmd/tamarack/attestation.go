@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tamarack-tam/tamarack/attest"
@@ -117,6 +118,29 @@ func (c *Config) checkVerifiers(fault func(string, string, ...any)) {
 		}
 		clients = append(clients, client)
 	}
+}
+
+// foreign are the formats that the verifier is given and no device can bring: of evidence in
+// any other the TAM finds neither challenge nor key.
+func (v VerifierConfig) foreign() (list []string) {
+	for _, m := range v.formats() {
+		if _, known := evidence.KindOf(m); !known {
+			list = append(list, m.String())
+		}
+	}
+	return list
+}
+
+// takes says in words which evidence goes to the verifier.
+func (v VerifierConfig) takes() string {
+	text := strings.Join(v.MediaTypes, ", ")
+	if v.MediaTypes == nil {
+		text = "PSA and CCA tokens"
+	}
+	if foreign := v.foreign(); len(foreign) > 0 {
+		text += "; unknown here, so never sent: " + strings.Join(foreign, ", ")
+	}
+	return text
 }
 
 // formats are those that the verifier is given; one of them stands for the default.

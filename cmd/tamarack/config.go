@@ -223,7 +223,11 @@ func (t *TEEPConfig) setDefaults() {
 func decodeYAML(data []byte, into any) error {
 	err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(into)
 	if err != nil {
-		return errors.New(yaml.FormatError(err, false, true))
+		text := yaml.FormatError(err, false, true)
+		if strings.Contains(text, "time.Duration") {
+			text += "\na duration has a unit: 90s, 15m or 24h"
+		}
+		return errors.New(text)
 	}
 	return nil
 }

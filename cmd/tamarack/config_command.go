@@ -28,7 +28,13 @@ func configCommand(env []string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s# no faults found\n", text)
+		end := "# no faults found\n"
+		for _, v := range c.Attestation.Verifiers {
+			for _, format := range v.foreign() {
+				end = fmt.Sprintf("# attestation.verifiers: %s is given %s, which is no format of evidence here; docs/attestation.md lists those\n", v.Name, format) + end
+			}
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s", text, end)
 		return err
 	}
 	list := &cobra.Command{

@@ -48,6 +48,9 @@ func (s *server) announce(w io.Writer, c Config) {
 	if s.metricsURL != "" {
 		fmt.Fprintf(w, "monitoring           %s/metrics\n", s.metricsURL)
 	}
+	for _, v := range c.Attestation.Verifiers {
+		fmt.Fprintf(w, "verifier             %s at %s: %s\n", v.Name, v.URL, v.takes())
+	}
 	fmt.Fprintf(w, "keys for agents      %s\n", strings.Join(s.publicKeys, ", "))
 	fmt.Fprintf(w, "key for encryption   %s\n", s.encryptTo)
 	made := "kept"

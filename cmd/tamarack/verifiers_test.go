@@ -106,6 +106,23 @@ func TestVerifiersRoute(t *testing.T) {
 	}
 }
 
+// A media type that is no format of evidence would leave all of it to the built-in verifier,
+// in silence.
+func TestForeignFormatsAreNamed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		v    VerifierConfig
+		want string
+	}{
+		"default": {VerifierConfig{}, "PSA and CCA tokens"},
+		"known":   {VerifierConfig{MediaTypes: []string{"application/psa-attestation-token"}}, "application/psa-attestation-token"},
+		"slip":    {VerifierConfig{MediaTypes: []string{"application/psa"}}, "application/psa; unknown here, so never sent: application/psa"},
+	} {
+		if got := tt.v.takes(); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestDigestOfExecutable(t *testing.T) {
 	path, err := os.Executable()
 	if err != nil {
