@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -92,6 +93,10 @@ func firstIssue(text string, k kind, issues *cel.Issues) *Error {
 	}
 	at := first.Location
 	switch {
+	case strings.Contains(message, "<EOF>"):
+		return fault(text, end(text), "a parenthesis, a quote or, after ? , the part behind : is missing", "the text ends too soon")
+	case strings.Contains(message, "token recognition error at: '="):
+		return fault(text, at, "to compare, write ==", "there is no operator =")
 	case undefinedField.MatchString(message):
 		name := undefinedField.FindStringSubmatch(message)[1]
 		return fault(text, locate(text, at, name), suggestField(text, at, name), "there is no field %q", name)
@@ -100,7 +105,7 @@ func firstIssue(text string, k kind, issues *cel.Issues) *Error {
 		return fault(text, locate(text, at, name), suggestName(name, k), "there is no variable or function %q here", name)
 	case overload.MatchString(message):
 		parts := overload.FindStringSubmatch(message)
-		return fault(text, at, mixedHint(parts[2]), "%s does not go with %s", functionName(parts[1]), typeNames(parts[2]))
+		return fault(text, at, cmp.Or(usage[Verb(parts[1])], mixedHint(parts[2])), "%s does not go with %s", functionName(parts[1]), typeNames(parts[2]))
 	}
 	return fault(text, at, "", "%s", typeNames(message))
 }
@@ -110,6 +115,19 @@ var (
 	undeclared     = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 	overload       = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
 )
+
+// usage is how decisions are written.
+var usage = map[Verb]string{
+	Accept:      "write accept()",
+	AcceptUntil: `write accept_until(timestamp("2027-01-31T00:00:00Z"), "why")`,
+	Quarantine:  `write quarantine("why")`, Reject: `write reject("why")`, Pending: `write pending("why")`,
+}
+
+// end is the place behind the last character of a text that is no space.
+func end(text string) common.Location {
+	lines := strings.Split(strings.TrimRightFunc(text, unicode.IsSpace), "\n")
+	return common.NewLocation(len(lines), utf8.RuneCountInString(lines[len(lines)-1]))
+}
 
 func before(a, b common.Location) bool {
 	return a.Line() < b.Line() || a.Line() == b.Line() && a.Column() < b.Column()
