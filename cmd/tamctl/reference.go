@@ -314,7 +314,14 @@ Paths in the file start from its folder. Its keys:
     - about: {class-id: "psa.impl-id:61636d65…", instance: "ueid:01ceebae…"}
       keys: [iak.pub.pem]        # what devices sign evidence with, or its CA
 
-Kinds of identifiers: uuid, oid, ueid, bytes and psa.impl-id.`,
+Kinds of identifiers: uuid, oid, ueid, bytes and psa.impl-id. What stands in about is by the
+format of the evidence, else nothing is compared:
+
+  EAT            class-id uuid:… of vendor and class    instance ueid:…
+  PSA, CCA       class-id psa.impl-id:… (32 bytes)      instance ueid:… (instance id)
+  TPM            class-id oid:2.23.133.1.2              instance bytes:… (thumbprint of its key)
+  SEV-SNP        class-id oid:1.3.6.1.4.1.3704.3.1      instance bytes:… (SHA-256 of the chip id)
+  TDX            vendor Intel Corporation, model TDX    instance bytes:… (SHA-256 of the PPID)`,
 		Example: `  tamctl reference-values create -f roadrunner.yaml --key provider.pem \
     --out roadrunner.corim`,
 		Args: noArguments,
