@@ -84,6 +84,9 @@ func (p *provider) write(stdout io.Writer, u *corim.Unsigned, note string, input
 	for _, id := range u.Replaces {
 		fmt.Fprintf(stdout, "  replaces %s\n", printable(id))
 	}
+	if !u.NotAfter.IsZero() && time.Now().After(u.NotAfter) {
+		fmt.Fprintln(stdout, "  note: its not-after is in the past, so no server takes it")
+	}
 	if note != "" {
 		fmt.Fprintf(stdout, "  %s\n", note)
 	}

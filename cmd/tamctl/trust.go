@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -77,7 +78,7 @@ func readKey(path string, read func([]byte) (*cosekit.PublicKey, error)) (string
 		return "", err
 	}
 	if strings.Contains(string(data), "PRIVATE KEY-----") {
-		return "", fmt.Errorf("%s holds a private key, which stays here; give the public key, %s", path, publicPath(path))
+		return "", fmt.Errorf("%s holds a private key, which stays here; give the public key%s", path, publicBeside(path))
 	}
 	if _, err := read(data); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
@@ -182,4 +183,14 @@ func publisherList(app *app) *cobra.Command {
 			row(t, elided(p.Thumbprint, wide), p.Algorithm, p.Title, scope(p), p.NotAfter)
 		}
 	})
+}
+
+// publicBeside names the public key of a private one where keygen, or a device, has put it.
+func publicBeside(path string) string {
+	for _, public := range []string{publicPath(path), filepath.Join(filepath.Dir(filepath.Dir(path)), filepath.Base(publicPath(path)))} {
+		if _, err := os.Stat(public); err == nil {
+			return ", " + public
+		}
+	}
+	return ", which stands in a file of its own (.pub.pem)"
 }
