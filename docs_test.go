@@ -115,7 +115,7 @@ var documents = map[string][]string{
 		`  reference +sha-256:72ac20e5`,
 		`state: +accepted`,
 		`evidence accepted by policy hall-3@1`,
-		`failed: +1 times: policy-quarantined`,
+		`failed: +once: policy-quarantined`,
 		`is quarantined`,
 		`is accepted`,
 		`tag example/gate, version 1: 1 value`,
