@@ -28,9 +28,6 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 	a := t.appraise(ctx, x, in, attest.Binding{})
 	if a.fault != nil {
 		x.appraised = a
-		if err := t.noteSilence(ctx, x, a); err != nil {
-			return outcome{}, err
-		}
 		return outcome{}, refuse(a.reason, a.fault)
 	}
 	id, err := uuid.NewRandomFromReader(t.tokens.rand)
@@ -66,23 +63,6 @@ func (t *TAM) firstContact(ctx context.Context, x *exchange, m *teep.QueryRespon
 		t.strangers.note(refusedKey{x.thumbprint(), refused.reason}, x.now)
 	}
 	return out, err
-}
-
-// noteSilence writes down that a verifier could not say anything about a new device, once in
-// an hour for all of them: nothing else shows operators why it does not appear.
-func (t *TAM) noteSilence(ctx context.Context, x *exchange, a appraisal) error {
-	silent := refusedKey{reason: a.reason}
-	if a.reason != ReasonNotAppraised || !t.strangers.noteworthy(silent, x.now) {
-		return nil
-	}
-	t.strangers.note(silent, x.now)
-	return t.cfg.Store.Update(ctx, func(tx Tx) error {
-		s := &session{exchange: x, t: t, tx: tx}
-		event := s.event(audit.EnrolmentRefused, "")
-		event.Subject, event.Reason = "verifier:"+orWords(x.route, "default"), string(a.reason)
-		event.Details = map[string]string{"detail": shortened(a.fault.Error(), maxAudited)}
-		return tx.AppendEvent(event)
-	})
 }
 
 // enrol makes the agent, and its device where the ueid is new, or says why policy
