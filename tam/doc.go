@@ -7,7 +7,8 @@
 //
 // A message takes its steps in this order, each before the next: strict decoding,
 // candidate key, TEEP signature, token or challenge, evidence, binding, and one
-// transaction that spends the token, writes what the message changed and plans.
+// transaction that spends the token, asks the policies, writes what the message changed
+// and plans. A result that an agent brings as a passport takes the place of evidence.
 // The answer is signed after the commit. Nothing is remembered between messages but
 // what the store and the MACed tokens hold, so any replica answers any message.
 //
@@ -15,7 +16,6 @@
 // errors are faults of the TAM itself. Whoever has no registered key and no
 // affirmed evidence changes nothing here, not even the audit log.
 //
-// Out of scope so far, each with its place: attestation of the TAM (agentError),
-// the passport model (queryResponse), remediation (attestationFailed), rollouts
-// (Planner).
+// Out of scope: how evidence is verified (attest/local, attest/veraison), what policies
+// are written in (internal/expr), and so far rollouts, whose place is the Planner.
 package tam

@@ -22,9 +22,8 @@ const (
 	Verifier Purpose = "verifier"  // signs attestation results
 	Manager  Purpose = "manager"   // signs trust anchor updates
 
-	// On the TAM's side only.
-	Attester        Purpose = "attester"         // a device attestation key
-	ReferenceValues Purpose = "reference-values" // signs CoRIM files
+	Attester        Purpose = "attester"         // attests a device, or the TAM to a device
+	ReferenceValues Purpose = "reference-values" // signs CoRIM files; on the TAM's side only
 )
 
 // Valid reports whether p is one of the purposes.
